@@ -1,0 +1,286 @@
+/**
+ * The agent: one host's daemon. Reaps what an earlier one left, announces itself, then leases jobs
+ * while it has room and drives each in a JobRun. Disposing it stops leasing, kills and buries
+ * every sandbox, and returns when nothing of any job is left on the host. What then cannot be told
+ * to the control plane within STOP_PATIENCE_MS stays in the journals, for the next start.
+ */
+import { mkdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explainError } from '@onejob/protocol';
+import type { Offer } from '@onejob/protocol/agent-service';
+import { completeConfig, type AgentConfig, type CompleteAgentConfig } from './config/config.ts';
+import {
+  classifyFailure,
+  connectControlPlane,
+  type ControlPlaneClient,
+} from './control-plane/client.ts';
+import { chooseDriver, type ProbedDriver } from './drivers/choose.ts';
+import { createProcessDriver } from './drivers/process/driver.ts';
+import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
+import { createQemuDriver } from './drivers/qemu/driver.ts';
+import { AgentError } from './errors.ts';
+import { createEgressLedger } from './guard/egress-ledger.ts';
+import { createGuard } from './guard/guard.ts';
+import type { AgentContext } from './jobs/agent-context.ts';
+import { JobRun } from './jobs/job-run.ts';
+import { Leases } from './jobs/leases.ts';
+import {
+  ANNOUNCE_TIMEOUT_MS,
+  POLL_MS,
+  RETRY_FIRST_MS,
+  RETRY_LONGEST_MS,
+  STOP_PATIENCE_MS,
+} from './limits.ts';
+import { reap, type ReapReport } from './sandbox/reaper.ts';
+import type { SandboxDriver } from './sandbox/driver.ts';
+import { undoOn } from './sandbox/undo.ts';
+
+const AGENT_VERSION = '0.1.0';
+
+export type Agent = AsyncDisposable & {
+  /** What was tried on this host, strongest first. */
+  readonly drivers: readonly ProbedDriver[];
+  /** What the reaper found at start. */
+  readonly reaped: ReapReport;
+  /** The control plane knows this agent, and what became of buried leases. Rejects: stopped before. */
+  readonly announced: Promise<void>;
+  /** Sandboxes alive now. */
+  readonly busy: () => number;
+};
+
+/** Drivers of a configuration, strongest first, each tried on this host. */
+export async function probeDrivers(config: AgentConfig): Promise<ProbedDriver[]> {
+  return await probeAll(completeConfig(config));
+}
+
+async function reapAll(
+  config: CompleteAgentConfig,
+  alive: ReadonlySet<string>,
+): Promise<ReapReport> {
+  return await reap({
+    hostMarker: config.hostMarker,
+    sandboxesDirectory: config.sandboxesDirectory,
+    journalsDirectory: config.journalsDirectory,
+    undo: undoOn(config.hostMarker),
+    alive,
+  });
+}
+
+async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
+  const makers = {
+    qemu: (): SandboxDriver =>
+      createQemuDriver({
+        hostMarker: config.hostMarker,
+        cacheDirectory: config.cacheDirectory,
+        ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
+      }),
+    process: (): SandboxDriver =>
+      createProcessDriver({
+        hostMarker: config.hostMarker,
+        nodePath: process.execPath,
+        searchPath: config.searchPath,
+        bootTimeoutMs: config.bootTimeoutMs ?? PROCESS_BOOT_TIMEOUT_MS,
+      }),
+  };
+  return await Promise.all(
+    config.drivers.map(async (name) => {
+      const driver = makers[name]();
+      return { driver, probe: await driver.probe() };
+    }),
+  );
+}
+
+export async function startAgent(config: AgentConfig): Promise<Agent> {
+  const complete = completeConfig(config);
+  for (const path of [complete.sandboxesDirectory, complete.journalsDirectory]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+  const reaped = await reapAll(complete, new Set());
+  for (const failure of reaped.failed) complete.warn(`Not removed: ${failure}`);
+  const drivers = await probeAll(complete);
+  return new RunningAgent(complete, drivers, reaped);
+}
+
+class RunningAgent implements Agent {
+  readonly drivers: readonly ProbedDriver[];
+  readonly reaped: ReapReport;
+  readonly #config: CompleteAgentConfig;
+  readonly #client: ControlPlaneClient;
+  readonly #context: AgentContext;
+  readonly #runs = new Set<Promise<void>>();
+  readonly #known = Promise.withResolvers<void>();
+  #slotFreed = Promise.withResolvers<void>();
+  /** No new leases. */
+  readonly #stopping = new AbortController();
+  /** No more deliveries: the control plane is gone for good. */
+  readonly #closing = new AbortController();
+  readonly #loop: Promise<void>;
+  #announcing: Promise<void> | undefined;
+  #disposal: Promise<void> | undefined;
+
+  constructor(config: CompleteAgentConfig, drivers: readonly ProbedDriver[], reaped: ReapReport) {
+    this.#config = config;
+    this.drivers = drivers;
+    this.reaped = reaped;
+    this.#client = connectControlPlane(config.controlPlaneSocketPath);
+    const ledger = createEgressLedger();
+    const leases = new Leases(
+      this.#client,
+      () => this.#freeSlots(),
+      async (used) => await this.#announceUnless(used),
+    );
+    // Whoever does not ask whether it was announced is not told, either.
+    this.#known.promise.catch(() => {});
+    this.#context = {
+      client: this.#client,
+      leases,
+      guard: createGuard({ records: ledger.add, policy: { mode: 'audit' } }),
+      undo: undoOn(config.hostMarker),
+      sandboxesDirectory: config.sandboxesDirectory,
+      journalsDirectory: config.journalsDirectory,
+      keptDirectory: config.keptDirectory,
+      guestRunnerPath: config.guestRunnerPath,
+      closing: this.#closing.signal,
+      onJournalLine: config.onJournalLine,
+      chooseDriver: (wish) => chooseDriver(drivers, wish),
+      image: config.image,
+      egressNotes: ledger.take,
+      warn: config.warn,
+    };
+    this.#loop = this.#serve();
+  }
+
+  get announced(): Promise<void> {
+    return this.#known.promise;
+  }
+
+  busy(): number {
+    return this.#runs.size;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
+    this.#stopping.abort();
+    const patience = setTimeout(() => this.#closing.abort(), STOP_PATIENCE_MS);
+    await Promise.allSettled(this.#runs);
+    clearTimeout(patience);
+    this.#closing.abort();
+    this.#known.reject(new AgentError('stopped', 'The agent was stopped before it was announced.'));
+    await this.#loop;
+    this.#client.close();
+  }
+
+  /** Announces, then leases and keeps the leases alive. Ends with the agent. */
+  async #serve(): Promise<void> {
+    const { signal } = this.#stopping;
+    const announced = await this.#untilWorks(signal, async () => await this.#announceUnless(''));
+    if (announced === undefined) return;
+    await Promise.all([this.#context.leases.run(this.#closing.signal), this.#leaseJobs(signal)]);
+  }
+
+  /** Asks for offers while there is room, and starts a run for each. */
+  async #leaseJobs(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const freeSlots = this.#freeSlots();
+      if (freeSlots === 0 || this.#context.leases.draining) {
+        await this.#whileBusy(signal);
+        continue;
+      }
+      const answer = await this.#untilWorks(
+        signal,
+        async () => await this.#client.rpc.pollOffers({ freeSlots, waitMs: POLL_MS }, { signal }),
+      );
+      if (signal.aborted) return;
+      for (const offer of answer?.value.offers.slice(0, freeSlots) ?? []) this.#start(offer);
+    }
+  }
+
+  /** Tries until it works, announcing again where the control plane has forgotten us. */
+  async #untilWorks<T>(
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<{ value: T } | undefined> {
+    for (let pauseMs = RETRY_FIRST_MS; !signal.aborted;) {
+      const used = this.#client.credential;
+      try {
+        return { value: await work() };
+      } catch (error) {
+        if (signal.aborted) return undefined;
+        const failure = classifyFailure(error);
+        if (failure === 'gone') this.#config.warn(explainError(error));
+        await sleep(pauseMs, undefined, { signal }).catch(() => {});
+        pauseMs = Math.min(2 * pauseMs, RETRY_LONGEST_MS);
+        if (failure === 'unannounced') await this.#announceUnless(used).catch(() => {});
+      }
+    }
+    return undefined;
+  }
+
+  #start(offer: Offer): void {
+    const run = JobRun.lease(this.#context, offer, this.#stopping.signal)
+      .catch((error: unknown) => this.#config.warn(explainError(error)))
+      .finally(() => {
+        this.#runs.delete(run);
+        this.#slotFreed.resolve();
+        this.#slotFreed = Promise.withResolvers<void>();
+      });
+    this.#runs.add(run);
+  }
+
+  async #whileBusy(signal: AbortSignal): Promise<void> {
+    const freed = new AbortController();
+    const pause = sleep(POLL_MS, undefined, { signal: AbortSignal.any([signal, freed.signal]) });
+    await Promise.race([this.#slotFreed.promise, pause.catch(() => {})]);
+    freed.abort();
+  }
+
+  #freeSlots(): number {
+    return Math.max(0, this.#config.slots - this.#runs.size);
+  }
+
+  /**
+   * Announces this agent, unless somebody did since the credential `used` failed: an announcement
+   * ends the credential before it, and two loops would take it from each other for ever.
+   */
+  async #announceUnless(used: string): Promise<void> {
+    if (this.#client.credential === used) await this.#announce();
+  }
+
+  /** One at a time: each announcement voids the credential of the one before. */
+  #announce(): Promise<void> {
+    this.#announcing ??= this.#announceOnce().finally(() => {
+      this.#announcing = undefined;
+    });
+    return this.#announcing;
+  }
+
+  async #announceOnce(): Promise<void> {
+    const { hostName, labels, slots, memoryBytes, cpus } = this.#config;
+    const answer = await this.#client.rpc.announce(
+      {
+        hostName,
+        labels: [...labels],
+        slots,
+        cpus,
+        memoryBytes: BigInt(memoryBytes),
+        agentVersion: AGENT_VERSION,
+        drivers: this.drivers.map(({ driver, probe }) => ({
+          name: driver.name,
+          ownKernel: probe.ownKernel,
+          works: probe.works,
+          note: probe.note,
+        })),
+        buried: this.reaped.leases,
+      },
+      { signal: this.#closing.signal, timeoutMs: ANNOUNCE_TIMEOUT_MS },
+    );
+    this.#client.setCredential(answer.agentCredential);
+    this.reaped.closeJournals();
+    this.reaped.leases = [];
+    this.#known.resolve();
+  }
+}

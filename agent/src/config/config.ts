@@ -1,0 +1,76 @@
+/** What an agent is told at its start, validated and completed. It holds no secret. */
+import { createHash } from 'node:crypto';
+import { availableParallelism, hostname, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { AgentError } from '../errors.ts';
+import type { DriverName, MachineImage } from '../sandbox/driver.ts';
+import type { JournalObserver } from '../sandbox/journal.ts';
+
+export type AgentConfig = {
+  /** Holds sandboxes, journals, kept sandboxes; made when missing, 0700. */
+  stateDirectory: string;
+  /** Results of probes that cost seconds. */
+  cacheDirectory: string;
+  /** The control plane's agent socket. */
+  controlPlaneSocketPath: string;
+  /** The runner's bundle for drivers without an image. */
+  guestRunnerPath: string;
+  /** Finds an image by digest; an empty digest is the default image. Throws `image_missing`. */
+  image: (digest: string) => Promise<MachineImage>;
+  /** Drivers to offer. */
+  drivers?: readonly DriverName[];
+  hostName?: string;
+  labels?: readonly string[];
+  /** Sandboxes at a time; 0: take no job, only reap and announce. */
+  slots?: number;
+  bootTimeoutMs?: number;
+  /** Told of every journal line as it is written (tests kill the agent there). */
+  onJournalLine?: JournalObserver;
+  /** Things the operator should know. */
+  warn?: (message: string) => void;
+};
+
+export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> & {
+  bootTimeoutMs: number | undefined;
+  /** Tells this agent's processes from another agent's on the same host. */
+  hostMarker: string;
+  sandboxesDirectory: string;
+  journalsDirectory: string;
+  keptDirectory: string;
+  searchPath: string;
+  cpus: number;
+  memoryBytes: number;
+};
+
+/** What `runs-on` says most often, and what this machine is. */
+const DEFAULT_LABELS = ['onejob', 'self-hosted', 'linux', 'x64', 'ubuntu-latest', 'debian-12'];
+
+export function completeConfig(config: AgentConfig): CompleteAgentConfig {
+  const stateDirectory = resolve(config.stateDirectory);
+  const cpus = availableParallelism();
+  const slots = config.slots ?? Math.max(2, cpus);
+  if (!Number.isInteger(slots) || slots < 0 || slots > 1000) {
+    throw new AgentError(
+      'invalid_configuration',
+      `slots is ${slots}; it must be a whole number from 0 to 1000.`,
+    );
+  }
+  return {
+    bootTimeoutMs: undefined,
+    drivers: ['qemu', 'process'],
+    hostName: hostname(),
+    labels: DEFAULT_LABELS,
+    onJournalLine: () => {},
+    warn: () => {},
+    ...config,
+    slots,
+    stateDirectory,
+    hostMarker: createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16),
+    sandboxesDirectory: join(stateDirectory, 'sandboxes'),
+    journalsDirectory: join(stateDirectory, 'journals'),
+    keptDirectory: join(stateDirectory, 'kept'),
+    searchPath: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+    cpus,
+    memoryBytes: totalmem(),
+  };
+}

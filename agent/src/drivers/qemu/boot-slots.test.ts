@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { BootSlots } from './boot-slots.ts';
+
+const never = new AbortController().signal;
+
+test('who finds no free slot waits, and turns come in the order of asking', async () => {
+  const slots = new BootSlots(1);
+  const order: string[] = [];
+  const first = await slots.take(never);
+  const second = slots.take(never).then((slot) => (order.push('second'), slot));
+  const third = slots.take(never).then((slot) => (order.push('third'), slot));
+  assert.deepEqual(order, []);
+  first[Symbol.dispose]();
+  (await second)[Symbol.dispose]();
+  (await third)[Symbol.dispose]();
+  assert.deepEqual(order, ['second', 'third']);
+});
+
+test('who gives up waiting takes no turn away from others', async () => {
+  const slots = new BootSlots(1);
+  const first = await slots.take(never);
+  const impatient = new AbortController();
+  const given = assert.rejects(slots.take(impatient.signal), /enough/);
+  const patient = slots.take(never);
+  impatient.abort(new Error('enough'));
+  await given;
+  first[Symbol.dispose]();
+  (await patient)[Symbol.dispose]();
+});
+
+test('a slot that is given back twice is free once', async () => {
+  const slots = new BootSlots(1);
+  const first = await slots.take(never);
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  await slots.take(never);
+  const late = new AbortController();
+  const refused = assert.rejects(slots.take(late.signal), /no second slot/);
+  late.abort(new Error('no second slot'));
+  await refused;
+});

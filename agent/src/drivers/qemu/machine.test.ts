@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { newSandboxId } from '@onejob/protocol';
+import { hostTscKhz, qemuArguments, type Machine } from './machine.ts';
+
+const MACHINE: Machine = {
+  sandboxId: newSandboxId(),
+  acceleration: { accelerator: 'tcg', tscKhz: 2_599_995 },
+  shape: { cpus: 1, memoryBytes: 512 * 1024 * 1024, diskBytes: 4 * 1024 ** 3 },
+  image: { digest: 'd', kernelPath: '/i/vmlinux', initrdPath: '/i/initrd', rootPath: '/i/a,b' },
+  workDiskPath: '/s/work.ext4',
+  sockets: { control: '/s/control.sock', bulk: '/s/bulk.sock', init: '/s/init.sock' },
+};
+const valueOf = (args: string[], name: string): string => args[args.indexOf(name) + 1] ?? '';
+
+test('an emulated guest is told its clock rate, one with KVM is not and keeps its mitigations', () => {
+  const emulated = valueOf(qemuArguments(MACHINE), '-append');
+  assert.match(emulated, /tsc_early_khz=2599995 /);
+  assert.match(emulated, /mitigations=off/);
+  const kvm = qemuArguments({ ...MACHINE, acceleration: { accelerator: 'kvm' } });
+  assert.equal(valueOf(kvm, '-accel'), 'kvm');
+  assert.doesNotMatch(
+    valueOf(kvm, '-append'),
+    /tsc_early|mitigations|nokaslr|init_on_alloc|lsm|no_timer_check/,
+  );
+});
+
+test('processors, memory and threads are those of the shape', () => {
+  const shape = { ...MACHINE.shape, cpus: 3, memoryBytes: 1536 * 1024 * 1024 };
+  const args = qemuArguments({ ...MACHINE, shape });
+  assert.equal(valueOf(args, '-smp'), '3');
+  assert.equal(valueOf(args, '-m'), '1536M');
+  assert.equal(valueOf(args, '-accel'), 'tcg,thread=multi,tb-size=64');
+});
+
+test('there is no network card, no monitor and no console', () => {
+  const args = qemuArguments(MACHINE);
+  assert.ok(args.includes('-nodefaults') && args.includes('-no-user-config'));
+  const devices = args.filter((_, index) => args[index - 1] === '-device');
+  assert.deepEqual(
+    devices.map((device) => device.split(',')[0]),
+    [
+      ...['virtio-blk-device', 'virtio-blk-device', 'virtio-serial-device'],
+      ...['virtserialport', 'virtserialport', 'virtserialport'],
+    ],
+  );
+  assert.ok(!args.some((word) => /^-(net|nic|netdev|monitor|qmp|serial|vnc)$/.test(word)));
+});
+
+test('a comma in a path cannot add an option of its own', () => {
+  const root = qemuArguments(MACHINE).find((word) => word.includes('id=root,'));
+  assert.match(root ?? '', /file=\/i\/a,,b,/);
+});
+
+test('arguments of init follow two dashes, where the kernel passes them on', () => {
+  const args = qemuArguments({ ...MACHINE, initArguments: ['bare'] });
+  assert.match(valueOf(args, '-append'), / -- bare$/);
+  assert.doesNotMatch(valueOf(qemuArguments(MACHINE), '-append'), /--/);
+});
+
+test("the clock rate of this host's processor is plausible", async () => {
+  const khz = await hostTscKhz();
+  assert.ok(khz > 500_000 && khz < 8_000_000, `${khz} kHz`);
+});

@@ -1,0 +1,69 @@
+/**
+ * Keeps what the guard decided for each sandbox until its job asks: the short form of the egress
+ * report. Promise: memory is bounded whatever a job does; what did not fit is counted and said.
+ */
+import type { SandboxId } from '@onejob/protocol';
+import type { EgressRecord } from './egress-record.ts';
+import { LEDGER_LINES, LEDGER_SANDBOXES } from './limits.ts';
+import { showTarget } from './policy.ts';
+
+type EgressLedger = {
+  add(this: void, record: EgressRecord): void;
+  /**
+   * One sentence for each different target and outcome, in the order they first came, with the
+   * number of connections and bytes. What it returned is forgotten. Host names come from the job
+   * and may hold its secrets: mask them before they are shown.
+   */
+  take(this: void, sandboxId: string): string[];
+};
+
+type Line = { first: EgressRecord; connections: number; bytesUp: number; bytesDown: number };
+type Page = { lines: Map<string, Line>; connectionsLeftOut: number };
+
+export function createEgressLedger(): EgressLedger {
+  /** In the order of first use. Records of connections that outlive the asking open a page again. */
+  const pages = new Map<SandboxId, Page>();
+
+  return {
+    add(record) {
+      let page = pages.get(record.sandboxId);
+      if (page === undefined) {
+        page = { lines: new Map(), connectionsLeftOut: 0 };
+        pages.set(record.sandboxId, page);
+        const [oldest] = pages.keys();
+        if (pages.size > LEDGER_SANDBOXES && oldest !== undefined) pages.delete(oldest);
+      }
+      const key = [record.verdict, record.rule, record.host, record.port].join(' ');
+      const line = page.lines.get(key);
+      if (line !== undefined) {
+        line.connections += 1;
+        line.bytesUp += record.bytesUp;
+        line.bytesDown += record.bytesDown;
+      } else if (page.lines.size < LEDGER_LINES) {
+        const { bytesUp, bytesDown } = record;
+        page.lines.set(key, { first: record, connections: 1, bytesUp, bytesDown });
+      } else {
+        page.connectionsLeftOut += 1;
+      }
+    },
+
+    take(sandboxId) {
+      const page = pages.get(sandboxId as SandboxId);
+      if (page === undefined) return [];
+      pages.delete(sandboxId as SandboxId);
+      const sentences = Array.from(page.lines.values(), describe);
+      if (page.connectionsLeftOut > 0) {
+        sentences.push(
+          `Egress: ${page.connectionsLeftOut} more connections to further targets, not listed.`,
+        );
+      }
+      return sentences;
+    },
+  };
+}
+
+function describe({ first, connections, bytesUp, bytesDown }: Line): string {
+  const times = connections === 1 ? '' : ` (${connections} times)`;
+  if (first.verdict !== 'allowed') return `Egress ${first.verdict}: ${first.reason}${times}`;
+  return `Egress allowed: ${showTarget(first)}, ${bytesUp} bytes up, ${bytesDown} bytes down${times}`;
+}

@@ -1,0 +1,278 @@
+/**
+ * The egress guard: the only way from a sandbox to a network, one CONNECT at a time.
+ *
+ *     CONNECT -> judge the target -> resolve -> judge every address -> dial a judged address
+ *             -> check who answered -> 200 and tunnel            -> record
+ *        400 malformed | 403 refused | 502 no name, no connection | 504 too slow   -> record
+ *
+ * Promise: the guard resolves names itself, once; it connects to an address it has judged and to
+ * nothing else; every CONNECT ends in exactly one record; when `handleConnect` resolves, the stream
+ * and the socket are closed or closing. An answer other than 200 says why in the header
+ * `onejob-egress-reason`. In doubt it refuses.
+ */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { JobId, SandboxId } from '@onejob/protocol';
+import { classifyAddress } from './address.ts';
+import { parseAuthority, printable, type Target } from './authority.ts';
+import { connectTcp, dial, orderAddresses, type Connect, type Dialled } from './dialler.ts';
+import type { AllowRule, EgressRecord, FailureRule, RefusalRule } from './egress-record.ts';
+import { GUARD_LIMITS, NAME_CHARACTERS, REASON_CHARACTERS, type GuardLimits } from './limits.ts';
+import { createNameResolver, type NameResolver, type Resolution } from './name-resolver.ts';
+import {
+  compilePolicy,
+  judgeAddresses,
+  judgeTarget,
+  showTarget,
+  type Policy,
+  type PolicyOptions,
+} from './policy.ts';
+import { joinTunnel } from './tunnel.ts';
+
+type GuardContext = { sandboxId: SandboxId; jobId?: JobId };
+
+export type GuardOptions = PolicyOptions & {
+  /** Called once a connection, when it is over. Must not throw. */
+  records: (record: EgressRecord) => void;
+  limits?: Partial<GuardLimits>;
+  /** Default: DNS through the host's configured resolvers. */
+  resolver?: NameResolver;
+  /** The host's addresses at this moment; default: those of its interfaces. */
+  ownAddresses?: () => readonly string[];
+  /** Opens a TCP connection; default: node:net. */
+  connect?: Connect;
+};
+
+export type Guard = {
+  /**
+   * Serves one CONNECT stream to its end; never rejects.
+   * @param authority the stream's `:authority`, as it came
+   */
+  handleConnect(stream: ServerHttp2Stream, authority: string, context: GuardContext): Promise<void>;
+};
+
+/** How an attempt to open a connection came out. `status` is the HTTP status of the answer. */
+type Opened = { kind: 'open'; socket: Socket; address: string; rule: AllowRule } | NotOpened;
+type NotOpened = {
+  kind: 'closed';
+  status: number;
+  verdict: 'refused' | 'failed';
+  rule: RefusalRule | FailureRule;
+  reason: string;
+  address?: string;
+};
+
+/** Throws AgentError `invalid_configuration` when a range or port in the options is wrong. */
+export function createGuard(options: GuardOptions): Guard {
+  const opener = {
+    policy: compilePolicy(options),
+    limits: { ...GUARD_LIMITS, ...options.limits },
+    resolver: options.resolver ?? createNameResolver(),
+    ownAddresses: options.ownAddresses ?? interfaceAddresses,
+    connect: options.connect ?? connectTcp,
+  };
+  /** Streams being served, by sandbox; a sandbox without any has no entry. */
+  const serving = new Map<SandboxId, number>();
+
+  return {
+    async handleConnect(stream, authority, context) {
+      const { sandboxId } = context;
+      const count = serving.get(sandboxId) ?? 0;
+      const isOverLimit = count >= opener.limits.connectionsPerSandbox;
+      serving.set(sandboxId, count + 1);
+      try {
+        options.records(await serve(stream, authority, context, opener, isOverLimit));
+      } finally {
+        const left = (serving.get(sandboxId) ?? 1) - 1;
+        if (left > 0) serving.set(sandboxId, left);
+        else serving.delete(sandboxId);
+      }
+    },
+  };
+}
+
+type Opener = {
+  policy: Policy;
+  limits: GuardLimits;
+  resolver: NameResolver;
+  ownAddresses: () => readonly string[];
+  connect: Connect;
+};
+
+async function serve(
+  stream: ServerHttp2Stream,
+  authority: string,
+  context: GuardContext,
+  opener: Opener,
+  isOverLimit: boolean,
+): Promise<EgressRecord> {
+  const atMs = Date.now();
+  const startedMs = performance.now();
+  const gone = new AbortController();
+  // The stream may be dead already and may die at any time; an error without a listener would end
+  // the agent.
+  if (stream.destroyed) gone.abort();
+  stream.on('error', () => gone.abort());
+  stream.once('close', () => gone.abort());
+  const target = parseAuthority(authority);
+  const opened = isOverLimit
+    ? overLimit(target, opener.limits.connectionsPerSandbox)
+    : await openOrRefuse(target, opener, gone.signal);
+  const record = (
+    rest: Omit<EgressRecord, 'atMs' | 'host' | 'port' | 'durationMs' | 'sandboxId'>,
+  ) => ({
+    atMs,
+    ...context,
+    host: printable(target.host, NAME_CHARACTERS),
+    port: target.port,
+    ...rest,
+    durationMs: Math.round(performance.now() - startedMs),
+  });
+  if (opened.kind === 'closed') {
+    const { kind: _kind, status, ...rest } = opened;
+    answer(stream, status, opened.reason);
+    return record({ ...rest, bytesUp: 0, bytesDown: 0 });
+  }
+  const { socket, address, rule } = opened;
+  if (stream.destroyed || stream.closed) {
+    socket.resetAndDestroy();
+    const { kind: _kind, status: _status, ...rest } = abandoned(target);
+    return record({ ...rest, address, bytesUp: 0, bytesDown: 0 });
+  }
+  stream.respond({ [constants.HTTP2_HEADER_STATUS]: constants.HTTP_STATUS_OK });
+  const end = await joinTunnel(stream, socket, opener.limits.idleTimeoutMs);
+  return record({
+    address,
+    verdict: 'allowed',
+    rule,
+    ...(end === 'closed' ? {} : { reason: END_REASONS[end] }),
+    bytesUp: socket.bytesWritten,
+    bytesDown: socket.bytesRead,
+  });
+}
+
+/** A fault of ours or of an injected part is no way out: it closes this connection, and only this. */
+async function openOrRefuse(target: Target, opener: Opener, signal: AbortSignal): Promise<Opened> {
+  try {
+    return await open(target, opener, signal);
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    return failed(502, 'guard-failed', `The egress guard failed at ${showTarget(target)}: ${what}`);
+  }
+}
+
+const END_REASONS = {
+  reset: 'One side broke the connection off.',
+  idle: 'onejob closed the connection: nothing moved on it for too long.',
+} as const;
+
+async function open(target: Target, opener: Opener, signal: AbortSignal): Promise<Opened> {
+  const early = judgeTarget(target, opener.policy);
+  if (early !== undefined) {
+    return { kind: 'closed', status: early.rule === 'malformed-authority' ? 400 : 403, ...early };
+  }
+  // Not cut short when the guest leaves: its place among the connections is the limit on look-ups.
+  const resolution: Resolution =
+    target.kind === 'name'
+      ? await opener.resolver.resolve(target.host, opener.limits.resolveTimeoutMs)
+      : { kind: 'addresses', addresses: [target.host] };
+  if (resolution.kind !== 'addresses') return unresolved(target, resolution);
+  const judged = judgeAddresses(target, resolution.addresses, opener.policy, opener.ownAddresses());
+  if (judged.verdict === 'refused') return { kind: 'closed', status: 403, ...judged };
+  const dialled = await dial(orderAddresses(resolution.addresses), target.port, {
+    connect: opener.connect,
+    timeoutMs: opener.limits.connectTimeoutMs,
+    attemptDelayMs: opener.limits.attemptDelayMs,
+    signal,
+  });
+  if (dialled.kind !== 'connected') return unconnected(target, dialled);
+  return verifyPeer(target, dialled, judged.rule);
+}
+
+/**
+ * The second wall: who answered is who was judged, and not this host. The kernel gives a connection
+ * to any local address, also one that no interface lists, that same address as its source.
+ */
+function verifyPeer(
+  target: Target,
+  { socket, address }: Dialled & { kind: 'connected' },
+  rule: AllowRule,
+): Opened {
+  const { remoteAddress, localAddress } = socket;
+  const refused = (refusal: RefusalRule, what: string): Opened => {
+    socket.resetAndDestroy();
+    const reason = `onejob refuses ${showTarget(target)}: ${what}.`;
+    return { kind: 'closed', status: 403, verdict: 'refused', rule: refusal, reason, address };
+  };
+  const isJudged = remoteAddress !== undefined && sameAddress(remoteAddress, address);
+  if (!isJudged) return refused('unexpected-peer', 'another address answered than was checked');
+  const isOwn = localAddress !== undefined && sameAddress(localAddress, address);
+  if (isOwn && rule !== 'hazardous-reachable-loopback') {
+    return refused('own-address', `${address} is an address of the host itself`);
+  }
+  return { kind: 'open', socket, address: classifyAddress(address).address, rule };
+}
+
+function sameAddress(one: string, other: string): boolean {
+  // A link-local address comes with its zone, which is no part of what was judged.
+  const plain = one.split('%')[0] ?? '';
+  return classifyAddress(plain).address === classifyAddress(other).address;
+}
+
+function failed(status: 502 | 504, rule: FailureRule, reason: string): NotOpened {
+  return { kind: 'closed', status, verdict: 'failed', rule, reason };
+}
+
+function abandoned(target: Target): NotOpened {
+  const reason = `The sandbox gave up on ${showTarget(target)} before it was connected.`;
+  return failed(502, 'abandoned', reason);
+}
+
+function overLimit(target: Target, limit: number): NotOpened {
+  const reason = `onejob refuses ${showTarget(target)}: this sandbox has ${limit} connections open, which is the limit; close some first.`;
+  return { kind: 'closed', status: 403, verdict: 'refused', rule: 'connection-limit', reason };
+}
+
+function unresolved(
+  target: Target,
+  resolution: Exclude<Resolution, { kind: 'addresses' }>,
+): NotOpened {
+  const { host } = target;
+  if (resolution.kind === 'nothing') {
+    return failed(502, 'name-without-address', `There is no address for the name ${host}.`);
+  }
+  if (resolution.kind === 'timeout') {
+    return failed(504, 'resolve-timeout', `No resolver answered for ${host} in time.`);
+  }
+  const reason = `The name ${host} could not be looked up (${resolution.code}).`;
+  return failed(502, 'resolver-failed', reason);
+}
+
+function unconnected(target: Target, dialled: Exclude<Dialled, { kind: 'connected' }>): NotOpened {
+  const shown = showTarget(target);
+  if (dialled.kind === 'abandoned') return abandoned(target);
+  if (dialled.kind === 'timeout') {
+    return failed(504, 'connect-timeout', `${shown} did not answer in time.`);
+  }
+  return failed(502, 'connect-failed', `${shown} could not be connected to (${dialled.code}).`);
+}
+
+/** Answers without a tunnel and asks the guest to send no more (RFC 9113, section 8.1). */
+function answer(stream: ServerHttp2Stream, status: number, reason: string): void {
+  if (stream.destroyed || stream.closed) return;
+  stream.respond(
+    {
+      [constants.HTTP2_HEADER_STATUS]: status,
+      'onejob-egress-reason': printable(reason, REASON_CHARACTERS),
+    },
+    { endStream: true },
+  );
+  stream.close(constants.NGHTTP2_NO_ERROR);
+}
+
+function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).map(({ address }) => address),
+  );
+}

@@ -1,0 +1,82 @@
+/**
+ * Joins a CONNECT stream and a TCP connection until both directions are over (RFC 9113, 8.5).
+ *
+ *     END_STREAM from the guest   -> FIN to the target          (the other direction stays open)
+ *     FIN from the target         -> END_STREAM to the guest    (the other direction stays open)
+ *     reset of the stream         -> RST to the target
+ *     error of the connection     -> RST_STREAM, CONNECT_ERROR
+ *     no byte moved for too long  -> both reset
+ *
+ * Promise: bytes wait at their source while the other side does not take them (never in memory
+ * beyond the streams' own buffers), and when the promise resolves both ends are closed.
+ */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+
+/** How often within the idle time movement is looked for: it ends at most a quarter too late. */
+const IDLE_LOOKS = 4;
+
+/** `reset`: one side broke off. `idle`: we did. */
+type TunnelEnd = 'closed' | 'reset' | 'idle';
+
+/**
+ * Neither end may be destroyed yet when it is called.
+ * @param socket connected, with allowHalfOpen
+ */
+export function joinTunnel(
+  stream: ServerHttp2Stream,
+  socket: Socket,
+  idleTimeoutMs: number,
+): Promise<TunnelEnd> {
+  const { promise, resolve } = Promise.withResolvers<TunnelEnd>();
+  let end: TunnelEnd = 'closed';
+  let open = 2;
+
+  const breakOff = (why: TunnelEnd): void => {
+    if (end === 'closed') end = why;
+    if (!socket.destroyed) socket.resetAndDestroy();
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_CONNECT_ERROR);
+  };
+  const onClose = (): void => {
+    open -= 1;
+    if (open > 0) return;
+    clearInterval(idleTimer);
+    resolve(end);
+  };
+
+  let lastMovement = '';
+  let stillLooks = 0;
+  const idleTimer = setInterval(
+    () => {
+      const movement = [
+        socket.bytesRead,
+        socket.bytesWritten,
+        socket.writableLength,
+        stream.writableLength,
+      ].join();
+      stillLooks = movement === lastMovement ? stillLooks + 1 : 0;
+      lastMovement = movement;
+      if (stillLooks >= IDLE_LOOKS) breakOff('idle');
+    },
+    Math.ceil(idleTimeoutMs / IDLE_LOOKS),
+  );
+
+  stream.on('error', () => breakOff('reset'));
+  stream.once('close', () => {
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !socket.writableEnded) breakOff('reset');
+    onClose();
+  });
+  socket.on('error', () => breakOff('reset'));
+  socket.once('close', () => {
+    if (!stream.writableEnded) breakOff('reset');
+    onClose();
+  });
+  // A stream that was reset ends as well: that must not look to the target like a complete upload.
+  stream.once('end', () => {
+    if (stream.rstCode === constants.NGHTTP2_NO_ERROR) socket.end();
+    else breakOff('reset');
+  });
+  stream.pipe(socket, { end: false });
+  socket.pipe(stream);
+  return promise;
+}

@@ -1,0 +1,175 @@
+/**
+ * Does QEMU run a guest here, and does KVM do it at the processor's speed? A /dev/kvm that opens
+ * proves nothing, nor does a guest that reaches HLT: there are hosts that only emulate behind KVM,
+ * 300 times slower than QEMU's own emulation (TCG). So a guest of 64 KiB is run against the clock:
+ *
+ *     real mode, 'R' -> protected mode, 'P' -> long mode with paging, 'L'
+ *       -> 20 million times {add, dec, jnz}, 'D' -> isa-debug-exit, QEMU's exit status 33
+ *
+ * TCG needs 45 to 110 ms for it, working KVM less, KVM that emulates 17 s. Cheap signs that KVM
+ * cannot work are looked at first, at each start; what the runs found is remembered in a file for
+ * the same boot, kernel and QEMU.
+ */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { AgentError } from '../errors.ts';
+import { runTool } from './short-tool.ts';
+
+export type Acceleration =
+  | { accelerator: 'kvm' }
+  /** For people: why not KVM. */
+  | { accelerator: 'tcg'; whyNotKvm: string };
+
+const PROBE_SHA256 = '3bbcb904d15d82180680798b907db72a45e6ba387029314fff3105b9115d5a4e';
+const PROBE_GZIP_BASE64 = [
+  'H4sIAAAAAAACA+3Qv0pcQRQH4N9FJAtRrlWwU7YX3DxDmkAKyUPsE8ResAroFpbWdhZuYXEXAt5OU2m5ZaoNuzYLWolh',
+  'HY2CD/F9cM6cYf4d5mH4fTI9uGoyH4z7dfVpnnqzXanqbtufdVOnk36zlsF40A5ufmUvGe5Mpo8XWUt67Sgryd3p5fLz',
+  'dGkzKVXJS9vJRUpq9pOMOiX9/LCcsrR/2fm6e9eUPam7f5rnY3V3PCrXtvXn1VRlul3eXy3FXmlhdlI6WM/w22Q6ylav',
+  '6rXV1eL37sPwy2Raukr+3t/f/rv9eHievMSPvFksSjq+/j8evY7HZ9nITbkTAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+  'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACAWYn5u294AglwQDIAAAEA',
+].join('');
+/** (0x10 << 1) | 1: how isa-debug-exit turns the guest's last word into an exit status. */
+const PROBE_EXIT_STATUS = 33;
+const PROBE_OUTPUT = 'RPLD';
+
+/** Working KVM is below 100 ms; the second try is for a host that is busy. */
+const KVM_TRIES_MS = [1_000, 3_000] as const;
+/** TCG on a host so loaded that it needs longer would not boot a guest in time either. */
+const TCG_TRIES_MS = [5_000, 15_000] as const;
+
+const CACHE_FILE = 'qemu-acceleration.json';
+const CACHE_BYTES = 16 * 1024;
+
+type Remembered = { key: string; candidate: 'kvm' | 'tcg'; found: Acceleration };
+
+/** Throws `driver_unavailable` when QEMU cannot even emulate a guest here. */
+export async function probeAcceleration(options: {
+  qemuPath: string;
+  qemuVersion: string;
+  /** Made when missing; holds the probe and what was found. */
+  cacheDirectory: string;
+}): Promise<Acceleration> {
+  const obstacle = await obstacleToKvm();
+  const candidate = obstacle === undefined ? 'kvm' : 'tcg';
+  const key = await hostKey(options);
+  const cachePath = join(options.cacheDirectory, CACHE_FILE);
+  const known = await recall(cachePath);
+  if (known?.key === key && known.candidate === candidate) {
+    return obstacle === undefined ? known.found : { accelerator: 'tcg', whyNotKvm: obstacle };
+  }
+  await mkdir(options.cacheDirectory, { recursive: true, mode: 0o700 });
+  const probePath = await writeProbe(options.cacheDirectory);
+  const tried = await tryAccelerators(options.qemuPath, probePath, obstacle);
+  await writeAtomically(cachePath, JSON.stringify({ key, candidate, found: tried }));
+  return tried;
+}
+
+async function tryAccelerators(
+  qemuPath: string,
+  probePath: string,
+  obstacle: string | undefined,
+): Promise<Acceleration> {
+  const kvmFailure = obstacle ?? (await failureOf('kvm', KVM_TRIES_MS, qemuPath, probePath));
+  if (kvmFailure === undefined) return { accelerator: 'kvm' };
+  const tcgFailure = await failureOf('tcg', TCG_TRIES_MS, qemuPath, probePath);
+  if (tcgFailure === undefined) return { accelerator: 'tcg', whyNotKvm: kvmFailure };
+  throw new AgentError(
+    'driver_unavailable',
+    `QEMU does not run a guest on this host. With KVM: ${kvmFailure}. With TCG: ${tcgFailure}.`,
+  );
+}
+
+/** Why KVM cannot work here, from signs that cost nothing; undefined: it may. */
+async function obstacleToKvm(): Promise<string | undefined> {
+  const flags = /^flags\s*:(.*)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
+  const opened = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  );
+  if (opened === 'ENOENT') return 'this host has no /dev/kvm';
+  const isParavirtual = await access('/sys/module/kvm_pvm').then(
+    () => true,
+    () => false,
+  );
+  if (isParavirtual || !/ (vmx|svm)( |$)/.test(flags)) {
+    return 'this host has /dev/kvm, but its processor offers no hardware virtualization (vmx, svm)';
+  }
+  if (opened === 'EACCES' || opened === 'EPERM') {
+    return '/dev/kvm may not be opened by this user: usermod --append --groups kvm <user>';
+  }
+  if (opened !== undefined) return `/dev/kvm does not open: ${opened}`;
+  return undefined;
+}
+
+/** undefined: the probe ran to its end in time. */
+async function failureOf(
+  accelerator: 'kvm' | 'tcg',
+  triesMs: readonly number[],
+  qemuPath: string,
+  probePath: string,
+): Promise<string | undefined> {
+  let failure = '';
+  for (const timeoutMs of triesMs) {
+    const result = await runTool(qemuPath, probeArguments(accelerator, probePath), { timeoutMs });
+    const ran =
+      result.exitCode === PROBE_EXIT_STATUS && result.standardOutput.startsWith(PROBE_OUTPUT);
+    if (ran) return undefined;
+    const said = result.standardError.trim().split('\n').at(-1) ?? '';
+    failure = result.timedOut
+      ? `a tiny guest that needs 0.1 s was not done after ${timeoutMs / 1000} s`
+      : `a tiny guest did not run: ${said || `QEMU ended with ${result.exitCode ?? 'a signal'}`}`;
+    if (!result.timedOut) break;
+  }
+  return failure;
+}
+
+function probeArguments(accelerator: 'kvm' | 'tcg', probePath: string): string[] {
+  return [
+    ...['-M', 'microvm,acpi=off,isa-serial=off', '-accel', accelerator, '-cpu', 'max', '-m', '16'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-bios', probePath],
+    ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04'],
+    ...['-chardev', 'stdio,id=said,signal=off', '-device', 'isa-debugcon,iobase=0xe9,chardev=said'],
+  ];
+}
+
+async function writeProbe(directory: string): Promise<string> {
+  const probe = gunzipSync(Buffer.from(PROBE_GZIP_BASE64, 'base64'));
+  if (createHash('sha256').update(probe).digest('hex') !== PROBE_SHA256) {
+    throw new AgentError('driver_unavailable', 'The KVM probe in this program is damaged.');
+  }
+  const path = join(directory, `kvm-probe-${PROBE_SHA256.slice(0, 8)}.bin`);
+  await writeAtomically(path, probe);
+  return path;
+}
+
+/** What was found stays true for this boot, this kernel and this QEMU. */
+async function hostKey(options: { qemuPath: string; qemuVersion: string }): Promise<string> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  return JSON.stringify([bootId, release(), options.qemuPath, options.qemuVersion, PROBE_SHA256]);
+}
+
+async function recall(path: string): Promise<Remembered | undefined> {
+  try {
+    const text = await readFile(path, 'utf8');
+    const value = text.length <= CACHE_BYTES ? (JSON.parse(text) as Partial<Remembered>) : {};
+    const { key, candidate, found } = value;
+    const isWhole =
+      typeof key === 'string' &&
+      (candidate === 'kvm' || candidate === 'tcg') &&
+      (found?.accelerator === 'kvm' ||
+        (found?.accelerator === 'tcg' && typeof found.whyNotKvm === 'string'));
+    return isWhole ? { key, candidate, found } : undefined;
+  } catch {
+    return undefined; // the first start on this host, or a torn file: it is run again
+  }
+}
+
+async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, content, { mode: 0o600 });
+  await rename(draft, path);
+}

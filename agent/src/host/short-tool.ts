@@ -1,0 +1,78 @@
+/**
+ * Short-lived tools of the host: found in the system's own directories (never through a PATH that
+ * somebody else set), started with an empty environment, killed when we die, when they take too
+ * long, or when the caller's signal fires.
+ */
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Where Debian keeps programs; `sbin` is often missing in the PATH of users other than root. */
+const TOOL_DIRECTORIES = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+] as const;
+/** A version or an error message; a tool that says more is cut off. */
+const TOOL_OUTPUT_BYTES = 256 * 1024;
+
+export type ToolResult = {
+  /** null: ended by a signal, ours on a time-out included; 127: could not be started. */
+  exitCode: number | null;
+  timedOut: boolean;
+  standardOutput: string;
+  standardError: string;
+};
+
+/** The full path of a program; undefined: not installed. */
+export async function findTool(name: string): Promise<string | undefined> {
+  for (const directory of TOOL_DIRECTORIES) {
+    const path = join(directory, name);
+    const usable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (usable) return path;
+  }
+  return undefined;
+}
+
+/** Runs a program to its end; never rejects but with the signal's reason. */
+export async function runTool(
+  path: string,
+  args: readonly string[],
+  limits: { timeoutMs: number; signal?: AbortSignal },
+): Promise<ToolResult> {
+  limits.signal?.throwIfAborted();
+  const result = await new Promise<ToolResult>((resolve) => {
+    const child = execFile(
+      'setpriv',
+      ['--pdeathsig', 'KILL', '--', path, ...args],
+      {
+        env: {},
+        timeout: limits.timeoutMs,
+        killSignal: 'SIGKILL',
+        maxBuffer: TOOL_OUTPUT_BYTES,
+      },
+      (error, standardOutput, standardError) => {
+        limits.signal?.removeEventListener('abort', kill);
+        const failed = typeof error?.code === 'string'; // ENOENT, EACCES: setpriv did not start
+        resolve({
+          exitCode: failed ? 127 : child.exitCode,
+          timedOut: error?.killed === true,
+          standardOutput,
+          standardError: failed ? `${error.message}\n${standardError}` : standardError,
+        });
+      },
+    );
+    const kill = (): void => void child.kill('SIGKILL');
+    child.stdin?.end();
+    limits.signal?.addEventListener('abort', kill, { once: true });
+  });
+  limits.signal?.throwIfAborted();
+  return result;
+}

@@ -1,0 +1,112 @@
+/** Supervised processes, with real ones: they die with us, know nothing of us, and flood nothing. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newSandboxId } from '@onejob/protocol';
+import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
+import { killSandboxProcesses, listSandboxProcesses } from './processes.ts';
+import { superviseProcess, type SupervisedProcess } from './supervised-process.ts';
+
+checkLeaksAfterEach();
+
+const hostMarker = `test-${randomBytes(8).toString('hex')}`;
+const start = (
+  command: string,
+  args: readonly string[],
+  sandboxId = newSandboxId(),
+  environment: Record<string, string> = { PATH: '/usr/bin:/bin' },
+): SupervisedProcess =>
+  superviseProcess({ command, args, hostMarker, sandboxId, environment, directory: tmpdir() });
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  for (const deadline = performance.now() + 10_000; !holds();) {
+    assert.ok(performance.now() < deadline, `waited in vain until ${what}`);
+    await sleep(5);
+  }
+}
+
+test('it dies with the process that supervises it, even when that is killed', async () => {
+  const marker = `${hostMarker}-parent`;
+  const script = `
+    import { superviseProcess } from ${JSON.stringify(import.meta.resolve('./supervised-process.ts'))};
+    const child = superviseProcess({ command: 'sleep', args: ['60'], hostMarker: '${marker}',
+      sandboxId: '${newSandboxId()}', environment: {}, directory: '/' });
+    console.log(child.pid);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(parent.stdout, 'data');
+  await until('it runs', () => listSandboxProcesses(marker).length === 1);
+  parent.kill('SIGKILL');
+  await once(parent, 'exit');
+  await until('it is dead', () => listSandboxProcesses(marker).length === 0);
+});
+
+test('nothing of our own environment reaches it, only what is given and the two markers', async () => {
+  process.env['ONEJOB_TEST_SECRET'] = 'of the agent';
+  const sandboxId = newSandboxId();
+  const child = start('/usr/bin/env', [], sandboxId, { GIVEN: 'yes' });
+  assert.deepEqual(await child.exited, { code: 0, signal: null });
+  delete process.env['ONEJOB_TEST_SECRET'];
+  assert.deepEqual(child.tail().trim().split('\n').toSorted(), [
+    'GIVEN=yes',
+    `ONEJOB_HOST=${hostMarker}`,
+    `ONEJOB_SANDBOX=${sandboxId}`,
+  ]);
+});
+
+test('only the last output is kept, of both streams', async () => {
+  const child = start('sh', ['-c', 'head -c 3000000 /dev/zero | tr "\\0" x; echo the end >&2']);
+  assert.equal((await child.exited).code, 0);
+  assert.ok(Buffer.byteLength(child.tail()) <= 16 * 1024);
+  assert.match(child.tail(), /x{1000}the end\n$/);
+});
+
+test('its end is told as it was: exit code, signal, or not started', async () => {
+  assert.deepEqual(await start('sh', ['-c', 'exit 7']).exited, { code: 7, signal: null });
+  assert.deepEqual(await start('sh', ['-c', 'kill -9 $$']).exited, {
+    code: null,
+    signal: 'SIGKILL',
+  });
+  const missing = start('/no/such/program', []);
+  assert.equal((await missing.exited).code, 127);
+  assert.match(missing.tail(), /no\/such\/program/);
+  const nowhere = superviseProcess({
+    command: 'true',
+    args: [],
+    hostMarker,
+    sandboxId: newSandboxId(),
+    environment: {},
+    directory: '/no/such/directory',
+  });
+  assert.equal((await nowhere.exited).code, 127);
+});
+
+test('its end is seen although a child of it keeps its output open', async () => {
+  const sandboxId = newSandboxId();
+  const child = start('sh', ['-c', 'sleep 60 & echo gone'], sandboxId);
+  assert.equal((await child.exited).code, 0);
+  assert.match(child.tail(), /gone/);
+  await killSandboxProcesses(hostMarker, sandboxId);
+});
+
+test('killing a sandbox ends its processes, forked and detached ones too, and no other', async () => {
+  const [doomed, spared] = [newSandboxId(), newSandboxId()];
+  const first = start('sh', ['-c', 'setsid sleep 60 & (sleep 60 &) ; sleep 60'], doomed);
+  const other = start('sleep', ['60'], spared);
+  const of = (id: string): number =>
+    listSandboxProcesses(hostMarker).filter((one) => one.environment.get('ONEJOB_SANDBOX') === id)
+      .length;
+  await until('all run', () => of(doomed) >= 4 && of(spared) === 1);
+  await killSandboxProcesses(hostMarker, doomed);
+  await killSandboxProcesses(hostMarker, doomed);
+  assert.equal(of(doomed), 0);
+  assert.equal(of(spared), 1);
+  assert.equal((await first.exited).signal, 'SIGKILL');
+  await killSandboxProcesses(hostMarker, spared);
+  await other.exited;
+});

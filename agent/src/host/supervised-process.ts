@@ -1,0 +1,79 @@
+/**
+ * Processes that cannot outlive the agent. Each is started behind `setpriv --pdeathsig KILL`, so
+ * the kernel kills it when we die, however we die. What a sandbox runs never sees the agent's own
+ * environment: only what is given here, and the two marker variables.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { SandboxId } from '@onejob/protocol';
+import { HOST_VARIABLE, SANDBOX_VARIABLE } from './processes.ts';
+
+/** Output kept of a supervised process, for the message when it fails. */
+const TAIL_BYTES = 16 * 1024;
+/** Its last words are in the pipe when it ends, but whoever inherited the pipe may keep it open. */
+const LAST_WORDS_MS = 100;
+
+export type ProcessExit = { code: number | null; signal: NodeJS.Signals | null };
+
+export type SupervisedProcess = {
+  readonly pid: number | undefined;
+  /** Settles once, also when the program could not be started (code 127). */
+  readonly exited: Promise<ProcessExit>;
+  /** The last output, standard error included. */
+  tail(): string;
+  kill(): void;
+};
+
+export function superviseProcess(options: {
+  command: string;
+  args: readonly string[];
+  hostMarker: string;
+  sandboxId: SandboxId;
+  environment: Readonly<Record<string, string>>;
+  directory: string;
+}): SupervisedProcess {
+  const child: ChildProcess = spawn(
+    'setpriv',
+    ['--pdeathsig', 'KILL', '--', options.command, ...options.args],
+    {
+      cwd: options.directory,
+      env: {
+        ...options.environment,
+        [SANDBOX_VARIABLE]: options.sandboxId,
+        [HOST_VARIABLE]: options.hostMarker,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own: the terminal's Ctrl-C is for us to handle, not for the machine.
+      detached: true,
+    },
+  );
+  let tail = Buffer.alloc(0);
+  const keep = (chunk: Buffer): void => {
+    tail = Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);
+  };
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  const exited = new Promise<ProcessExit>((resolve) => {
+    child.on('error', (error) => {
+      if (child.pid !== undefined) return; // a signal could not be sent: it still runs
+      keep(Buffer.from(`${options.command}: ${error.message}\n`));
+      resolve({ code: 127, signal: null });
+    });
+    child.once('exit', (code, signal) => {
+      const timer = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+        resolve({ code, signal });
+      }, LAST_WORDS_MS);
+      child.once('close', () => {
+        clearTimeout(timer);
+        resolve({ code, signal });
+      });
+    });
+  });
+  return {
+    pid: child.pid,
+    exited,
+    tail: () => tail.toString('utf8'),
+    kill: () => void child.kill('SIGKILL'),
+  };
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { mkdtempDisposable, open, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { findTool } from './short-tool.ts';
+import { createWorkDisk } from './work-disk.ts';
+
+const skip = (await findTool('mke2fs')) === undefined ? 'needs e2fsprogs' : false;
+const MiB = 1024 * 1024;
+/** ext4's superblock: magic at 0x438, compatible features at 0x45c, has_journal is 4. */
+const MAGIC = [0x438, 0xef53] as const;
+const FEATURES_AT = 0x45c;
+
+test(
+  'a work disk is an ext4 with a journal, as large as asked and nearly empty',
+  { skip },
+  async () => {
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));
+    const path = join(directory.path, 'work.ext4');
+    await createWorkDisk(path, 4096 * MiB, new AbortController().signal);
+    const file = await stat(path);
+    assert.equal(file.size, 4096 * MiB);
+    assert.equal(file.mode & 0o777, 0o600);
+    assert.ok(file.blocks * 512 < 16 * MiB, `${file.blocks * 512} bytes taken on the host`);
+    await using handle = await open(path);
+    const { buffer } = await handle.read(Buffer.alloc(4096), 0, 4096, 0);
+    assert.equal(buffer.readUInt16LE(MAGIC[0]), MAGIC[1]);
+    assert.equal(buffer.readUInt32LE(FEATURES_AT) & 4, 4);
+  },
+);
+
+test('a disk that was given up is not formatted', { skip }, async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));
+  const withdrawn = AbortSignal.abort(new Error('withdrawn'));
+  const making = createWorkDisk(join(directory.path, 'work.ext4'), 64 * MiB, withdrawn);
+  await assert.rejects(making, /withdrawn/);
+});
+
+test('a size that no ext4 fits into is refused in words', { skip }, async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));
+  const path = join(directory.path, 'work.ext4');
+  await assert.rejects(createWorkDisk(path, 4096, new AbortController().signal), {
+    code: 'boot_failed',
+    message: /could not be formatted: .+/,
+  });
+});

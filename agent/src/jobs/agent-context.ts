@@ -1,0 +1,29 @@
+/** What every job run shares: the agent's rooms, as one job sees them. */
+import type { ControlPlaneClient } from '../control-plane/client.ts';
+import type { ProbedDriver } from '../drivers/choose.ts';
+import type { Guard } from '../guard/guard.ts';
+import type { MachineImage } from '../sandbox/driver.ts';
+import type { JournalObserver } from '../sandbox/journal.ts';
+import type { Undo } from '../sandbox/stack.ts';
+import type { Leases } from './leases.ts';
+
+export type AgentContext = {
+  readonly client: ControlPlaneClient;
+  readonly leases: Leases;
+  readonly guard: Guard;
+  readonly undo: Undo;
+  readonly sandboxesDirectory: string;
+  readonly journalsDirectory: string;
+  readonly keptDirectory: string;
+  readonly guestRunnerPath: string;
+  /** Aborts when the agent gives up delivering. */
+  readonly closing: AbortSignal;
+  readonly onJournalLine: JournalObserver;
+  /** Throws `driver_unavailable`. */
+  chooseDriver(wish: string): ProbedDriver;
+  image(digest: string): Promise<MachineImage>;
+  /** For people: what the guard decided for this sandbox; forgotten once asked. */
+  egressNotes(sandboxId: string): string[];
+  /** Something the operator should know; no job's fault. */
+  warn(message: string): void;
+};

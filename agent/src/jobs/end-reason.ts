@@ -1,0 +1,67 @@
+/**
+ * Why did this job end? Decided from what was observed, in one pure function, so that a platform's
+ * failure is never told as the job's and no exit code is trusted alone.
+ */
+import type { EndReason, FinishedMessage } from '@onejob/protocol';
+import type { MachineEnd } from '../sandbox/driver.ts';
+
+export type Observed = {
+  /** What the guest runner said last; it is believed on the job's own doing only. */
+  finished: FinishedMessage | undefined;
+  /** The guest broke the protocol. */
+  violation: string | undefined;
+  /** We asked it to stop, and why. */
+  asked: 'cancelled' | 'fail_fast' | 'deadline' | undefined;
+  machine: MachineEnd | undefined;
+  /** The link went while the machine lived. */
+  linkClosed: string | undefined;
+  oomKills: number;
+};
+
+export function endReason(observed: Observed): { reason: EndReason; message: string } {
+  const { finished, asked, machine } = observed;
+  if (finished !== undefined) {
+    if (finished.reason === 'step_failed' && observed.oomKills > 0) {
+      return { reason: 'out_of_memory', message: `${outOfMemory(observed)} ${finished.message}` };
+    }
+    if (finished.reason === 'cancelled') return cancelled(finished.message, asked);
+    return { reason: finished.reason, message: finished.message };
+  }
+  if (observed.violation !== undefined) {
+    return { reason: 'protocol_violation', message: observed.violation };
+  }
+  if (asked !== undefined) return { reason: asked, message: ASKED_MESSAGES[asked] };
+  if (machine?.cause === 'vmm_died') {
+    return {
+      reason: 'vmm_died',
+      message: `The machine monitor died (${machine.detail}). This is the platform's failure, not the job's; run the job again.`,
+    };
+  }
+  if (observed.oomKills > 0) return { reason: 'out_of_memory', message: outOfMemory(observed) };
+  const detail = machine?.detail ?? observed.linkClosed ?? 'no reason was seen';
+  return {
+    reason: 'runner_killed',
+    message: `The guest runner went away while the job ran: ${detail}. Something in the job killed it or shut the machine down.`,
+  };
+}
+
+/** Only who was asked to stop was cancelled: that conclusion blames nobody. */
+function cancelled(
+  message: string,
+  asked: Observed['asked'],
+): { reason: EndReason; message: string } {
+  if (asked !== undefined) return { reason: asked, message };
+  return {
+    reason: 'protocol_violation',
+    message: `The guest runner says that it was cancelled, but nobody asked it to: ${message}`,
+  };
+}
+
+const ASKED_MESSAGES = {
+  cancelled: 'The job was cancelled and did not stop by itself; its machine was killed.',
+  fail_fast: 'Another job of the matrix failed (fail-fast); this one was killed.',
+  deadline: 'The job ran longer than its time limit (timeout-minutes); its machine was killed.',
+} as const;
+
+const outOfMemory = (observed: Observed): string =>
+  `The machine ran out of memory (its kernel killed ${observed.oomKills} process${observed.oomKills === 1 ? '' : 'es'}).`;

@@ -1,0 +1,459 @@
+/**
+ * One job on this host, from its offer to its burial. One task drives the sandbox; everything else
+ * (heartbeat commands, the guest, the machine's end) only records what it saw and wakes that task.
+ *
+ *     offered -> leased -> provisioned -> greeted -> adopted -> ended -> killed -> buried -> finished
+ *                  '-----------'------------'--> buried -> released (back to the queue)
+ *
+ * Secrets are in this object from adoption to the end, in memory only. The journal is closed when
+ * nothing is left on the host and the control plane has heard of the end; else the reaper of the
+ * next start takes over from it.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  explainError,
+  JOB_TIMEOUT_MAX_MS,
+  newSandboxId,
+  OFFER_MS,
+  type EndReason,
+  type GuestMessage,
+  type HostHello,
+  type JobId,
+  type SandboxId,
+} from '@onejob/protocol';
+import type { AdoptResponse, LeaseResponse, Offer } from '@onejob/protocol/agent-service';
+import { callUntilAnswered } from '../control-plane/client.ts';
+import { AgentError } from '../errors.ts';
+import { GuestLink } from '../link/guest-link.ts';
+import {
+  DELIVER_PATIENCE_MS,
+  HELLO_TIMEOUT_MS,
+  KILL_AFTER_GRACE_MS,
+  LOG_END_PATIENCE_MS,
+  MACHINE_END_PATIENCE_MS,
+  MASKS_PER_JOB,
+} from '../limits.ts';
+import type { SandboxHandle, Shape } from '../sandbox/driver.ts';
+import { Journal, type JournalLine } from '../sandbox/journal.ts';
+import { ProvisionStack } from '../sandbox/stack.ts';
+import type { AgentContext } from './agent-context.ts';
+import { endReason, type Observed } from './end-reason.ts';
+import { LeaseReports } from './lease-reports.ts';
+import type { LeaseHolder, LeaseRef } from './leases.ts';
+import { maskEvent } from './mask-event.ts';
+import { proxySource, type Source } from './source-proxy.ts';
+
+export class JobRun implements LeaseHolder {
+  readonly lease: LeaseRef;
+  readonly #agent: AgentContext;
+  readonly #offer: Offer;
+  readonly #answer: LeaseResponse;
+  readonly #sandboxId: SandboxId;
+  readonly #directory: string;
+  readonly #journal: Journal;
+  readonly #stack: ProvisionStack;
+  readonly #reports: LeaseReports;
+  /** Fires when the sandbox must die at once: fenced, killed by request, or the agent stops. */
+  readonly #stop = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
+  #hasEnded = false;
+  readonly #observed: Observed = {
+    finished: undefined,
+    violation: undefined,
+    asked: undefined,
+    machine: undefined,
+    linkClosed: undefined,
+    oomKills: 0,
+  };
+  #fenced: string | undefined;
+  /** `asked`: it may have happened, the answer is not here (yet). */
+  #adoption: 'no' | 'asked' | 'yes' = 'no';
+  #isTaskSent = false;
+  #agentStopped = false;
+  #source: Source | undefined;
+  #link: GuestLink | undefined;
+  #masks = 0;
+  #notes: string[] = [];
+  #backstop: NodeJS.Timeout | undefined;
+
+  /** Takes the offer and sees it to its end; nothing happens when somebody else was quicker. */
+  static async lease(agent: AgentContext, offer: Offer, stopping: AbortSignal): Promise<void> {
+    const sandboxId = newSandboxId();
+    const request = { jobId: offer.jobId, attempt: offer.attempt, sandboxId };
+    const requestKey = randomUUID();
+    const leasedAt = performance.now();
+    // Not ended by `stopping`: a lease that was given must be given back.
+    const answer = await callUntilAnswered(
+      async (signal) => await agent.client.rpc.lease({ ...request, requestKey }, { signal }),
+      AbortSignal.any([agent.closing, AbortSignal.timeout(OFFER_MS)]),
+    ).catch((error: unknown) => {
+      if (error instanceof AgentError && error.code === 'lease_gone') return undefined;
+      throw error;
+    });
+    if (answer === undefined) return;
+    const run = new JobRun(agent, offer, answer, sandboxId);
+    const letGo = agent.leases.hold(run, leasedAt, answer.leaseMs);
+    const stop = (): void => run.#agentStops();
+    stopping.addEventListener('abort', stop, { once: true });
+    try {
+      if (stopping.aborted) stop();
+      await run.#drive();
+    } finally {
+      stopping.removeEventListener('abort', stop);
+      run.#reports.stop();
+      letGo();
+    }
+  }
+
+  private constructor(
+    agent: AgentContext,
+    offer: Offer,
+    answer: LeaseResponse,
+    sandboxId: SandboxId,
+  ) {
+    this.#agent = agent;
+    this.#offer = offer;
+    this.#answer = answer;
+    this.#sandboxId = sandboxId;
+    this.lease = {
+      jobId: offer.jobId,
+      attempt: offer.attempt,
+      epoch: answer.epoch,
+      sessionCredential: answer.sessionCredential,
+    };
+    this.#directory = join(agent.sandboxesDirectory, sandboxId);
+    this.#journal = new Journal(agent.journalsDirectory, sandboxId, agent.onJournalLine);
+    this.#stack = new ProvisionStack(this.#journal, agent.undo);
+    this.#reports = new LeaseReports({
+      client: agent.client,
+      lease: this.lease,
+      closing: agent.closing,
+      onGone: (why) => this.fence(why),
+    });
+  }
+
+  // ---- LeaseHolder -------------------------------------------------------------------------
+
+  cancel(reason: 'cancelled' | 'fail_fast', graceMs: number, kill: boolean): void {
+    const isFirst = this.#observed.asked === undefined;
+    this.#observed.asked ??= reason;
+    if (kill || !this.#isTaskSent) {
+      this.#stopAtOnce(new AgentError('stopped', 'The job was cancelled.'));
+    } else if (isFirst) {
+      this.#link?.send({ type: 'cancel', reason: 'cancelled', graceMs });
+      this.#backstop = setTimeout(() => this.#end(), graceMs + KILL_AFTER_GRACE_MS);
+    }
+  }
+
+  fence(why: string): void {
+    this.#fenced ??= why;
+    this.#stopAtOnce(new AgentError('lease_gone', `The lease is over: ${why}.`));
+  }
+
+  // ---- the one driver ----------------------------------------------------------------------
+
+  async #drive(): Promise<void> {
+    const { jobId, attempt, epoch } = this.lease;
+    let failure: unknown;
+    let handle: SandboxHandle | undefined;
+    try {
+      const epochText = String(epoch);
+      this.#journal.write({ entry: 'lease', jobId: jobId as JobId, attempt, epoch: epochText });
+      handle = await this.#provision();
+      const adoption = await this.#adopt(handle);
+      await this.#attend(handle, adoption);
+    } catch (error) {
+      failure = error;
+    }
+    const end = this.#reasonOf(failure); // before our own kill is among what was observed
+    const isBuried = await this.#bury(handle);
+    const isTold = await this.#tell(end, failure);
+    if (isBuried && isTold) this.#journal.close();
+  }
+
+  async #provision(): Promise<SandboxHandle> {
+    const { driver, probe } = this.#agent.chooseDriver(this.#offer.driver);
+    this.#reports.progress(driver.name, probe.note, {});
+    const image = probe.ownKernel ? await this.#agent.image(this.#offer.imageDigest) : null;
+    this.#stop.signal.throwIfAborted();
+    await this.#stack.acquire(
+      { kind: 'directory', path: this.#directory },
+      async () => await mkdir(this.#directory, { mode: 0o700 }),
+    );
+    return await driver.provision(
+      {
+        sandboxId: this.#sandboxId,
+        directory: this.#directory,
+        shape: shapeOf(this.#offer),
+        image,
+        guestRunnerPath: this.#agent.guestRunnerPath,
+        signal: this.#stop.signal,
+      },
+      this.#stack,
+    );
+  }
+
+  async #adopt(handle: SandboxHandle): Promise<AdoptResponse> {
+    const startedAt = performance.now();
+    void handle.ended.then((end) => {
+      this.#observed.machine = end;
+      this.#end();
+    });
+    this.#link = this.#openLink(handle);
+    await this.#whileAlive(this.#link.ready, 'say hello', HELLO_TIMEOUT_MS);
+    const greetedAt = performance.now();
+    this.#journal.write({ entry: 'adopting' });
+    const { adoptionCredential } = this.#answer;
+    this.#adoption = 'asked';
+    const adoption = await this.#reports
+      .adopt({ adoptionCredential, requestKey: randomUUID() }, this.#stop.signal)
+      .catch((error: unknown) => {
+        if (error instanceof AgentError && error.code === 'lease_gone') this.#adoption = 'no';
+        throw error;
+      });
+    this.#adoption = 'yes';
+    this.#journal.write({ entry: 'adopted' });
+    this.#reports.progress(handle.driver, handle.note, {
+      ...handle.phasesMs,
+      hello: greetedAt - startedAt,
+      adopt: performance.now() - greetedAt,
+    });
+    return adoption;
+  }
+
+  /** Hands the task over and waits for the end, whatever it is. */
+  async #attend(handle: SandboxHandle, adoption: AdoptResponse): Promise<void> {
+    for (const value of adoption.maskValues) this.#reports.addMask(value);
+    if (this.#hasEnded) throw this.#endedEarly('live to get its job');
+    this.#source = {
+      path: adoption.sourcePath,
+      token: adoption.sourceToken,
+      sessionCredential: this.lease.sessionCredential,
+    };
+    const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
+    const deadline = setTimeout(() => {
+      this.#observed.asked ??= 'deadline';
+      this.#end();
+    }, jobTimeoutMs + KILL_AFTER_GRACE_MS);
+    try {
+      this.#isTaskSent = true;
+      this.#link?.sendTask(adoption.task);
+      await this.#ended.promise;
+      await this.#lastWords(handle);
+    } finally {
+      clearTimeout(deadline);
+    }
+    this.#observed.oomKills = handle.oomKills();
+  }
+
+  /** What explains an end may come a moment after it, and so may the last rows of a log. */
+  async #lastWords(handle: SandboxHandle): Promise<void> {
+    const { finished, linkClosed } = this.#observed;
+    if (this.#stop.signal.aborted) return;
+    if (finished !== undefined && this.#link !== undefined) {
+      await atMost(LOG_END_PATIENCE_MS, this.#link.logEnded);
+    } else if (linkClosed !== undefined && this.#isUnexplained()) {
+      await atMost(MACHINE_END_PATIENCE_MS, handle.ended);
+    }
+  }
+
+  /** True: nothing is left. Every step is taken, whatever fails before it. */
+  async #bury(handle: SandboxHandle | undefined): Promise<boolean> {
+    clearTimeout(this.#backstop);
+    this.#link?.close();
+    let isBuried = true;
+    const steps = [
+      async () => await handle?.kill(),
+      async () => await (this.#answer.keep ? this.#keep() : undefined),
+      // Once more: what was busy a moment ago need not be now.
+      async () => await this.#stack.bury().catch(async () => await this.#stack.bury()),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        isBuried = false;
+        this.#agent.warn(explainError(error));
+      }
+    }
+    if (isBuried) this.#note({ entry: 'buried' });
+    return isBuried;
+  }
+
+  /** What the user asked to look at moves out of the sandbox's name, where no reaper looks. */
+  async #keep(): Promise<void> {
+    const kept = join(this.#agent.keptDirectory, this.#sandboxId);
+    try {
+      await mkdir(this.#agent.keptDirectory, { recursive: true, mode: 0o700 });
+      await rename(this.#directory, kept);
+      this.#notes.push(`The sandbox's files are kept in ${kept}.`);
+    } catch (error) {
+      this.#notes.push(`The sandbox's files could not be kept: ${explainError(error)}`);
+    }
+  }
+
+  /** True: the control plane has heard, or must not. */
+  async #tell(end: { reason: EndReason; message: string }, failure: unknown): Promise<boolean> {
+    const notes = [...this.#notes, ...this.#agent.egressNotes(this.#sandboxId)];
+    if (this.#fenced !== undefined) return true;
+    const patience = setTimeout(() => this.#reports.stop(), DELIVER_PATIENCE_MS);
+    try {
+      // An adoption that may have happened can only be finished.
+      if (this.#adoption === 'no') return await this.#reports.release(explainError(failure));
+      this.#note({ entry: 'ended', reason: end.reason });
+      const outputs = this.#observed.finished?.outputs ?? {};
+      return await this.#reports.finish({ ...end, outputs, notes });
+    } finally {
+      clearTimeout(patience);
+    }
+  }
+
+  #reasonOf(failure: unknown): { reason: EndReason; message: string } {
+    if (this.#observed.asked === undefined) {
+      if (this.#agentStopped && this.#isUnexplained()) {
+        const message = 'The agent was stopped while the job ran. Run the job again.';
+        return { reason: 'agent_died', message };
+      }
+      if (failure !== undefined) {
+        return { reason: 'platform_error', message: explainError(failure) };
+      }
+    }
+    return endReason(this.#observed);
+  }
+
+  /** A line that only tells where we are: that it cannot be written ends nothing. */
+  #note(line: JournalLine): void {
+    try {
+      this.#journal.write(line);
+    } catch (error) {
+      this.#agent.warn(explainError(error));
+    }
+  }
+
+  // ---- the link ----------------------------------------------------------------------------
+
+  #openLink(handle: SandboxHandle): GuestLink {
+    return new GuestLink(handle.carriers, {
+      hello: () => this.#hello(),
+      message: async (message) => {
+        this.#guarded(() => this.#onMessage(message));
+        await this.#reports.events.room();
+      },
+      log: (message, acknowledge) =>
+        this.#guarded(() => this.#reports.logs.accept(message, acknowledge)),
+      connect: (stream, authority) => {
+        const job = { sandboxId: this.#sandboxId, jobId: this.lease.jobId as JobId };
+        void this.#agent.guard.handleConnect(stream, authority, job);
+      },
+      source: (stream, headers) => proxySource(this.#agent.client, this.#source, stream, headers),
+      violation: (error) => this.#violation(error),
+      closed: (why) => {
+        this.#observed.linkClosed ??= why;
+        this.#end();
+      },
+    });
+  }
+
+  #hello(): HostHello {
+    return {
+      sandboxId: this.#sandboxId,
+      hostname: this.#sandboxId,
+      machineId: randomBytes(16).toString('hex'),
+      entropy: randomBytes(64).toString('hex'),
+      clockUnixMs: Date.now(),
+      network: 'link',
+    };
+  }
+
+  /** Only `ready` comes before the task: the link sees to it. */
+  #onMessage(message: GuestMessage): void {
+    switch (message.type) {
+      case 'ready':
+        return;
+      case 'mask':
+        if (++this.#masks > MASKS_PER_JOB) {
+          throw new AgentError('guest_protocol', `The job masks over ${MASKS_PER_JOB} values.`);
+        }
+        return this.#reports.addMask(message.value);
+      case 'step':
+      case 'annotation':
+      case 'summary':
+        return this.#reports.events.accept(maskEvent(message, this.#reports.mask));
+      case 'finished':
+        this.#observed.finished ??= message;
+        return this.#end();
+    }
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#violation(error);
+    }
+  }
+
+  #violation(error: unknown): void {
+    this.#observed.violation ??= explainError(error);
+    this.#end();
+  }
+
+  /** The link broke, and it is not said yet whether the machine died with it. */
+  #isUnexplained(): boolean {
+    const { finished, violation, asked, machine } = this.#observed;
+    return [finished, violation, asked, machine].every((one) => one === undefined);
+  }
+
+  // ---- ends --------------------------------------------------------------------------------
+
+  #agentStops(): void {
+    this.#agentStopped = true;
+    this.#stopAtOnce(new AgentError('stopped', 'The agent was stopped.'));
+  }
+
+  #stopAtOnce(why: AgentError): void {
+    this.#stop.abort(why);
+    this.#end();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#ended.resolve();
+  }
+
+  /** Waits for the guest, but not longer than the machine lives, the lease holds, or the limit. */
+  async #whileAlive(work: Promise<void>, what: string, limitMs: number): Promise<void> {
+    const ended = this.#ended.promise.then((): never => {
+      throw this.#endedEarly(what);
+    });
+    const isDone = await atMost(limitMs, Promise.race([ended, work]));
+    if (isDone) return;
+    throw new AgentError('boot_timeout', `The guest did not ${what} in ${limitMs} ms.`);
+  }
+
+  #endedEarly(what: string): Error {
+    if (this.#stop.signal.aborted) return this.#stop.signal.reason as Error;
+    const { violation, machine, linkClosed } = this.#observed;
+    const why = violation ?? machine?.detail ?? linkClosed ?? 'it was stopped';
+    return new AgentError('boot_failed', `The guest did not ${what}: ${why}.`);
+  }
+}
+
+const shapeOf = ({ shape }: Offer): Shape => ({
+  cpus: shape?.cpus ?? 1,
+  memoryBytes: Number(shape?.memoryBytes ?? 0),
+  diskBytes: Number(shape?.diskBytes ?? 0),
+});
+
+/** Waits for it, but not longer. True: it happened. */
+async function atMost(limitMs: number, work: Promise<unknown>): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), limitMs);
+  try {
+    return await Promise.race([work.then(() => true), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

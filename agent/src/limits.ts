@@ -1,0 +1,57 @@
+/** The agent's own limits, each with its reason. What two zones must agree on is in protocol. */
+import { CANCEL_GRACE_MS, LOG_JOB_BYTES, LOG_WINDOW_BYTES } from '@onejob/protocol/limits';
+
+const SECOND_MS = 1000;
+
+/** A guest says hello as its first act; one that takes longer hangs. */
+export const HELLO_TIMEOUT_MS = 60 * SECOND_MS;
+/** Streams a guest may have open on the bulk carrier: a browser opens 6 a host, package managers 50. */
+export const LINK_BULK_STREAMS = 256;
+/** On the control carrier: hello, control and logs, and room to see what is out of turn. */
+export const LINK_CONTROL_STREAMS = 8;
+/** Bytes a guest may send on a stream that nobody reads yet; times LINK_BULK_STREAMS in memory. */
+export const LINK_STREAM_WINDOW_BYTES = 512 * 1024;
+/** Bytes on their way on a whole carrier: its speed times a slow guest's round trip. */
+export const LINK_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Header bytes of one request on the link: git and npm send under 4 KiB. */
+export const LINK_HEADER_BYTES = 32 * 1024;
+/** A request body where the protocol has one message (hello). */
+export const HELLO_BYTES = 64 * 1024;
+/** What the guest has not read yet and we hold for it: a job message fits, a refusal to read ends. */
+export const LINK_UNREAD_BYTES = 20 * 1024 * 1024;
+/** Rows from the guest not yet durable. An honest runner stops at LOG_WINDOW_BYTES and one chunk. */
+export const RELAY_LOG_BYTES = 2 * LOG_WINDOW_BYTES;
+/** What a row costs besides its text, so that a flood of empty rows fills the relay too. */
+export const RELAY_ROW_OVERHEAD_BYTES = 16;
+/** Log text of one job the agent relays; an honest runner stops at LOG_JOB_BYTES itself. */
+export const RELAY_JOB_LOG_BYTES = LOG_JOB_BYTES + 1024 * 1024;
+/** Step states, annotations and summaries of one job: 256 steps with 50 annotations each fit. */
+export const RELAY_EVENTS = 20_000;
+/** Events held until they are durable; then the guest's control stream is not read for a while. */
+export const RELAY_EVENT_BYTES = 8 * 1024 * 1024;
+/** Values a job may mask itself. */
+export const MASKS_PER_JOB = 10_000;
+/** After the runner's own grace for a cancellation or deadline, the machine is killed. */
+export const KILL_AFTER_GRACE_MS = CANCEL_GRACE_MS + 5 * SECOND_MS;
+/** Pauses between tries to reach the control plane. */
+export const RETRY_FIRST_MS = 100;
+export const RETRY_LONGEST_MS = 5 * SECOND_MS;
+/** One call to the control plane: what takes longer hangs, and is tried again. */
+export const CALL_TIMEOUT_MS = 30 * SECOND_MS;
+/** An announcement is one small transaction. */
+export const ANNOUNCE_TIMEOUT_MS = 10 * SECOND_MS;
+/**
+ * A control plane that was provably not running for so long gives every lease a new term when it is
+ * back: it does so from 10 s on, by its own sign of life, which is never shorter than what we saw.
+ */
+export const OUTAGE_MS = 12 * SECOND_MS;
+/** How long a poll for offers is held open at the control plane. */
+export const POLL_MS = 20 * SECOND_MS;
+/** After a machine's end, how long what it said is still delivered. */
+export const DELIVER_PATIENCE_MS = 60 * 60 * SECOND_MS;
+/** When the agent is stopped, how long the ends of its jobs are still delivered. */
+export const STOP_PATIENCE_MS = 5 * SECOND_MS;
+/** A link that broke and a machine that dies come in any order: wait so long for the second. */
+export const MACHINE_END_PATIENCE_MS = 5 * SECOND_MS;
+/** A runner that finished ends its log at once; so long is waited for rows on their way. */
+export const LOG_END_PATIENCE_MS = 5 * SECOND_MS;

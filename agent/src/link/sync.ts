@@ -1,0 +1,68 @@
+/**
+ * The handshake on a carrier that does not know who is at its other end (virtio-serial): a
+ * reconnect there is invisible, and bytes of an earlier conversation may still be in it.
+ *
+ *     host  -> guest   \n\0SYNC <nonce>-<seq>\n       again and again, seq rising
+ *     guest -> host    \n\0SYNCACK <nonce>-<seq>\n    to each
+ *     host  -> guest   \n\0GO <nonce>\n               once the answer to the last seq is here
+ *     guest -> host    HTTP/2 preface
+ *
+ * The carrier is a queue, so nothing older can come after the answer to the last seq. The pause
+ * between two SYNCs grows, or a guest slower than the pause would never answer the last one.
+ */
+import type { Socket } from 'node:net';
+import { AgentError } from '../errors.ts';
+
+const FIRST_PAUSE_MS = 50;
+const PAUSE_GROWTH = 1.25;
+const LONGEST_PAUSE_MS = 5_000;
+/** An answer is shorter than this; what is before it is thrown away. */
+const KEPT_BYTES = 256;
+
+/** Resolves when the guest has answered; the socket is then paused, unread from the preface on. */
+export function synchronise(socket: Socket, nonce: string, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let sequence = 0;
+  let pauseMs = FIRST_PAUSE_MS;
+  let timer: NodeJS.Timeout | undefined;
+  let received = Buffer.alloc(0);
+
+  const send = (): void => {
+    if (!socket.writableNeedDrain) socket.write(`\n\0SYNC ${nonce}-${++sequence}\n`);
+    timer = setTimeout(send, pauseMs);
+    pauseMs = Math.min(pauseMs * PAUSE_GROWTH, LONGEST_PAUSE_MS);
+  };
+  const stop = (): void => {
+    clearTimeout(timer);
+    socket.off('data', onData).off('close', onClose).off('error', onClose);
+    signal.removeEventListener('abort', onAbort);
+  };
+  const onData = (chunk: Buffer): void => {
+    received = Buffer.concat([received, chunk]);
+    const answer = Buffer.from(`\n\0SYNCACK ${nonce}-${sequence}\n`);
+    const at = received.indexOf(answer);
+    if (at < 0) {
+      received = received.subarray(-KEPT_BYTES);
+      return;
+    }
+    stop();
+    socket.pause();
+    const rest = received.subarray(at + answer.length);
+    if (rest.length > 0) socket.unshift(rest);
+    socket.write(`\n\0GO ${nonce}\n`);
+    resolve();
+  };
+  const onClose = (): void => {
+    stop();
+    reject(new AgentError('link_broken', 'The carrier closed before the guest answered.'));
+  };
+  const onAbort = (): void => {
+    stop();
+    reject(signal.reason as Error);
+  };
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort, { once: true });
+  socket.on('data', onData).on('close', onClose).on('error', onClose);
+  send();
+  return promise;
+}

@@ -1,0 +1,78 @@
+/**
+ * How a sandbox is made: the one interface of all drivers. A driver folder holds `driver.ts`,
+ * `config.ts` and `handle.ts`; one contract suite (agent/tests/driver-contract.ts) runs on each.
+ */
+import type { Socket } from 'node:net';
+import type { SandboxId } from '@onejob/protocol';
+import type { ProvisionStack } from './stack.ts';
+
+export type DriverName = 'qemu' | 'process';
+
+/** What a driver found out about this host by trying. */
+export type DriverProbe = {
+  works: boolean;
+  ownKernel: boolean;
+  /** May `auto` choose it? */
+  auto: boolean;
+  needsRoot: boolean;
+  networkModes: readonly 'link'[];
+  snapshot: boolean;
+  freeze: boolean;
+  /** For people: what it runs on, or why not and what to install. */
+  note: string;
+};
+
+/** The machine a job gets. */
+export type Shape = { cpus: number; memoryBytes: number; diskBytes: number };
+
+/** Files of a guest image, as the image store lays them out. */
+export type MachineImage = {
+  digest: string;
+  kernelPath: string;
+  initrdPath: string;
+  rootPath: string;
+};
+
+export type ProvisionRequest = {
+  sandboxId: SandboxId;
+  /** Exists already, empty, 0700; gone after burial. */
+  directory: string;
+  shape: Shape;
+  image: MachineImage | null;
+  /** The runner's bundle, for drivers without an image. */
+  guestRunnerPath: string;
+  /** Ends provisioning; the driver throws, the caller buries. */
+  signal: AbortSignal;
+};
+
+/** How the machine ended, as the host saw it. */
+export type MachineEnd =
+  /** We killed it. */
+  | { cause: 'killed'; detail: string }
+  /** The machine monitor died or failed: the platform's fault. */
+  | { cause: 'vmm_died'; detail: string }
+  /** The monitor is well, the guest runner is gone or the guest shut itself down. */
+  | { cause: 'runner_gone'; detail: string };
+
+export interface SandboxHandle {
+  readonly driver: DriverName;
+  /** For people: "QEMU 7.2, TCG (no KVM: ...)". */
+  readonly note: string;
+  /** Connected, synchronised, nothing read from them yet: HTTP/2 begins here. */
+  readonly carriers: { control: Socket; bulk: Socket };
+  /** Milliseconds of each phase until the carriers were up: provision, kernel, init, bridge. */
+  readonly phasesMs: Readonly<Record<string, number>>;
+  /** Settles once, never rejects. */
+  readonly ended: Promise<MachineEnd>;
+  /** Times the guest's kernel killed for want of memory, as seen from outside the job. */
+  oomKills(): number;
+  /** Kills every process of the machine. Idempotent. */
+  kill(): Promise<void>;
+}
+
+export interface SandboxDriver {
+  readonly name: DriverName;
+  /** Runs it for real; may take seconds the first time, is remembered after that. */
+  probe(): Promise<DriverProbe>;
+  provision(request: ProvisionRequest, stack: ProvisionStack): Promise<SandboxHandle>;
+}

@@ -1,0 +1,189 @@
+/** The reaper on a real host directory with real processes: what it removes, and what it must not. */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { newSandboxId, type JobId, type SandboxId } from '@onejob/protocol';
+import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
+import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
+import { Journal } from './journal.ts';
+import { reap, type ReapReport } from './reaper.ts';
+import type { Undo } from './stack.ts';
+import { undoOn } from './undo.ts';
+
+let root = '';
+let hostMarker = '';
+let sandboxesDirectory = '';
+let journalsDirectory = '';
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'onejob-reaper-'));
+  hostMarker = `test-${randomBytes(8).toString('hex')}`;
+  sandboxesDirectory = join(root, 'sandboxes');
+  journalsDirectory = join(root, 'journals');
+  mkdirSync(sandboxesDirectory);
+});
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+checkLeaksAfterEach();
+
+const reapAll = async (
+  alive: readonly string[] = [],
+  undo: Undo = undoOn(hostMarker),
+): Promise<ReapReport> =>
+  await reap({ hostMarker, sandboxesDirectory, journalsDirectory, undo, alive: new Set(alive) });
+
+const sleeper = (sandboxId: SandboxId, marker = hostMarker): SupervisedProcess =>
+  superviseProcess({
+    command: 'sleep',
+    args: ['60'],
+    hostMarker: marker,
+    sandboxId,
+    environment: {},
+    directory: root,
+  });
+
+const isAlive = async ({ exited }: SupervisedProcess): Promise<boolean> =>
+  await Promise.race([
+    exited.then(() => false),
+    new Promise<true>((resolve) => setImmediate(() => resolve(true))),
+  ]);
+
+async function end(one: SupervisedProcess | ChildProcess): Promise<void> {
+  const exited = 'exited' in one ? one.exited : new Promise((resolve) => one.once('exit', resolve));
+  one.kill('SIGKILL' as never);
+  await exited;
+}
+
+test('processes and directories of dead sandboxes are removed, those of live ones are not', async () => {
+  const dead = newSandboxId();
+  const live = newSandboxId();
+  for (const id of [dead, live])
+    mkdirSync(join(sandboxesDirectory, id, 'deep'), { recursive: true });
+  const [first, second, third] = [sleeper(dead), sleeper(dead), sleeper(live)];
+  const report = await reapAll([live]);
+  await Promise.all([first.exited, second.exited]);
+  assert.equal(await isAlive(third), true);
+  assert.deepEqual(readdirSync(sandboxesDirectory), [live]);
+  assert.equal(report.removed.length, 2);
+  assert.ok(report.removed.every((what) => what.includes(dead)));
+  assert.deepEqual(report.failed, []);
+  await end(third);
+});
+
+test('look-alikes are left alone: other names, other agents, ids in arguments, kept sandboxes', async () => {
+  const id = newSandboxId();
+  const names = ['sb123', `${id}.old`, `x${id}`, 'kept', id.toUpperCase()];
+  for (const name of names) mkdirSync(join(sandboxesDirectory, name));
+  mkdirSync(join(root, 'kept', id), { recursive: true });
+  const ofAnotherAgent = sleeper(id, `${hostMarker}-other`);
+  const namesItOnly = spawn('sleep', ['60'], {
+    argv0: `sleep-for-${id}-ONEJOB_HOST=${hostMarker}`,
+    env: { ONEJOB_SANDBOX: id },
+  });
+  const noSandboxId = superviseProcess({
+    command: 'sleep',
+    args: ['60'],
+    hostMarker,
+    sandboxId: 'not-an-id' as SandboxId,
+    environment: {},
+    directory: root,
+  });
+  const report = await reapAll();
+  assert.deepEqual(report.removed, []);
+  assert.deepEqual(report.failed, []);
+  assert.deepEqual(readdirSync(sandboxesDirectory).toSorted(), names.toSorted());
+  assert.ok(existsSync(join(root, 'kept', id)));
+  assert.equal(await isAlive(ofAnotherAgent), true);
+  assert.equal(await isAlive(noSandboxId), true);
+  assert.equal(namesItOnly.exitCode, null);
+  for (const one of [ofAnotherAgent, namesItOnly, noSandboxId]) await end(one);
+});
+
+test('leases of journals are told with whether they may have been adopted', async () => {
+  const write = (jobId: string, epoch: string, ...more: ('adopting' | 'adopted')[]): void => {
+    const journal = new Journal(journalsDirectory, newSandboxId());
+    journal.write({ entry: 'lease', jobId: jobId as JobId, attempt: 1, epoch });
+    for (const entry of more) journal.write({ entry });
+  };
+  write('leased', '1');
+  write('asked', '9007199254740993', 'adopting');
+  write('adopted', '3', 'adopting', 'adopted');
+  new Journal(journalsDirectory, newSandboxId()).write({ entry: 'adopting' }); // died before its lease
+  const report = await reapAll();
+  assert.deepEqual(
+    report.leases.toSorted((a, b) => a.jobId.localeCompare(b.jobId)),
+    [
+      { jobId: 'adopted', attempt: 1, epoch: 3n, adopted: true },
+      { jobId: 'asked', attempt: 1, epoch: 9007199254740993n, adopted: true },
+      { jobId: 'leased', attempt: 1, epoch: 1n, adopted: false },
+    ],
+  );
+  assert.equal(readdirSync(journalsDirectory).length, 4);
+  assert.equal((await reapAll()).leases.length, 3, 'a second start tells them again');
+  report.closeJournals();
+  assert.deepEqual(readdirSync(journalsDirectory), []);
+});
+
+test('what a journal names is undone, last first, existing or not, as often as one likes', async () => {
+  const sandboxId = newSandboxId();
+  const place = join(sandboxesDirectory, sandboxId);
+  mkdirSync(place);
+  writeFileSync(join(place, 'disk'), 'x');
+  const journal = new Journal(journalsDirectory, sandboxId);
+  const order: string[] = [];
+  for (const name of ['', 'disk', 'never-made.sock']) {
+    journal.write({ entry: 'acquire', acquisition: { kind: 'disk', path: join(place, name) } });
+  }
+  const undo: Undo = async (acquisition) => {
+    if (acquisition.kind === 'disk') order.push(acquisition.path.slice(place.length));
+    await undoOn(hostMarker)(acquisition);
+    await undoOn(hostMarker)(acquisition);
+  };
+  assert.deepEqual((await reapAll([], undo)).failed, []);
+  assert.deepEqual(order, ['/never-made.sock', '/disk', '']);
+  assert.deepEqual(readdirSync(sandboxesDirectory), []);
+  assert.deepEqual((await reapAll([], undo)).removed, []);
+});
+
+test('a journal that names something outside its sandbox removes nothing there', async () => {
+  const precious = join(root, 'precious');
+  const neighbour = join(sandboxesDirectory, newSandboxId());
+  for (const path of [precious, neighbour]) mkdirSync(path);
+  const journal = new Journal(journalsDirectory, newSandboxId());
+  const own = join(sandboxesDirectory, journal.sandboxId);
+  const paths = [precious, neighbour, join(own, '../../precious'), '/', `${own}x`, root];
+  for (const path of paths) {
+    journal.write({ entry: 'acquire', acquisition: { kind: 'directory', path } });
+  }
+  const report = await reapAll([neighbour.slice(sandboxesDirectory.length + 1)]);
+  assert.equal(report.failed.length, paths.length);
+  assert.ok(existsSync(precious) && existsSync(neighbour));
+});
+
+test('a sandbox that could not be buried whole keeps its journal for the next start', async () => {
+  const [stuck, fine] = [newSandboxId(), newSandboxId()];
+  for (const id of [stuck, fine]) {
+    mkdirSync(join(sandboxesDirectory, id));
+    const path = join(sandboxesDirectory, id);
+    const journal = new Journal(journalsDirectory, id);
+    journal.write({ entry: 'acquire', acquisition: { kind: 'directory', path } });
+  }
+  const report = await reapAll([], async (acquisition) => {
+    if (acquisition.kind === 'directory' && acquisition.path.includes(stuck)) {
+      throw new Error('device or resource busy');
+    }
+    await undoOn(hostMarker)(acquisition);
+  });
+  assert.match(report.failed.join('\n'), /busy/);
+  report.closeJournals();
+  assert.deepEqual(readdirSync(journalsDirectory), [`${stuck}.jsonl`]);
+  assert.deepEqual(readdirSync(sandboxesDirectory), [stuck]);
+  (await reapAll()).closeJournals();
+  assert.deepEqual(readdirSync(journalsDirectory), []);
+  assert.deepEqual(readdirSync(sandboxesDirectory), []);
+});

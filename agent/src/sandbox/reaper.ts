@@ -1,0 +1,123 @@
+/**
+ * The reaper: removes from this host what belongs to no live sandbox. A reconciler without input;
+ * at start every sandbox is dead, because none outlives its agent.
+ *
+ * An *orphan* is, under this agent's state directory and marker: a process whose environment names
+ * a sandbox; a directory `sandboxes/<sandbox id>`; an acquisition named in a journal. What exists
+ * is listed first, journals are read second, so that nothing created between the two is missed.
+ * It does not touch: anything without our marker, `kept/` (the user asked for it), images, and no
+ * path outside the directory of the journal's own sandbox, whatever a journal says.
+ *
+ * Journals are returned, not removed: the control plane must hear of their leases first. One whose
+ * sandbox could not be buried whole stays, for the next start.
+ */
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { explainError, isSandboxId, type SandboxId } from '@onejob/protocol';
+import { AgentError } from '../errors.ts';
+import { listSandboxProcesses, SANDBOX_VARIABLE } from '../host/processes.ts';
+import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
+import type { Undo } from './stack.ts';
+
+export type BuriedLease = { jobId: string; attempt: number; epoch: bigint; adopted: boolean };
+
+export type ReapReport = {
+  /** For people: what was removed and why. */
+  removed: string[];
+  failed: string[];
+  leases: BuriedLease[];
+  /** Call when the control plane has heard of `leases`. */
+  closeJournals(): void;
+};
+
+export async function reap(options: {
+  hostMarker: string;
+  sandboxesDirectory: string;
+  journalsDirectory: string;
+  undo: Undo;
+  /** Sandboxes alive in this agent now. */
+  alive: ReadonlySet<string>;
+}): Promise<ReapReport> {
+  const report: ReapReport = { removed: [], failed: [], leases: [], closeJournals: () => {} };
+  const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      report.failed.push(`${what}: ${explainError(error)}`);
+      return false;
+    }
+  };
+  const isOrphan = (id: string | undefined): id is SandboxId =>
+    id !== undefined && isSandboxId(id) && !options.alive.has(id);
+
+  const processes = listSandboxProcesses(options.hostMarker);
+  const withProcesses = new Set(
+    processes.map((one) => one.environment.get(SANDBOX_VARIABLE)).filter(isOrphan),
+  );
+  const directories = await namesIn(options.sandboxesDirectory);
+  const journals = readJournals(options.journalsDirectory).filter((one) => isOrphan(one.sandboxId));
+  const unburied = new Set<string>();
+
+  for (const sandboxId of withProcesses) {
+    const what = `processes of sandbox ${sandboxId} (no live sandbox has that id)`;
+    const undo = async () => await options.undo({ kind: 'process', role: 'any', sandboxId });
+    if (await attempt(what, undo)) report.removed.push(what);
+    else unburied.add(sandboxId);
+  }
+  for (const { sandboxId, lines, unreadable } of journals) {
+    if (unreadable !== undefined) report.failed.push(explainError(unreadable));
+    const place = join(options.sandboxesDirectory, sandboxId);
+    for (const line of lines.toReversed()) {
+      if (line.entry !== 'acquire') continue;
+      const undo = async () => {
+        assertOwn(line.acquisition, sandboxId, place);
+        await options.undo(line.acquisition);
+      };
+      const what = `${line.acquisition.kind} of sandbox ${sandboxId}`;
+      if (!(await attempt(what, undo))) unburied.add(sandboxId);
+    }
+  }
+  for (const name of directories.filter(isOrphan)) {
+    const path = join(options.sandboxesDirectory, name);
+    const what = `directory ${path} (no live sandbox has that id)`;
+    const undo = async () => await options.undo({ kind: 'directory', path });
+    if (await attempt(what, undo)) report.removed.push(what);
+    else unburied.add(name);
+  }
+  report.leases = journals.flatMap(({ lines }) => leaseOf(lines));
+  report.closeJournals = () => {
+    for (const one of journals) if (!unburied.has(one.sandboxId)) one.remove();
+  };
+  return report;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** A journal is a file: what it names is removed only where the sandbox's things are. */
+function assertOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): void {
+  const own =
+    acquisition.kind === 'process'
+      ? acquisition.sandboxId === sandboxId
+      : resolve(acquisition.path) === place || resolve(acquisition.path).startsWith(`${place}/`);
+  if (own) return;
+  throw new AgentError(
+    'journal_unreadable',
+    `The journal of sandbox ${sandboxId} names something that is not its own; it is left alone.`,
+  );
+}
+
+/** `adopted` is told when it may have been: the control plane knows whether it was. */
+function leaseOf(lines: JournalLine[]): BuriedLease[] {
+  const lease = lines.find((line) => line.entry === 'lease');
+  if (lease === undefined) return [];
+  const adopted = lines.some((line) => line.entry === 'adopting' || line.entry === 'adopted');
+  return [{ jobId: lease.jobId, attempt: lease.attempt, epoch: BigInt(lease.epoch), adopted }];
+}

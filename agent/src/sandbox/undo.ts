@@ -1,0 +1,21 @@
+/**
+ * How each kind of acquisition is undone. Every undo goes by name, succeeds when there is nothing
+ * to undo, and may run twice: the live agent and the reaper both call it.
+ */
+import { rm } from 'node:fs/promises';
+import { killSandboxProcesses } from '../host/processes.ts';
+import type { Acquisition } from './journal.ts';
+import type { Undo } from './stack.ts';
+
+export function undoOn(hostMarker: string): Undo {
+  return async (acquisition: Acquisition) => {
+    switch (acquisition.kind) {
+      case 'process':
+        return await killSandboxProcesses(hostMarker, acquisition.sandboxId);
+      case 'directory':
+      case 'disk':
+      case 'socket':
+        return await rm(acquisition.path, { recursive: true, force: true, maxRetries: 3 });
+    }
+  };
+}

@@ -1,0 +1,109 @@
+/** The driver contract on real microVMs, and what only qemu promises. Builds the image when missing. */
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { bundleGuestRunner, ensureImage } from '@onejob/image';
+import type { QemuDriverConfig } from '../src/drivers/qemu/config.ts';
+import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
+import { listSandboxProcesses } from '../src/host/processes.ts';
+import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
+import { runScript, SandboxLab } from './_sandbox-lab.ts';
+import { driverContract } from './driver-contract.ts';
+
+const cacheDir = join(homedir(), '.cache', 'onejob');
+const probeDirectory = await mkdtemp(join(tmpdir(), 'onejob-probe-'));
+after(async () => await rm(probeDirectory, { recursive: true, force: true }));
+
+const image: MachineImage = await ensureImage({ cacheDir });
+const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
+const createDriver = (
+  host: { hostMarker: string },
+  config: Partial<QemuDriverConfig> = {},
+): SandboxDriver =>
+  createQemuDriver({ hostMarker: host.hostMarker, cacheDirectory: probeDirectory, ...config });
+
+driverContract({ name: 'qemu', createDriver, image, guestRunnerPath, ownKernel: true });
+
+describe('qemu alone', () => {
+  test('a monitor killed from outside is the platform failing', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const [qemu, ...others] = listSandboxProcesses(lab.hostMarker);
+    assert.ok(qemu !== undefined);
+    assert.deepEqual(others, [], 'one process a machine');
+    process.kill(qemu.pid, 'SIGKILL');
+    const end = await handle.ended;
+    assert.deepEqual(end, { cause: 'vmm_died', detail: 'QEMU ended with signal SIGKILL' });
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
+  test('a guest that restarts itself, or whose kernel panics, ends its machine', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    for (const key of ['b', 'c']) {
+      const sandbox = await lab.newSandbox();
+      const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+      await runScript(handle, `echo ${key} > /proc/sysrq-trigger; sleep 60`);
+      const end = await handle.ended;
+      assert.equal(end.cause, 'runner_gone', `sysrq ${key}: ${end.detail}`);
+      await handle.kill();
+      await lab.bury(sandbox);
+    }
+  });
+
+  test("QEMU gets nothing of its agent's environment, and its arguments hold paths only", async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const [qemu] = listSandboxProcesses(lab.hostMarker);
+    assert.deepEqual([...(qemu?.environment.keys() ?? [])].toSorted(), [
+      'ONEJOB_HOST',
+      'ONEJOB_SANDBOX',
+    ]);
+    const status = await readFile(`/proc/${qemu?.pid}/status`, 'utf8');
+    assert.match(status, /^NoNewPrivs:\s*1$/m);
+    assert.match(status, /^Seccomp:\s*2$/m);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
+  test('a boot that takes too long ends with what was seen of it, and leaves nothing', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const driver = createDriver(lab, { bootTimeoutMs: 300 });
+    await driver.probe();
+    const sandbox = await lab.newSandbox();
+    await assert.rejects(driver.provision(sandbox.request, sandbox.stack), {
+      code: 'boot_timeout',
+      message: /did not come up within 0\.3 s \(.*QEMU \d/,
+    });
+    await lab.bury(sandbox);
+  });
+
+  test('a kernel that is not there ends the boot with the last words of QEMU', async () => {
+    await using lab = await SandboxLab.open(
+      { ...image, kernelPath: '/no/such/vmlinux' },
+      guestRunnerPath,
+    );
+    const sandbox = await lab.newSandbox();
+    await assert.rejects(createDriver(lab).provision(sandbox.request, sandbox.stack), {
+      code: 'boot_failed',
+      message: /exit status 1.*could not open kernel file '\/no\/such\/vmlinux'/i,
+    });
+    await lab.bury(sandbox);
+  });
+
+  test("a root disk that is none ends the boot with the words of the guest's init", async () => {
+    const rootPath = join(probeDirectory, 'root.erofs');
+    await writeFile(rootPath, Buffer.alloc(1024 * 1024));
+    await using lab = await SandboxLab.open({ ...image, rootPath }, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    await assert.rejects(createDriver(lab).provision(sandbox.request, sandbox.stack), {
+      code: 'boot_failed',
+      message: /init gave up: cannot mount .* on \/lower/,
+    });
+    await lab.bury(sandbox);
+  });
+});

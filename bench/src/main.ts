@@ -1,0 +1,45 @@
+/**
+ * `npm run bench [name ...]`: measurements as one JSON document. Machines are noisy: medians, and
+ * ratios against a peer or a limit in the same run.
+ */
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { benchClaims } from './claims.bench.ts';
+import { benchColdStart } from './cold-start.bench.ts';
+import { benchLogs } from './logs.bench.ts';
+import { benchMasking } from './masking.bench.ts';
+import { benchPlan } from './plan.bench.ts';
+import { benchSteps } from './steps.bench.ts';
+
+const BENCHES = {
+  'cold-start': benchColdStart,
+  masking: benchMasking,
+  logs: benchLogs,
+  claims: benchClaims,
+  plan: benchPlan,
+  steps: benchSteps,
+} as const;
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  process.stderr.write(
+    `There is no benchmark ${unknown.join(', ')}. There are: ${Object.keys(BENCHES).join(', ')}\n`,
+  );
+  process.exitCode = 2;
+} else {
+  const report: Record<string, unknown> = {
+    date: new Date().toISOString(),
+    conditions: {
+      cpus: availableParallelism(),
+      model: cpus()[0]?.model,
+      memoryBytes: totalmem(),
+      node: process.version,
+    },
+  };
+  for (const [name, bench] of Object.entries(BENCHES)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    process.stderr.write(`bench: ${name}\n`);
+    report[name] = await bench();
+  }
+  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+}

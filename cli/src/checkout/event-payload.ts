@@ -1,0 +1,81 @@
+/**
+ * The payload of an event that happens on the user's machine, as a forge would have sent it for
+ * this commit: the fields workflows read most (GitHub's "Webhook events and payloads", push and
+ * pull_request). `--event-file` replaces fields of it.
+ */
+import type { Snapshot } from './snapshot.ts';
+
+export function eventPayload(
+  event: string,
+  snapshot: Snapshot,
+  inputs: Record<string, string>,
+  given: Record<string, unknown> | undefined,
+): Record<string, unknown> {
+  return { ...basePayload(event, snapshot, inputs), ...given };
+}
+
+function basePayload(
+  event: string,
+  snapshot: Snapshot,
+  inputs: Record<string, string>,
+): Record<string, unknown> {
+  const [owner = '', name = ''] = snapshot.repository.split('/');
+  const sender = { login: snapshot.actor, type: 'User' };
+  const branch = snapshot.ref.replace(/^refs\/(heads|tags)\//, '');
+  const repository = {
+    name,
+    full_name: snapshot.repository,
+    owner: { login: owner, name: owner },
+    private: true,
+    fork: false,
+    default_branch: branch,
+  };
+  const common = { repository, sender };
+  switch (event) {
+    case 'push': {
+      const commit = {
+        id: snapshot.sha,
+        message: snapshot.message,
+        author: snapshot.author,
+        committer: snapshot.author,
+        distinct: true,
+      };
+      return {
+        ...common,
+        ref: snapshot.ref,
+        before: snapshot.before,
+        after: snapshot.sha,
+        created: false,
+        deleted: false,
+        forced: false,
+        base_ref: null,
+        pusher: { name: snapshot.actor },
+        head_commit: commit,
+        commits: [commit],
+      };
+    }
+    case 'pull_request':
+    case 'pull_request_target': {
+      const side = { ref: branch, sha: snapshot.sha, repo: repository };
+      return {
+        ...common,
+        action: 'synchronize',
+        number: 1,
+        pull_request: {
+          number: 1,
+          title: snapshot.message.split('\n')[0],
+          state: 'open',
+          draft: false,
+          merged: false,
+          head: side,
+          base: { ...side, sha: snapshot.before },
+          user: sender,
+        },
+      };
+    }
+    case 'workflow_dispatch':
+      return { ...common, ref: snapshot.ref, inputs };
+    default:
+      return common;
+  }
+}

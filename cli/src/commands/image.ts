@@ -1,0 +1,71 @@
+/** `onejob image build|list|import|remove`: the guest images of this host. */
+import { resolve } from 'node:path';
+import { findDirectories, terminalStyle } from '../config/environment.ts';
+import { ImageStore, type GuestImage } from '../embedded/images.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { buildProgress } from '../show/build-progress.ts';
+import { painter } from '../show/style.ts';
+import { table } from '../show/table.ts';
+import { bytes, duration } from '../show/time.ts';
+import { Interrupts } from './interrupt.ts';
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const store = (signal?: AbortSignal): ImageStore =>
+  new ImageStore(findDirectories(undefined).cache, signal);
+const short = (digest: string): string => digest.slice(0, 12);
+
+function describe(image: GuestImage): string {
+  const took = image.buildTimeMs === 0 ? '' : `, built in ${duration(image.buildTimeMs)}`;
+  const steps = image.steps.map((one) => `${one.step} ${duration(one.elapsedMs)}`).join(', ');
+  return [
+    `${image.name} ${short(image.digest)}  ${bytes(image.sizeBytes)}${took}`,
+    `  kernel ${image.kernelVersion}, Node ${image.nodeVersion}, ${image.packages.length} packages`,
+    ...(steps === '' ? [] : [`  ${steps}`]),
+  ].join('\n');
+}
+
+export async function imageBuild(flags: { force: boolean }): Promise<ExitCode> {
+  using interrupts = new Interrupts();
+  const progress = buildProgress(process.stderr);
+  const image = await store(interrupts.signal)
+    .build(flags.force, progress.show)
+    .finally(() => progress.end());
+  print(describe(image));
+  return EXIT.success;
+}
+
+export async function imageList(flags: { json: boolean }): Promise<ExitCode> {
+  const { images, broken } = await store().list();
+  if (flags.json) {
+    print(JSON.stringify(images));
+    return EXIT.success;
+  }
+  const paint = painter(terminalStyle(process.stdout).color);
+  const header = ['digest', 'name', 'size', 'built in', 'kernel', 'node', 'created'];
+  const rows = images.map((image) => [
+    short(image.digest),
+    image.name,
+    bytes(image.sizeBytes),
+    image.buildTimeMs === 0 ? '-' : duration(image.buildTimeMs),
+    image.kernelVersion,
+    image.nodeVersion,
+    image.createdAt.slice(0, 16).replace('T', ' '),
+  ]);
+  if (images.length === 0) print('No images yet. Build one with: onejob image build');
+  else print(table([header.map((cell) => paint('dim', cell)), ...rows]));
+  for (const one of broken) print(`broken: ${short(one.digest)}: ${one.error.message}`);
+  return EXIT.success;
+}
+
+export async function imageImport(path: string, flags: { name: string }): Promise<ExitCode> {
+  using interrupts = new Interrupts();
+  const image = await store(interrupts.signal).import(resolve(path), flags.name);
+  print(`imported ${describe(image)}`);
+  return EXIT.success;
+}
+
+export async function imageRemove(reference: string): Promise<ExitCode> {
+  const digest = await store().remove(reference);
+  print(`removed ${short(digest)}`);
+  return EXIT.success;
+}

@@ -1,0 +1,216 @@
+/** `onejob list`, `logs` and `cancel`: what the platform of a data directory knows. */
+import type { Job, LogRow, Run } from '@onejob/protocol';
+import type { ApiClient } from '../api-client.ts';
+import { checkoutRepository } from '../checkout/repository-name.ts';
+import { findDirectories, terminalStyle } from '../config/environment.ts';
+import { openPlatform } from '../embedded/platform.ts';
+import { CliError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
+import { mark, painter, safeText, type Paint } from '../show/style.ts';
+import { table } from '../show/table.ts';
+import { duration } from '../show/time.ts';
+
+/** The most the platform gives at once. */
+const LIST_LIMIT = 1000;
+
+/** A platform to ask: the running one, or this data directory opened for the question. */
+async function withApi(
+  dataDirectory: string | undefined,
+  ask: (api: ApiClient) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  await using platform = await openPlatform({
+    directories: findDirectories(dataDirectory),
+    driver: 'process',
+    image: undefined,
+    withAgent: false,
+    onProgress: () => {},
+    warn: () => {},
+  });
+  return await ask(platform.api);
+}
+
+/** False: nobody reads any more. */
+function print(text: string): boolean {
+  const { stdout } = process;
+  if (!stdout.writable) return false;
+  stdout.write(`${text}\n`);
+  return true;
+}
+
+export async function list(
+  flags: { limit: string; json: boolean },
+  dataDirectory: string | undefined,
+): Promise<ExitCode> {
+  const limit = Number(flags.limit);
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT) {
+    throw new CliError('usage', `--limit ${flags.limit}: a whole number from 1 to ${LIST_LIMIT}.`);
+  }
+  return await withApi(dataDirectory, async (api) => {
+    const runs = await api.runs(limit);
+    if (flags.json) print(JSON.stringify(runs));
+    else if (runs.length === 0) print('No runs yet. Start one in a checkout with: onejob run');
+    else print(runTable(runs));
+    return EXIT.success;
+  });
+}
+
+function runTable(runs: readonly Run[]): string {
+  const paint = painter(terminalStyle(process.stdout).color);
+  const header = ['run', 'workflow', 'event', 'conclusion', 'jobs', 'took', 'when (UTC)'];
+  const rows = runs.map((run) => [
+    `${run.repository}#${run.number}`,
+    safeText(run.workflowName, false),
+    safeText(run.event, false),
+    run.conclusion ?? run.state,
+    countJobs(paint, run.jobs),
+    run.finishedAtMs === null ? '' : duration(run.finishedAtMs - run.createdAtMs),
+    new Date(run.createdAtMs).toISOString().slice(0, 16).replace('T', ' '),
+  ]);
+  return table([header.map((cell) => paint('dim', cell)), ...rows]);
+}
+
+/** `✓3 ✗1`: how many jobs ended in each way. */
+function countJobs(paint: Paint, jobs: readonly Job[]): string {
+  const counts = new Map<string, number>();
+  for (const job of jobs) {
+    const sign = mark(paint, job.state, job.conclusion);
+    counts.set(sign, (counts.get(sign) ?? 0) + 1);
+  }
+  return [...counts].map(([sign, count]) => `${sign}${count}`).join(' ');
+}
+
+export type LogFlags = { json: boolean; why: boolean; follow: boolean };
+
+export async function logs(
+  runName: string,
+  jobName: string | undefined,
+  flags: LogFlags,
+  dataDirectory: string | undefined,
+): Promise<ExitCode> {
+  return await withApi(dataDirectory, async (api) => {
+    const run = await findRun(api, runName);
+    const jobs = findJobs(run, jobName);
+    const rows = new LogPrinter(jobs, flags.json);
+    if (flags.why) for (const job of jobs) await printTransitions(api, job);
+    else if (flags.follow) await followLog(api, run, rows);
+    else for (const job of jobs) await printLog(api, job, rows);
+    return EXIT.success;
+  });
+}
+
+/** By key (every leg), name or id; all where no name is given. */
+function findJobs(run: Run, name: string | undefined): Job[] {
+  const jobs = run.jobs.filter(
+    (job) => name === undefined || job.name === name || job.key === name || job.id === name,
+  );
+  if (jobs.length > 0 || name === undefined) return jobs;
+  const names = run.jobs.map((job) => job.name).join(', ');
+  throw new CliError('not_found', `Run ${run.number} has no job "${name}". It has: ${names}`);
+}
+
+/** `latest`, a number, `owner/name#number`, or an id. In a checkout its own runs come first. */
+async function findRun(api: ApiClient, name: string): Promise<Run> {
+  const [, repository, number] = /^([^#]+)#(\d+)$/.exec(name) ?? [];
+  if (repository !== undefined && number !== undefined) return await api.run(number, repository);
+  const here = await checkoutRepository(process.cwd());
+  if (name !== 'latest') return await findByNumber(api, name, here);
+  const own = here === undefined ? [] : await api.runs(1, here);
+  const [run] = own.length > 0 ? own : await api.runs(1);
+  if (run === undefined) {
+    throw new CliError('not_found', 'There are no runs yet. Start one with: onejob run');
+  }
+  return run;
+}
+
+async function findByNumber(api: ApiClient, name: string, here: string | undefined): Promise<Run> {
+  const isNumber = /^\d+$/.test(name);
+  try {
+    return await api.run(name, isNumber ? here : undefined);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    if (error.code === 'not_found' && isNumber && here !== undefined) {
+      return await findByNumber(api, name, undefined);
+    }
+    const message =
+      error.code === 'ambiguous_run'
+        ? `Several repositories have a run ${name}. Name one as owner/name#${name}; see: onejob list`
+        : `There is no run "${name}". See what there is: onejob list`;
+    const isOurs = error.code === 'ambiguous_run' || error.code === 'not_found';
+    throw isOurs ? new CliError('not_found', message) : error;
+  }
+}
+
+/** Rows of logs on standard output: text, with the job's name where there are several, or JSON. */
+class LogPrinter {
+  readonly #names: ReadonlyMap<string, string>;
+  readonly #json: boolean;
+  readonly #color = terminalStyle(process.stdout).color;
+
+  constructor(jobs: readonly Job[], json: boolean) {
+    this.#names = new Map(jobs.map((job) => [job.id, job.name]));
+    this.#json = json;
+  }
+
+  /** False: nobody reads any more. */
+  print(jobId: string, rows: readonly LogRow[]): boolean {
+    const name = this.#names.get(jobId);
+    if (name === undefined) return true;
+    const prefix = this.#names.size > 1 ? `[${safeText(name, false)}] ` : '';
+    return rows.every((row) => {
+      if (this.#json) return print(JSON.stringify({ job: name, ...row }));
+      return isLogNoise(row) || print(`${prefix}${safeText(logLine(row), this.#color)}`);
+    });
+  }
+}
+
+async function printLog(api: ApiClient, job: Job, printer: LogPrinter): Promise<void> {
+  for (let offset = 0; ;) {
+    const page = await api.log(job.id, offset);
+    offset += page.rows.length;
+    if (page.rows.length === 0 || !printer.print(job.id, page.rows)) break;
+  }
+  if (job.log.missingRows !== null && job.log.missingRows > 0) {
+    process.stderr.write(`${job.name}: ${job.log.missingRows} rows of this log never arrived.\n`);
+  }
+}
+
+async function followLog(api: ApiClient, run: Run, printer: LogPrinter): Promise<void> {
+  const stop = new AbortController();
+  for await (const event of api.events(run.id, stop.signal)) {
+    if (event.type === 'log' && !printer.print(event.jobId, event.rows)) break;
+  }
+  stop.abort();
+}
+
+/** Why did this job wait, and where did it go? */
+async function printTransitions(api: ApiClient, job: Job): Promise<void> {
+  const transitions = await api.transitions(job.id);
+  const [first] = transitions;
+  print(safeText(`${job.name}: ${jobStatus(job)}`, false));
+  const rows = transitions.map((one) => [
+    `  +${duration(one.atMs - (first?.atMs ?? one.atMs))}`,
+    one.from === null ? `created ${one.to}` : `${one.from} -> ${one.to}`,
+    one.reason.replaceAll('_', ' '),
+  ]);
+  print(table(rows));
+}
+
+export async function cancel(
+  runName: string,
+  jobName: string | undefined,
+  flags: { kill: boolean },
+  dataDirectory: string | undefined,
+): Promise<ExitCode> {
+  return await withApi(dataDirectory, async (api) => {
+    const run = await findRun(api, runName);
+    if (run.state === 'finished') {
+      print(`Run ${run.number} has ended already: ${run.conclusion}.`);
+      return EXIT.success;
+    }
+    if (jobName === undefined) await api.cancelRun(run.id, flags.kill);
+    else for (const job of findJobs(run, jobName)) await api.cancelJob(job.id, flags.kill);
+    print(`Run ${run.number}: cancellation requested${flags.kill ? ' (kill)' : ''}.`);
+    return EXIT.success;
+  });
+}

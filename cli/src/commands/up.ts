@@ -1,0 +1,54 @@
+/** `onejob up`: the platform by itself, until a signal; other terminals join it. */
+import { findDirectories } from '../config/environment.ts';
+import { openPlatform } from '../embedded/platform.ts';
+import { CliError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { buildProgress } from '../show/build-progress.ts';
+import { Interrupts } from './interrupt.ts';
+
+export async function up(
+  flags: { listen?: string; image?: string },
+  dataDirectory: string | undefined,
+): Promise<ExitCode> {
+  using interrupts = new Interrupts();
+  const directories = findDirectories(dataDirectory);
+  const progress = buildProgress(process.stderr);
+  await using platform = await openPlatform({
+    directories,
+    driver: 'auto',
+    image: flags.image,
+    withAgent: true,
+    ...(flags.listen === undefined ? {} : { listen: parseListen(flags.listen) }),
+    onProgress: progress.show,
+    warn: (message) => process.stderr.write(`onejob: ${message}\n`),
+    signal: interrupts.signal,
+  }).finally(() => progress.end());
+  if (platform.joined) {
+    throw new CliError(
+      'directory_in_use',
+      `Another onejob runs already on ${directories.data}. Use it, or choose another --data-dir.`,
+    );
+  }
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  say(`onejob is up. Data: ${directories.data}`);
+  for (const { driver, probe } of platform.agent?.drivers ?? []) {
+    say(`  driver ${driver.name}: ${probe.works ? probe.note : `does not work: ${probe.note}`}`);
+  }
+  if (platform.url !== undefined)
+    say(`API: ${platform.url}  (token: ${directories.data}/api.token)`);
+  say('Run jobs from any checkout with: onejob run. Stop with Ctrl-C.');
+  using _ = interrupts.during((count) => {
+    if (count === 1) say('Stopping: running jobs are ended and their machines buried.');
+  });
+  await interrupts.first();
+  return EXIT.success;
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:(\[[0-9a-fA-F:]+\]|[^:\s]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) {
+    throw new CliError('usage', `--listen ${text}: write host:port, for example 127.0.0.1:7070.`);
+  }
+  return { host: (match[1] ?? '127.0.0.1').replaceAll(/[[\]]/g, ''), port };
+}

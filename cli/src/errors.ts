@@ -1,0 +1,44 @@
+/** The command line's one error class: carries the exit code, and places in files where there are any. */
+import type { CodedError, Problem } from '@onejob/protocol';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+
+const CODES = {
+  usage: EXIT.usage,
+  no_checkout: EXIT.invalidInput,
+  git_failed: EXIT.invalidInput,
+  file_unreadable: EXIT.invalidInput,
+  invalid_input: EXIT.invalidInput,
+  nothing_to_run: EXIT.invalidInput,
+  not_found: EXIT.invalidInput,
+  ambiguous_run: EXIT.invalidInput,
+  platform_unreachable: EXIT.platform,
+  platform_error: EXIT.platform,
+  directory_in_use: EXIT.platform,
+  driver_unavailable: EXIT.platform,
+  interrupted: EXIT.cancelled,
+} as const satisfies Record<string, ExitCode>;
+export type CliErrorCode = keyof typeof CODES;
+
+export class CliError extends Error implements CodedError {
+  override readonly name = 'CliError';
+  readonly code: CliErrorCode;
+  readonly problems: readonly Problem[];
+
+  constructor(
+    code: CliErrorCode,
+    message: string,
+    options: ErrorOptions & { problems?: readonly Problem[] } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+    this.problems = options.problems ?? [];
+  }
+
+  get retryable(): boolean {
+    return this.code === 'platform_unreachable';
+  }
+
+  get exitCode(): ExitCode {
+    return CODES[this.code];
+  }
+}

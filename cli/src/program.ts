@@ -1,0 +1,261 @@
+/**
+ * Commands and flags, with help a newcomer can learn from. What a command needs is loaded when it
+ * is called: help and mistakes answer at once.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import type { RunFlags } from './commands/run-options.ts';
+import type { LogFlags } from './commands/stored-runs.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { reportError } from './show/report-error.ts';
+
+const collect = (word: string, words: string[]): string[] => [...words, word];
+
+const EXIT_CODE_HELP = `
+Exit codes:
+    0  every job succeeded or was skipped
+    1  a job failed, timed out or was refused
+    2  wrong flags or arguments
+    3  the input cannot be run (workflow errors, no checkout, nothing to run)
+    4  the platform failed; no job's fault
+  130  cancelled`;
+
+const FIRST_STEPS_HELP = `
+First steps, in a git checkout with .github/workflows:
+  onejob doctor      what this host can do
+  onejob run --list  what there is to run
+  onejob run         everything a push would start, uncommitted changes included
+`;
+
+const RUN_HELP = `
+Examples:
+  onejob run                           everything that a push would start
+  onejob run --list                    what there is
+  onejob run -j test --matrix node:24  one job, one leg of its matrix
+  onejob run -e workflow_dispatch --input name=value
+  TOKEN=... onejob run -s TOKEN        a secret from the environment, not from the command line
+
+Every job boots a machine of its own. --driver process runs trusted jobs without isolation.
+Ctrl-C cancels, a second Ctrl-C kills; nothing of the jobs is left on this host.
+`;
+
+type Settle = (code: Promise<ExitCode>) => Promise<void>;
+type DataDirectory = () => string | undefined;
+
+/** Runs the command line; never throws, never exits: answers the exit code. */
+export async function runProgram(words: readonly string[]): Promise<ExitCode> {
+  using _ = ignoreClosedOutput();
+  let code: ExitCode = EXIT.success;
+  const settle: Settle = async (result) => {
+    code = await result;
+  };
+  const program = makeProgram(settle);
+  if (words.length === 0) {
+    program.outputHelp();
+    return EXIT.success;
+  }
+  try {
+    await program.parseAsync(words, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
+    return reportError(error, process.stderr);
+  }
+}
+
+/** A reader that went away (`| head -1`) is no error; commands that run on notice it themselves. */
+function ignoreClosedOutput(): Disposable {
+  const ignore = (): void => {};
+  process.stdout.on('error', ignore);
+  process.stderr.on('error', ignore);
+  return {
+    [Symbol.dispose]: () => {
+      process.stdout.off('error', ignore);
+      process.stderr.off('error', ignore);
+    },
+  };
+}
+
+function makeProgram(settle: Settle): Command {
+  const program = new Command('onejob')
+    .description('Every CI job gets its own machine, once.')
+    .usage('[--data-dir <directory>] <command> [options]')
+    .version('0.1.0', '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show help, of a command with: onejob <command> --help')
+    .option(
+      '--data-dir <directory>',
+      'where runs, logs and repositories are kept\n(else ONEJOB_DATA_DIR, else ~/.local/share/onejob)',
+    )
+    .showSuggestionAfterError()
+    .configureHelp({ optionDescription: describeOption })
+    .exitOverride()
+    .addHelpText('after', FIRST_STEPS_HELP)
+    .addHelpText('after', EXIT_CODE_HELP.slice(1));
+  const dataDirectory: DataDirectory = () => program.opts<{ dataDir?: string }>().dataDir;
+  program.commandsGroup('Run workflows:');
+  addRun(program, settle, dataDirectory);
+  addStored(program, settle, dataDirectory);
+  program.commandsGroup('This host:');
+  addUp(program, settle, dataDirectory);
+  addHost(program, settle, dataDirectory);
+  addImage(program, settle);
+  program.helpCommand('help [command]', 'show help of a command');
+  pointToHelp(program, 'onejob');
+  return program;
+}
+
+/** Choices and defaults where they say something: not that a flag is off and a list is empty. */
+function describeOption({ description, argChoices, defaultValue }: Option): string {
+  const notes: string[] = [];
+  if (argChoices !== undefined) notes.push(argChoices.join(', '));
+  if (typeof defaultValue === 'string') notes.push(`default: ${defaultValue}`);
+  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
+}
+
+/** After a mistake: where to read on, for the very command. */
+function pointToHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`See: ${path} --help`);
+  command.helpOption('-h, --help', 'show this help');
+  for (const inner of command.commands) pointToHelp(inner, `${path} ${inner.name()}`);
+}
+
+function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
+  program
+    .command('run')
+    .description("run this checkout's workflows, uncommitted changes included")
+    .optionsGroup('What to run:')
+    .option(
+      '-W, --workflows <path>',
+      'only this workflow file or directory (repeatable)',
+      collect,
+      [],
+    )
+    .option('-j, --job <key>', 'only this job and what it needs (repeatable)', collect, [])
+    .option('--matrix <key:value>', 'only matrix legs with this value (repeatable)', collect, [])
+    .option('-e, --event <name>', 'the event that happens', 'push')
+    .option('--event-file <file>', 'JSON whose fields replace those of the event')
+    .optionsGroup('Values (repeatable):')
+    .option(
+      '-s, --secret <NAME[=value]>',
+      'a secret; without value: from the environment, or asked',
+      collect,
+      [],
+    )
+    .option('--secret-file <file>', 'secrets as NAME=value lines')
+    .option('--var <NAME=value>', 'a configuration variable (vars.NAME)', collect, [])
+    .option('--env <NAME=value>', 'a variable of every step', collect, [])
+    .option('--input <name=value>', 'an input of workflow_dispatch', collect, [])
+    .optionsGroup('How to run it:')
+    .option('-l, --list', 'list the jobs, run nothing', false)
+    .option('-n, --dry-run', 'show the plan with its steps, run nothing', false)
+    .option('--json', 'events as JSON, one a line; the last has type "finished"', false)
+    .addOption(
+      new Option('--driver <name>', 'how machines are made')
+        .choices(['auto', 'qemu', 'process'])
+        .default('auto'),
+    )
+    .option('--image <name>', 'a stored guest image (see onejob image list)')
+    .option('--keep', "keep the sandbox's files after its end (see onejob reap --kept)", false)
+    .addHelpText('after', RUN_HELP)
+    .addHelpText('after', EXIT_CODE_HELP.slice(1))
+    .action(async (flags: RunFlags) => {
+      const { run } = await import('./commands/run.ts');
+      await settle(run(flags, dataDirectory()));
+    });
+}
+
+function addStored(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
+  const stored = async () => await import('./commands/stored-runs.ts');
+  const runArgument = 'number, owner/name#number or id of the run, or "latest"';
+  program
+    .command('list')
+    .description('the latest runs')
+    .option('--limit <count>', 'how many', '20')
+    .option('--json', 'as JSON', false)
+    .action(async (flags: { limit: string; json: boolean }) => {
+      await settle((await stored()).list(flags, dataDirectory()));
+    });
+  program
+    .command('logs')
+    .description('the log of a run, or of one of its jobs')
+    .argument('[run]', runArgument, 'latest')
+    .argument('[job]', 'name or key of the job')
+    .option('-f, --follow', 'go on until the run has ended', false)
+    .option('--why', 'instead of the log: every state the job went through, and why', false)
+    .option('--json', 'rows as JSON, one a line', false)
+    .action(async (run: string, job: string | undefined, flags: LogFlags) => {
+      await settle((await stored()).logs(run, job, flags, dataDirectory()));
+    });
+  program
+    .command('cancel')
+    .description('cancel a run, or one of its jobs')
+    .argument('<run>', runArgument)
+    .argument('[job]', 'name or key of the job')
+    .option('--kill', 'at once, without clean-up steps', false)
+    .action(async (run: string, job: string | undefined, flags: { kill: boolean }) => {
+      await settle((await stored()).cancel(run, job, flags, dataDirectory()));
+    });
+}
+
+function addUp(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
+  program
+    .command('up')
+    .description('start the platform and leave it running; other terminals join it')
+    .option('--listen <host:port>', 'serve the API on TCP, too (a port alone: on 127.0.0.1)')
+    .option('--image <name>', 'a stored guest image (see onejob image list)')
+    .action(async (flags: { listen?: string; image?: string }) => {
+      const { up } = await import('./commands/up.ts');
+      await settle(up(flags, dataDirectory()));
+    });
+}
+
+function addHost(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
+  const host = async () => await import('./commands/host.ts');
+  program
+    .command('doctor')
+    .description('what this host can do, tried and not guessed; what to install')
+    .option('--json', 'as JSON', false)
+    .action(async (flags: { json: boolean }) => {
+      await settle((await host()).doctor(flags, dataDirectory()));
+    });
+  program
+    .command('reap')
+    .description('bury what a killed agent left on this host')
+    .option('--kept', 'also what was kept with run --keep', false)
+    .action(async (flags: { kept: boolean }) => {
+      await settle((await host()).reap(flags, dataDirectory()));
+    });
+}
+
+function addImage(program: Command, settle: Settle): void {
+  const images = async () => await import('./commands/image.ts');
+  const image = program.command('image').description('the guest images of this host');
+  image
+    .command('build')
+    .description("build onejob's own image; does nothing when it is there")
+    .option('--force', 'build it anew', false)
+    .action(async (flags: { force: boolean }) => {
+      await settle((await images()).imageBuild(flags));
+    });
+  image
+    .command('list')
+    .description('every stored image, with size and build time')
+    .option('--json', 'as JSON', false)
+    .action(async (flags: { json: boolean }) => {
+      await settle((await images()).imageList(flags));
+    });
+  image
+    .command('import')
+    .description('store a directory or tar archive of vmlinux, initrd and root disk')
+    .argument('<path>', 'the directory or archive')
+    .requiredOption('--name <name>', 'what it is called from then on')
+    .action(async (path: string, flags: { name: string }) => {
+      await settle((await images()).imageImport(path, flags));
+    });
+  image
+    .command('remove')
+    .description('delete a stored image')
+    .argument('<image>', 'name, digest, or the beginning of a digest')
+    .action(async (reference: string) => {
+      await settle((await images()).imageRemove(reference));
+    });
+}

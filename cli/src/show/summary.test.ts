@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Conclusion } from '@onejob/protocol';
+import { makeJob, makeRun } from './_run.ts';
+import { painter } from './style.ts';
+import { exitCodeOf, summary } from './summary.ts';
+
+const plain = painter(false);
+const ended = (conclusion: Conclusion, some = {}) =>
+  makeJob({ state: 'finished', conclusion, ...some });
+
+test('the table says how long each job queued, booted and ran', () => {
+  const job = ended('success', {
+    queuedAtMs: 1000,
+    leasedAtMs: 1500,
+    adoptedAtMs: 4000,
+    finishedAtMs: 70_000,
+    endReason: 'steps_completed',
+  });
+  const lines = summary(plain, [makeRun([job], { conclusion: 'success' })]).split('\n');
+  assert.equal(lines[0], 'ci · run 7 · success');
+  assert.match(lines[2] ?? '', /^✓ test {2}success +0\.5s +2\.5s +1m 06s$/);
+  assert.equal(lines.length, 4);
+});
+
+test('a failed job says why, once, with its place; a cancelled one need not', () => {
+  const failed = ended('failure', {
+    endReason: 'step_failed',
+    endMessage: "ci.yml:13: step 'break' failed: Process completed with exit code 3.",
+    annotations: [
+      { step: 0, annotation: { level: 'error', message: 'Process completed with exit code 3.' } },
+      {
+        step: 0,
+        annotation: { level: 'warning', message: 'old', file: 'a.js', line: 3, title: 'T' },
+      },
+      { step: 0, annotation: { level: 'debug', message: 'hidden' } },
+    ],
+  });
+  const cancelled = ended('cancelled', {
+    name: 'other',
+    endReason: 'cancelled',
+    endMessage: 'Cancelled on request.',
+  });
+  const text = summary(plain, [makeRun([failed, cancelled], { conclusion: 'failure' })]);
+  assert.equal(text.split('exit code 3').length, 2);
+  assert.match(text, /ci\.yml:13/);
+  assert.match(text, /warning a\.js:3: T: old/);
+  assert.doesNotMatch(text, /hidden|on request/);
+});
+
+test('rows of a log that are missing are told', () => {
+  const job = ended('success', { log: { rows: 3, sealed: true, missingRows: 2 } });
+  assert.match(summary(plain, [makeRun([job])]), /2 rows of its log never arrived/);
+});
+
+test('what a job writes cannot steer the terminal from the summary', () => {
+  const job = ended('failure', {
+    name: '\x1b[2Jname',
+    endMessage: '\x1b]0;title\x07message',
+    notes: ['\x1b[31mnote'],
+  });
+  assert.doesNotMatch(summary(plain, [makeRun([job], { workflowName: 'a\x1bcb' })]), /\x1b/);
+});
+
+test('a long name gives way where the terminal is narrow', () => {
+  const job = ended('success', { name: 'n'.repeat(200) });
+  const widest = (columns: number): number =>
+    Math.max(
+      ...summary(plain, [makeRun([job])], columns)
+        .split('\n')
+        .map((line) => line.length),
+    );
+  assert.ok(widest(100) <= 100);
+  assert.ok(widest(Infinity) > 200);
+});
+
+test('the exit code is the worst of what happened, the platform before the jobs', () => {
+  const codeOf = (...conclusions: Conclusion[]) =>
+    exitCodeOf(conclusions.map((conclusion) => makeRun([], { conclusion })));
+  assert.equal(codeOf('success'), 0);
+  assert.equal(codeOf('success', 'skipped'), 0);
+  for (const conclusion of ['failure', 'timed_out', 'refused'] as const) {
+    assert.equal(codeOf('success', conclusion), 1);
+  }
+  assert.equal(codeOf('failure', 'cancelled'), 130);
+  assert.equal(codeOf('cancelled', 'lost', 'failure'), 4);
+  assert.equal(exitCodeOf([makeRun([])]), 4, 'a run without an end is a failure of the platform');
+});
+
+test('a run cancelled only because no host can take its job has failed, not been cancelled', () => {
+  const refused = ended('cancelled', { id: 'no-host' });
+  const run = (...more: ReturnType<typeof makeJob>[]) =>
+    makeRun([refused, ...more], { conclusion: 'cancelled' });
+  assert.equal(exitCodeOf([run(ended('success', { id: 'b' }))], new Set(['no-host'])), 1);
+  assert.equal(exitCodeOf([run(ended('cancelled', { id: 'b' }))], new Set(['no-host'])), 130);
+});

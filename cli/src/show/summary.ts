@@ -1,0 +1,102 @@
+/** The end of a run: why jobs failed, annotations, the table, and the exit code. */
+import type { Conclusion, Job, Run } from '@onejob/protocol';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { mark, safeText, type Paint } from './style.ts';
+import { table } from './table.ts';
+import { duration } from './time.ts';
+import { fit } from './width.ts';
+
+const between = (from: number | null, to: number | null): string =>
+  from === null || to === null ? '' : duration(to - from);
+
+function row(paint: Paint, job: Job, nameCells: number): string[] {
+  const conclusion = job.conclusion ?? job.state;
+  const reason = job.endReason === 'steps_completed' ? '' : (job.endReason ?? '');
+  return [
+    `${mark(paint, job.state, job.conclusion)} ${fit(safeText(job.name, false), nameCells)}`,
+    conclusion,
+    between(job.queuedAtMs, job.leasedAtMs),
+    between(job.leasedAtMs, job.adoptedAtMs),
+    between(job.adoptedAtMs, job.finishedAtMs),
+    reason === conclusion ? '' : reason.replaceAll('_', ' '),
+  ];
+}
+
+/** What the other columns of the table may need. */
+const OTHER_CELLS = 60;
+const NAME_CELLS_LEAST = 16;
+
+/** @param columns cells of the terminal; Infinity where there is none. */
+export function summary(paint: Paint, runs: readonly Run[], columns = Infinity): string {
+  const parts: string[] = [];
+  const nameCells = Math.max(NAME_CELLS_LEAST, columns - OTHER_CELLS);
+  for (const run of runs) {
+    const header = ['job', 'conclusion', 'queue', 'boot', 'run', ''];
+    const rows = run.jobs.map((job) => row(paint, job, nameCells));
+    const name = paint('bold', safeText(run.workflowName, false));
+    parts.push(
+      `${name} · run ${run.number} · ${run.conclusion ?? run.state}`,
+      table([header.map((cell) => paint('dim', cell)), ...rows]),
+      ...run.jobs.flatMap((job) => remarks(paint, job)),
+      '',
+    );
+  }
+  return parts.join('\n');
+}
+
+/** What the runner says of the step that a cancellation met. */
+const CANCELLED_STEP = 'The operation was canceled.';
+
+function remarks(paint: Paint, job: Job): string[] {
+  const lines: string[] = [];
+  // Whoever cancelled knows why; skipped and succeeded jobs have nothing to explain.
+  const isBad = !['success', 'skipped', 'cancelled'].includes(job.conclusion ?? '');
+  const isToldBefore = job.endReason === 'cancelled' || job.endReason === 'fail_fast';
+  if (isBad && !isToldBefore)
+    lines.push(...job.endMessage.split('\n').filter((line) => line !== ''));
+  for (const { annotation } of job.annotations) {
+    const { level, message, file, line, title } = annotation;
+    // The runner annotates a failed step with the words that end the job, too.
+    if (level === 'debug' || lines.some((said) => said.endsWith(message))) continue;
+    if (isToldBefore && message === CANCELLED_STEP) continue;
+    const place = file === undefined ? '' : ` ${file}${line === undefined ? '' : `:${line}`}`;
+    lines.push(`${level}${place}:${title === undefined ? '' : ` ${title}:`} ${message}`);
+  }
+  if (job.log.missingRows !== null && job.log.missingRows > 0) {
+    lines.push(`${job.log.missingRows} rows of its log never arrived.`);
+  }
+  lines.push(...job.notes);
+  if (lines.length === 0) return [];
+  const indented = lines.map((text) => `  ${safeText(text, false).replaceAll('\n', '\n  ')}`);
+  return [paint('bold', `${safeText(job.name, false)}:`), ...indented];
+}
+
+const CODES: Record<Conclusion, ExitCode> = {
+  success: EXIT.success,
+  skipped: EXIT.success,
+  failure: EXIT.jobFailed,
+  timed_out: EXIT.jobFailed,
+  refused: EXIT.jobFailed,
+  cancelled: EXIT.cancelled,
+  lost: EXIT.platform,
+};
+
+/**
+ * The worst of all runs; a platform's failure before a job's, for it may hide one.
+ * @param unplaceable jobs cancelled because no host can take them: refused, not cancelled.
+ */
+export function exitCodeOf(
+  runs: readonly Run[],
+  unplaceable: ReadonlySet<string> = new Set(),
+): ExitCode {
+  const codes = runs.map((run) => {
+    const refused = run.jobs.filter((job) => unplaceable.has(job.id));
+    const rest = run.jobs.filter((job) => !unplaceable.has(job.id));
+    const wasOnlyRefused =
+      refused.length > 0 && rest.every((job) => job.conclusion !== 'cancelled');
+    const conclusion = run.conclusion ?? 'lost';
+    return CODES[conclusion === 'cancelled' && wasOnlyRefused ? 'refused' : conclusion];
+  });
+  const order = [EXIT.platform, EXIT.cancelled, EXIT.jobFailed];
+  return order.find((code) => codes.includes(code)) ?? EXIT.success;
+}

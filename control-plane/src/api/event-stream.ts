@@ -1,0 +1,136 @@
+/**
+ * Server-sent events of one run (WHATWG HTML, "Server-sent events"): first the run, then every job
+ * that changes and, on request, every log row from the first, archived or not, then live; last the
+ * finished run, after all its rows. Comment lines keep a silent stream alive. A slow client slows
+ * its own stream: nothing is read for it before it took what was sent.
+ */
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import type { FastifyReply } from 'fastify';
+import type { Job, Run, RunStreamEvent } from '@onejob/protocol';
+import { ControlPlaneError } from '../errors.ts';
+import { LOG_PAGE_ROWS, STREAM_COALESCE_MS, STREAM_HEARTBEAT_MS, STREAMS } from '../limits.ts';
+import { readLog } from '../logs/read-log.ts';
+import { viewRuns } from '../runs/run-view.ts';
+import { Wake } from '../store/notifier.ts';
+import { required } from '../store/store.ts';
+import type { ApiParts } from './api-parts.ts';
+
+type StreamRequest = { runId: string; logs: boolean };
+
+export function createEventStreams(parts: ApiParts): {
+  serve(reply: FastifyReply, request: StreamRequest): Promise<void>;
+} {
+  let open = 0;
+  return {
+    async serve(reply, request) {
+      if (open >= STREAMS) {
+        throw new ControlPlaneError('shutting_down', `${STREAMS} event streams are open already.`);
+      }
+      open += 1;
+      const left = new AbortController();
+      const body = new PassThrough();
+      body.once('close', () => left.abort());
+      body.on('error', () => left.abort());
+      reply.header('content-type', 'text/event-stream; charset=utf-8');
+      const sent = reply.send(body);
+      try {
+        const signal = AbortSignal.any([left.signal, parts.stopping]);
+        await new RunStream(parts, request, body, signal).run();
+      } catch (error) {
+        // The head is sent: the client sees a stream that ends before its run has.
+        if (!left.signal.aborted) parts.reportFault(error, 'event stream');
+      } finally {
+        open -= 1;
+        body.end();
+        await sent;
+      }
+    },
+  };
+}
+
+class RunStream {
+  readonly #parts: ApiParts;
+  readonly #request: StreamRequest;
+  readonly #body: PassThrough;
+  readonly #signal: AbortSignal;
+  /** The last thing sent of each job, as text: sent again only when it differs. */
+  readonly #sent = new Map<string, string>();
+  /** First log row of each job that was not sent. */
+  readonly #offsets = new Map<string, number>();
+
+  constructor(parts: ApiParts, request: StreamRequest, body: PassThrough, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#body = body;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    using wake = new Wake(this.#parts.store.notifier, [`run:${this.#request.runId}`]);
+    let isFirst = true;
+    while (!this.#signal.aborted) {
+      // Read before the logs: when it says finished, every row is there to be read after.
+      const run = await this.#read();
+      if (isFirst) await this.#first(run);
+      else await this.#sendChanges(run);
+      isFirst = false;
+      if (this.#request.logs) await this.#sendLogs(run.jobs);
+      if (run.state === 'finished') {
+        await this.#send({ type: 'run', run });
+        return;
+      }
+      while (!(await wake.wait(STREAM_HEARTBEAT_MS, this.#signal))) {
+        if (this.#signal.aborted) return;
+        await this.#write(': still here\n\n');
+      }
+      await new Promise((resolve) => setTimeout(resolve, STREAM_COALESCE_MS));
+    }
+  }
+
+  async #read(): Promise<Run> {
+    const [run] = await viewRuns(this.#parts.store, [this.#request.runId]);
+    return required(run, `run ${this.#request.runId}`);
+  }
+
+  async #first(run: Run): Promise<void> {
+    for (const job of run.jobs) this.#sent.set(job.id, JSON.stringify(job));
+    // A finished run comes once, at the end.
+    if (run.state !== 'finished') await this.#send({ type: 'run', run });
+  }
+
+  async #sendChanges(run: Run): Promise<void> {
+    for (const job of run.jobs) {
+      const text = JSON.stringify(job);
+      if (this.#sent.get(job.id) === text) continue;
+      this.#sent.set(job.id, text);
+      await this.#send({ type: 'job', job });
+    }
+  }
+
+  async #sendLogs(jobs: readonly Job[]): Promise<void> {
+    for (const job of jobs) {
+      for (;;) {
+        const offset = this.#offsets.get(job.id) ?? 0;
+        if (offset >= job.log.rows || this.#signal.aborted) break;
+        const key = { jobId: job.id, attempt: job.attempt };
+        const page = await readLog(this.#parts, key, { offset, limit: LOG_PAGE_ROWS });
+        if (page.rows.length === 0) break;
+        this.#offsets.set(job.id, offset + page.rows.length);
+        await this.#send({ type: 'log', jobId: job.id, offset, rows: page.rows });
+      }
+    }
+  }
+
+  async #send(event: RunStreamEvent): Promise<void> {
+    await this.#write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+
+  async #write(text: string): Promise<void> {
+    if (this.#signal.aborted || this.#body.write(text)) return;
+    // Ends with the client too: then the signal has fired.
+    await once(this.#body, 'drain', { signal: this.#signal }).catch((error: unknown) => {
+      if (!this.#signal.aborted) throw error;
+    });
+  }
+}

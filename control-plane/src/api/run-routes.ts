@@ -1,0 +1,121 @@
+/** `/plan` and `/runs`. */
+import type { FastifyInstance } from 'fastify';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Type from 'typebox';
+import { CancelBody, CreateRun, type CreatedRuns, isUuid, type Run } from '@onejob/protocol';
+import { ControlPlaneError } from '../errors.ts';
+import { RUNS_PAGE } from '../limits.ts';
+import { cancelRun } from '../runs/cancel-run.ts';
+import { createRuns } from '../runs/create-run.ts';
+import { planRuns } from '../runs/plan-runs.ts';
+import { viewRuns } from '../runs/run-view.ts';
+import { required } from '../store/store.ts';
+import type { ApiParts } from './api-parts.ts';
+import { NoQuery, RunParams, toNumber, WholeNumber } from './parameters.ts';
+import { createEventStreams } from './event-stream.ts';
+
+const RepositoryQuery = Type.Object(
+  { repository: Type.Optional(Type.String({ maxLength: 201 })) },
+  { additionalProperties: false },
+);
+const ListQuery = Type.Object(
+  {
+    limit: Type.Optional(WholeNumber),
+    repository: Type.Optional(Type.String({ maxLength: 201 })),
+  },
+  { additionalProperties: false },
+);
+const EventsQuery = Type.Object(
+  {
+    logs: Type.Optional(Type.Enum(['true', 'false'])),
+    repository: Type.Optional(Type.String({ maxLength: 201 })),
+  },
+  { additionalProperties: false },
+);
+
+export function addRunRoutes(server: FastifyInstance, parts: ApiParts): void {
+  const app = server.withTypeProvider<TypeBoxTypeProvider>();
+  const { store } = parts;
+  const streams = createEventStreams(parts);
+
+  app.post(
+    '/api/v1/plan',
+    { schema: { body: CreateRun, querystring: NoQuery } },
+    async (request) => await planRuns(parts.repositories, request.body),
+  );
+
+  app.post(
+    '/api/v1/runs',
+    { schema: { body: CreateRun, querystring: NoQuery } },
+    async (request, reply): Promise<CreatedRuns> => {
+      const { runIds, notTriggered } = await createRuns(parts, request.body);
+      reply.code(201);
+      return { runs: await viewRuns(store, runIds), notTriggered };
+    },
+  );
+
+  app.get('/api/v1/runs', { schema: { querystring: ListQuery } }, async (request) => {
+    const { repository, limit } = request.query;
+    let query = store.db.selectFrom('runs').select('id').orderBy('id', 'desc');
+    if (repository !== undefined) query = query.where('repository', '=', repository);
+    const ids = await query.limit(Math.min(toNumber(limit, 20), RUNS_PAGE)).execute();
+    return {
+      runs: await viewRuns(
+        store,
+        ids.map((row) => row.id),
+      ),
+    };
+  });
+
+  app.get(
+    '/api/v1/runs/:run',
+    { schema: { params: RunParams, querystring: RepositoryQuery } },
+    async (request): Promise<Run> =>
+      await viewRun(parts, await findRun(parts, request.params.run, request.query.repository)),
+  );
+
+  app.get(
+    '/api/v1/runs/:run/events',
+    { schema: { params: RunParams, querystring: EventsQuery } },
+    async (request, reply) => {
+      const { logs, repository } = request.query;
+      const runId = await findRun(parts, request.params.run, repository);
+      await streams.serve(reply, { runId, logs: logs === 'true' });
+    },
+  );
+
+  app.post(
+    '/api/v1/runs/:run/cancel',
+    { schema: { params: RunParams, querystring: RepositoryQuery, body: CancelBody } },
+    async (request): Promise<Run> => {
+      const runId = await findRun(parts, request.params.run, request.query.repository);
+      await cancelRun(store, runId, request.body.kill);
+      return await viewRun(parts, runId);
+    },
+  );
+}
+
+async function viewRun(parts: ApiParts, runId: string): Promise<Run> {
+  const [run] = await viewRuns(parts.store, [runId]);
+  return required(run, `run ${runId}`);
+}
+
+/** A run by its id, or by its number where that is enough to tell it from others. */
+async function findRun(parts: ApiParts, name: string, repository?: string): Promise<string> {
+  const isNumber = /^[1-9][0-9]{0,14}$/.test(name);
+  if (!isNumber && !isUuid(name)) {
+    throw new ControlPlaneError('not_found', `"${name}" is no id and no number of a run.`);
+  }
+  let query = parts.store.db.selectFrom('runs').select(['id', 'repository']);
+  query = isNumber ? query.where('number', '=', Number(name)) : query.where('id', '=', name);
+  if (repository !== undefined) query = query.where('repository', '=', repository);
+  const found = await query.orderBy('id').limit(10).execute();
+  if (found.length > 1) {
+    const names = found.map((run) => run.repository).join(', ');
+    throw new ControlPlaneError(
+      'ambiguous_run',
+      `There is a run ${name} of each of ${names}. Add ?repository=, or use the run's id.`,
+    );
+  }
+  return required(found[0], `run ${name}`).id;
+}

@@ -1,0 +1,202 @@
+/**
+ * The control plane of one data directory, started and stopped as a whole.
+ *
+ *     data directory -> database -> life sign -> agents' socket -> sweeper -> API
+ *
+ * Each part registers its undo when it is there; stopping runs them backwards. Nothing is left:
+ * no timer, socket, child or lock.
+ */
+import { chmod } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import {
+  explainError,
+  HEARTBEAT_MS,
+  LEASE_MS,
+  LEASES_PER_ATTEMPT,
+  OFFER_MS,
+} from '@onejob/protocol';
+import { serveAgents } from './agents/agent-server.ts';
+import type { ApiParts } from './api/api-parts.ts';
+import { createApiServer } from './api/server.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { Vault } from './credentials.ts';
+import { openDataDirectory } from './data/data-directory.ts';
+import { diskFull, isDiskFull } from './data/disk-full.ts';
+import { corruptDatabase, prepareEmbeddedDatabase } from './data/embedded-database.ts';
+import { ControlPlaneError } from './errors.ts';
+import { Repositories } from './git/repositories.ts';
+import { SourceServer } from './git/source-server.ts';
+import { recordLife } from './leases/expire-leases.ts';
+import type { LeaseTerms } from './leases/lease-terms.ts';
+import { SWEEP_MS, TENANT_CONCURRENCY } from './limits.ts';
+import { LogArchive } from './logs/log-archive.ts';
+import { Notifier } from './store/notifier.ts';
+import { startRelay } from './store/relay.ts';
+import { openStore, type Store } from './store/store.ts';
+import { startSweeper } from './sweeper.ts';
+
+export type ControlPlaneConfig = {
+  dataDirectory: string;
+  database: { kind: 'pglite' } | { kind: 'postgres'; url: string };
+  /** Also serves the API on TCP; `allowedHosts` are names clients may use besides the address. */
+  listen?: { host: string; port: number; allowedHosts?: readonly string[] };
+  /** Jobs a tenant runs at once. Default 30. */
+  tenantConcurrency?: number;
+  /** The same for single tenants. */
+  tenantOverrides?: Readonly<Record<string, number>>;
+  /** Jobs of all tenants at once. Default: no cap. */
+  globalConcurrency?: number;
+  /** Told of failures that are ours, one sentence a line. Default: nowhere. */
+  log?: (message: string) => void;
+  version?: string;
+  /** For tests: time, and how fast it matters. */
+  clock?: Clock;
+  leaseMs?: number;
+  heartbeatMs?: number;
+  offerMs?: number;
+  sweepMs?: number;
+};
+
+export type ControlPlane = AsyncDisposable & {
+  readonly dataDirectory: string;
+  readonly apiSocketPath: string;
+  readonly agentSocketPath: string;
+  /** `http://host:port` where `listen` was given. */
+  readonly apiUrl: string | undefined;
+  readonly apiToken: string;
+  readonly apiTokenPath: string;
+  readonly schemaRevision: number;
+};
+
+export async function startControlPlane(config: ControlPlaneConfig): Promise<ControlPlane> {
+  const clock = config.clock ?? systemClock;
+  const terms = termsOf(config);
+  const reportFault = (error: unknown, where: string): void =>
+    config.log?.(`${where}: ${explainError(error)}`);
+
+  await using undo = new AsyncDisposableStack();
+  const data = undo.use(
+    await openDataDirectory(config.dataDirectory).catch((cause: unknown) => {
+      throw isDiskFull(cause) ? diskFull(config.dataDirectory, cause) : cause;
+    }),
+  );
+  const notifier = new Notifier();
+  const store = undo.use(await openDatabase(config, data.databasePath, { clock, notifier }));
+  if (config.database.kind === 'postgres') {
+    undo.use(await startRelay(config.database.url, notifier));
+  }
+  await recordLife(store, terms);
+
+  const stopping = new AbortController();
+  const vault = new Vault(data.masterKey);
+  const repositories = new Repositories(data.repositoriesPath);
+  const archive = new LogArchive(data.objectsPath);
+  const source = undo.use(new SourceServer({ store, repositories }));
+  await source.recoverViews();
+  undo.use(
+    startSweeper({
+      store,
+      terms,
+      archive,
+      source,
+      sweepMs: config.sweepMs ?? SWEEP_MS,
+      reportFault,
+    }),
+  );
+  const agentParts = { store, vault, terms, source, stopping: stopping.signal, reportFault };
+  undo.use(await serveAgents(data.agentSocketPath, agentParts));
+
+  const apiParts: ApiParts = {
+    store,
+    repositories,
+    archive,
+    vault,
+    version: config.version ?? '0.1.0',
+    stopping: stopping.signal,
+    reportFault,
+  };
+  const apiUrl = await serveApi(undo, apiParts, data, config.listen);
+  // First of all: long polls and streams end, or closing servers would wait for them.
+  undo.defer(() => stopping.abort());
+  const owned = undo.move();
+  return {
+    dataDirectory: data.path,
+    apiSocketPath: data.apiSocketPath,
+    agentSocketPath: data.agentSocketPath,
+    apiUrl,
+    apiToken: data.apiToken,
+    apiTokenPath: data.apiTokenPath,
+    schemaRevision: store.schemaRevision,
+    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+  };
+}
+
+const termsOf = (config: ControlPlaneConfig): LeaseTerms => ({
+  leaseMs: config.leaseMs ?? LEASE_MS,
+  heartbeatMs: config.heartbeatMs ?? HEARTBEAT_MS,
+  offerMs: config.offerMs ?? OFFER_MS,
+  leasesPerAttempt: LEASES_PER_ATTEMPT,
+  tenantConcurrency: config.tenantConcurrency ?? TENANT_CONCURRENCY,
+  tenantOverrides: config.tenantOverrides ?? {},
+  globalConcurrency: config.globalConcurrency ?? null,
+});
+
+async function openDatabase(
+  config: ControlPlaneConfig,
+  embeddedPath: string,
+  parts: { clock: Clock; notifier: Notifier },
+): Promise<Store> {
+  if (config.database.kind === 'postgres') return await openStore(config.database, parts);
+  const path = dirname(embeddedPath);
+  await prepareEmbeddedDatabase(embeddedPath).catch((cause: unknown) => {
+    throw isDiskFull(cause) ? diskFull(path, cause) : cause;
+  });
+  try {
+    return await openStore({ kind: 'pglite', directory: embeddedPath }, parts);
+  } catch (cause) {
+    if (isDiskFull(cause)) throw diskFull(path, cause);
+    if (cause instanceof ControlPlaneError) throw cause;
+    throw corruptDatabase(embeddedPath, 'PostgreSQL cannot open it', cause);
+  }
+}
+
+async function serveApi(
+  undo: AsyncDisposableStack,
+  parts: ApiParts,
+  data: { apiToken: string; apiSocketPath: string },
+  listen: ControlPlaneConfig['listen'],
+): Promise<string | undefined> {
+  const { apiToken, apiSocketPath } = data;
+  const serve = async (
+    app: FastifyInstance,
+    at: { path: string } | { host: string; port: number },
+  ) => {
+    undo.defer(async () => await app.close());
+    await app.listen(at).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EADDRINUSE' || !('port' in at)) throw cause;
+      throw new ControlPlaneError(
+        'port_in_use',
+        `The address ${at.host}:${at.port} is taken by another program. Choose another port.`,
+        { cause },
+      );
+    });
+  };
+  let apiUrl: string | undefined;
+  if (listen !== undefined) {
+    const names = ['localhost', '127.0.0.1', '[::1]', bracketed(listen.host)];
+    const allowedHosts = [...names, ...(listen.allowedHosts ?? [])].map((one) => one.toLowerCase());
+    const app = createApiServer(parts, { apiToken, allowedHosts });
+    await serve(app, { host: listen.host, port: listen.port });
+    const { port } = app.server.address() as AddressInfo;
+    apiUrl = `http://${bracketed(listen.host)}:${port}`;
+  }
+  // The socket comes last: when it answers, everything is there.
+  const app = createApiServer(parts, { apiToken, allowedHosts: undefined });
+  await serve(app, { path: apiSocketPath });
+  await chmod(apiSocketPath, 0o600);
+  return apiUrl;
+}
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);

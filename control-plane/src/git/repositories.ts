@@ -1,0 +1,219 @@
+/**
+ * The bare repositories of the data directory: snapshots come in as packs, commits are read, and
+ * jobs fetch from them. A snapshot is kept by a ref named after its commit; a run's own view of the
+ * repository is a git namespace with one branch or tag and HEAD.
+ */
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { isUuid, SNAPSHOT_PACK_BYTES, WORKFLOW_FILE_BYTES } from '@onejob/protocol';
+import { ControlPlaneError } from '../errors.ts';
+import { SNAPSHOT_INDEX_MS, TIPS, WORKFLOW_FILES } from '../limits.ts';
+import { git, runGit } from './run-git.ts';
+import { updateShallow } from './shallow.ts';
+
+export type RepositoryId = { tenant: string; name: string };
+
+const SHA = /^[0-9a-f]{40}$/;
+const SNAPSHOTS = 'refs/onejob/snapshots/';
+const WORKFLOWS_FOLDER = '.github/workflows';
+/** A file a byte beyond the limit is still read, so that the parser says the limit itself. */
+const READ_FILE_BYTES = WORKFLOW_FILE_BYTES + 1;
+
+export class Repositories {
+  readonly #root: string;
+  /** Writers of one repository take turns. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(directory: string) {
+    this.#root = directory;
+  }
+
+  /** The repository's folder; its parts were checked by parseRepositoryName. */
+  path(repository: RepositoryId): string {
+    return join(this.#root, repository.tenant, `${repository.name}.git`);
+  }
+
+  async exists(repository: RepositoryId): Promise<boolean> {
+    return await stat(join(this.path(repository), 'HEAD')).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Makes an empty one, whole or not at all. */
+  async ensure(repository: RepositoryId): Promise<void> {
+    if (await this.exists(repository)) return;
+    const path = this.path(repository);
+    const fresh = `${path}.new-${randomBytes(6).toString('hex')}`;
+    await mkdir(join(this.#root, repository.tenant), { recursive: true, mode: 0o700 });
+    try {
+      await git(['init', '--quiet', '--bare', '--template=', '--initial-branch=main', fresh]);
+      await rename(fresh, path);
+    } catch (error) {
+      await rm(fresh, { recursive: true, force: true });
+      if (await this.exists(repository)) return;
+      throw error;
+    }
+  }
+
+  /** Commits whose history is here: newest first, at most TIPS. */
+  async tips(repository: RepositoryId): Promise<string[]> {
+    if (!(await this.exists(repository))) return [];
+    const out = await git([
+      ...this.#in(repository),
+      'for-each-ref',
+      `--count=${TIPS}`,
+      '--sort=-committerdate',
+      '--format=%(objectname)',
+      SNAPSHOTS,
+    ]);
+    return lines(out);
+  }
+
+  /**
+   * Takes a pack (a thin one too) that brings `sha` with all that is missing here. Refuses, with
+   * nothing kept, what is broken, too large, or does not hold the commit whole. A pack may leave out
+   * history (a shallow clone's): then the commits where it ends are noted as git does.
+   */
+  async receiveSnapshot(
+    repository: RepositoryId,
+    sha: string,
+    pack: Readable,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (!SHA.test(sha)) {
+      pack.resume();
+      throw new ControlPlaneError('invalid_request', 'A snapshot is named by a full SHA-1.');
+    }
+    await this.ensure(repository);
+    const indexed = await runGit(
+      [
+        ...this.#in(repository),
+        ...['-c', 'transfer.unpackLimit=1', '-c', 'pack.threads=1'],
+        'index-pack',
+        '--stdin',
+        '--fix-thin',
+        `--max-input-size=${SNAPSHOT_PACK_BYTES}`,
+      ],
+      { input: pack, timeoutMs: SNAPSHOT_INDEX_MS, signal },
+    );
+    if (indexed.exitCode !== 0) {
+      throw new ControlPlaneError(
+        'snapshot_rejected',
+        `The pack of ${sha} is refused: ${indexed.stderr || 'git index-pack failed'}`,
+      );
+    }
+    await this.#inTurn(repository, async () => {
+      await updateShallow(this.path(repository), sha);
+      const whole = await runGit([
+        ...this.#in(repository),
+        ...['rev-list', '--objects', '--quiet', sha, '--not', `--glob=${SNAPSHOTS}*`],
+      ]);
+      if (whole.exitCode !== 0) {
+        throw new ControlPlaneError(
+          'snapshot_rejected',
+          `The pack does not bring all of ${sha}: ${whole.stderr}`,
+        );
+      }
+      await git([...this.#in(repository), 'update-ref', `${SNAPSHOTS}${sha}`, sha]);
+    });
+  }
+
+  async hasCommit(repository: RepositoryId, sha: string): Promise<boolean> {
+    if (!SHA.test(sha) || !(await this.exists(repository))) return false;
+    const found = await runGit([
+      ...this.#in(repository),
+      ...['show-ref', '--verify', '--quiet', `${SNAPSHOTS}${sha}`],
+    ]);
+    return found.exitCode === 0;
+  }
+
+  /** Paths of workflow files in a commit, in the order git sorts them. */
+  async listWorkflows(repository: RepositoryId, sha: string): Promise<string[]> {
+    const out = await git([
+      ...this.#in(repository),
+      ...['ls-tree', '-z', '--name-only', sha, `${WORKFLOWS_FOLDER}/`],
+    ]);
+    const paths = out.toString('utf8').split('\0');
+    return paths.filter((path) => /\.ya?ml$/.test(path)).slice(0, WORKFLOW_FILES);
+  }
+
+  /** The text of a file in a commit; undefined: there is none. Longer ones are cut past the limit. */
+  async readFile(repository: RepositoryId, sha: string, path: string): Promise<string | undefined> {
+    const clean = path.replace(/^\.\//, '');
+    if (clean === '' || clean.startsWith('/') || clean.includes('\0')) return undefined;
+    const spec = `${sha}:${clean}`;
+    const kind = await runGit([...this.#in(repository), 'cat-file', '-t', spec]);
+    if (kind.exitCode !== 0 || kind.stdout.toString().trim() !== 'blob') return undefined;
+    const size = Number(await git([...this.#in(repository), 'cat-file', '-s', spec]));
+    if (size > READ_FILE_BYTES) return ' '.repeat(READ_FILE_BYTES);
+    return (await git([...this.#in(repository), 'cat-file', 'blob', spec])).toString('utf8');
+  }
+
+  /** Makes the run's view: `ref` and HEAD in the namespace of the run, at `sha`. */
+  async openView(repository: RepositoryId, view: { runId: string; ref: string; sha: string }) {
+    const space = `refs/namespaces/${view.runId}`;
+    await this.#inTurn(repository, async () => {
+      const target = `${space}/${view.ref}`;
+      await git([...this.#in(repository), 'update-ref', target, view.sha]);
+      if (view.ref.startsWith('refs/heads/')) {
+        await git([...this.#in(repository), 'symbolic-ref', `${space}/HEAD`, target]);
+      } else {
+        await git([...this.#in(repository), 'update-ref', '--no-deref', `${space}/HEAD`, view.sha]);
+      }
+    });
+  }
+
+  /** Removes the view of a run that has ended; again is no error. */
+  async closeView(repository: RepositoryId, runId: string): Promise<void> {
+    if (!(await this.exists(repository))) return;
+    await this.#inTurn(repository, async () => {
+      const space = `refs/namespaces/${runId}`;
+      const refs = lines(
+        await git([...this.#in(repository), 'for-each-ref', '--format=%(refname)', `${space}/`]),
+      );
+      const head = `${space}/HEAD`;
+      await runGit([...this.#in(repository), 'symbolic-ref', '--delete', head]);
+      for (const ref of refs) {
+        await git([...this.#in(repository), 'update-ref', '--no-deref', '-d', ref]);
+      }
+    });
+  }
+
+  /** Runs that have a view, of all repositories: what the last process left. */
+  async listViews(): Promise<string[]> {
+    const runIds: string[] = [];
+    for (const tenant of await readdir(this.#root)) {
+      for (const folder of await readdir(join(this.#root, tenant))) {
+        const namespaces = join(this.#root, tenant, folder, 'refs', 'namespaces');
+        // Most repositories never had one.
+        runIds.push(...(await readdir(namespaces).catch(() => [])));
+      }
+    }
+    return runIds.filter(isUuid);
+  }
+
+  #in(repository: RepositoryId): string[] {
+    return ['--git-dir', this.path(repository), '-c', 'core.logAllRefUpdates=false'];
+  }
+
+  async #inTurn<T>(repository: RepositoryId, work: () => Promise<T>): Promise<T> {
+    const key = this.path(repository);
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#turns.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(key) === mine) this.#turns.delete(key);
+    }
+  }
+}
+
+const lines = (out: Buffer): string[] =>
+  out
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '');

@@ -1,0 +1,261 @@
+/**
+ * Serves a job the source of its own run: git's smart HTTP by `git http-backend`, read only, only
+ * the run's commit under the run's ref (a git namespace), only while the lease that asks is alive.
+ *
+ *     /source/<job id>/<attempt>[/<tenant>/<name>[.git]]/info/refs?service=git-upload-pack
+ *     /source/<job id>/<attempt>[/<tenant>/<name>[.git]]/git-upload-pack
+ */
+import type { ChildProcess } from 'node:child_process';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { pipeline } from 'node:stream/promises';
+import { isUuid, parseRepositoryName } from '@onejob/protocol';
+import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
+import { matchesHash } from '../credentials.ts';
+import { SOURCE_CHILDREN, SOURCE_REQUEST_BYTES } from '../limits.ts';
+import type { Store } from '../store/store.ts';
+import type { Repositories, RepositoryId } from './repositories.ts';
+import { killGroup, spawnGit } from './run-git.ts';
+
+const PATH =
+  /^\/source\/([0-9a-f-]{36})\/(\d{1,9})(?:\/([^/]+)\/([^/]+?)(?:\.git)?)?\/(info\/refs|git-upload-pack)$/;
+/** What http-backend says before its body: a few header lines. */
+const CGI_HEADER_BYTES = 64 * 1024;
+
+type Source = { repository: RepositoryId; runId: string; ref: string; sha: string };
+type Target = { source: Source; service: 'info/refs' | 'git-upload-pack'; query: string };
+
+export class SourceServer implements AsyncDisposable {
+  readonly #store: Store;
+  readonly #repositories: Repositories;
+  readonly #children = new Set<ChildProcess>();
+  /** Runs that have a view; the promise is its making. */
+  readonly #views = new Map<string, Promise<unknown>>();
+
+  constructor(parts: { store: Store; repositories: Repositories }) {
+    this.#store = parts.store;
+    this.#repositories = parts.repositories;
+  }
+
+  async handle(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+    try {
+      const target = await this.#authorize(request);
+      if (typeof target === 'string') return refuse(response, 404, target);
+      if (this.#children.size >= SOURCE_CHILDREN) {
+        response.setHeader('retry-after', '1');
+        return refuse(response, 503, 'Too many fetches at once. Try again.');
+      }
+      await this.#openView(target.source);
+      await this.#serve(target, request, response);
+    } catch {
+      if (response.headersSent) response.stream?.close();
+      else refuse(response, 503, 'The source cannot be served now. Try again.');
+    }
+  }
+
+  /** What is asked for, if this session may; else one sentence that does not say what exists. */
+  async #authorize(request: Http2ServerRequest): Promise<Target | string> {
+    const nothing = 'There is no such source for this session.';
+    const [path = '', query = ''] = request.url.split('?', 2);
+    const match = PATH.exec(path);
+    const jobId = match?.[1] ?? '';
+    const service = match?.[5];
+    const session = request.headers[SESSION_CREDENTIAL_HEADER];
+    if (!isUuid(jobId) || typeof session !== 'string') return nothing;
+    const isFetch =
+      (service === 'info/refs' &&
+        request.method === 'GET' &&
+        query === 'service=git-upload-pack') ||
+      (service === 'git-upload-pack' && request.method === 'POST' && query === '');
+    if (!isFetch) return 'Only fetching is served here.';
+    const job = await this.#store.db
+      .selectFrom('jobs')
+      .innerJoin('runs', 'runs.id', 'jobs.run_id')
+      .select(['jobs.session_hash', 'jobs.attempt', 'jobs.run_id', 'jobs.lease_expires_at_ms'])
+      .select(['runs.repository', 'runs.ref', 'runs.sha'])
+      .where('jobs.id', '=', jobId)
+      .where('jobs.state', '=', 'running')
+      .executeTakeFirst();
+    if (job === undefined || job.attempt !== Number(match?.[2])) return nothing;
+    if (!matchesHash(session, job.session_hash)) return nothing;
+    if ((job.lease_expires_at_ms ?? 0) <= this.#store.clock.nowMs()) return nothing;
+    const repository = parseRepositoryName(job.repository);
+    if (repository === undefined) return nothing;
+    const [tenant, name] = [match?.[3], match?.[4]];
+    if (tenant !== undefined && (tenant !== repository.tenant || name !== repository.name)) {
+      return 'A job is served the repository of its own run only.';
+    }
+    return {
+      source: { repository, runId: job.run_id, ref: job.ref, sha: job.sha },
+      service,
+      query,
+    };
+  }
+
+  async #openView(source: Source): Promise<void> {
+    const known = this.#views.get(source.runId);
+    if (known !== undefined) {
+      await known;
+      return;
+    }
+    const made = this.#repositories.openView(source.repository, source);
+    this.#views.set(source.runId, made);
+    try {
+      await made;
+    } catch (error) {
+      this.#views.delete(source.runId);
+      throw error;
+    }
+  }
+
+  async #serve(
+    target: Target,
+    request: Http2ServerRequest,
+    response: Http2ServerResponse,
+  ): Promise<void> {
+    const { source, service, query } = target;
+    const folder = this.#repositories.path(source.repository);
+    const gone = new AbortController();
+    const leave = (): void => gone.abort();
+    response.once('close', leave);
+    const child = spawnGit(['http-backend'], {
+      signal: gone.signal,
+      environment: {
+        GIT_PROJECT_ROOT: folder,
+        GIT_HTTP_EXPORT_ALL: '1',
+        GIT_NAMESPACE: source.runId,
+        ...configuration(),
+        GATEWAY_INTERFACE: 'CGI/1.1',
+        SERVER_PROTOCOL: 'HTTP/1.1',
+        REQUEST_METHOD: request.method,
+        PATH_INFO: `/${service}`,
+        QUERY_STRING: query,
+        CONTENT_TYPE: one(request.headers['content-type']),
+        HTTP_CONTENT_ENCODING: one(request.headers['content-encoding']),
+        HTTP_GIT_PROTOCOL: one(request.headers['git-protocol']),
+        ...lengthOf(request),
+      },
+    });
+    this.#children.add(child);
+    child.once('close', () => this.#children.delete(child));
+    child.once('error', leave);
+    // Complaints are the client's to see in git's own protocol; here they only must not block.
+    child.stderr?.resume();
+    child.stdin?.on('error', () => {});
+    let received = 0;
+    request.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > SOURCE_REQUEST_BYTES) leave();
+    });
+    if (child.stdin !== null) request.pipe(child.stdin);
+    try {
+      await answer(child, response);
+    } finally {
+      response.off('close', leave);
+      killGroup(child);
+    }
+  }
+
+  /** Takes over the views that an earlier process made and did not remove. */
+  async recoverViews(): Promise<void> {
+    for (const runId of await this.#repositories.listViews()) {
+      this.#views.set(runId, Promise.resolve());
+    }
+  }
+
+  /** Removes the views of runs that have ended. */
+  async closeEndedViews(): Promise<void> {
+    for (const runId of [...this.#views.keys()]) {
+      const run = await this.#store.db
+        .selectFrom('runs')
+        .select('repository')
+        .where('id', '=', runId)
+        .where('finished_at_ms', 'is not', null)
+        .executeTakeFirst();
+      const repository = run === undefined ? undefined : parseRepositoryName(run.repository);
+      if (repository === undefined) continue;
+      await this.#repositories.closeView(repository, runId);
+      this.#views.delete(runId);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ends = [...this.#children].map(
+      async (child) =>
+        await new Promise<void>((resolve) => {
+          child.once('close', () => resolve());
+          killGroup(child);
+        }),
+    );
+    await Promise.all(ends);
+  }
+}
+
+/** Read only, smart protocol only; partial fetches are the client's choice. */
+function configuration(): Record<string, string> {
+  const settings: [string, string][] = [
+    ['http.receivepack', 'false'],
+    ['http.getanyfile', 'false'],
+    ['http.uploadpack', 'true'],
+    ['uploadpack.allowFilter', 'true'],
+    ['uploadpack.allowReachableSHA1InWant', 'true'],
+    ['uploadpack.packObjectsHook', ''],
+    ['safe.directory', '*'],
+  ].filter(([, value]) => value !== '') as [string, string][];
+  const variables: Record<string, string> = { GIT_CONFIG_COUNT: String(settings.length) };
+  for (const [index, [key, value]] of settings.entries()) {
+    variables[`GIT_CONFIG_KEY_${index}`] = key;
+    variables[`GIT_CONFIG_VALUE_${index}`] = value;
+  }
+  return variables;
+}
+
+const one = (header: string | string[] | undefined): string =>
+  typeof header === 'string' ? header.slice(0, 200) : '';
+
+function lengthOf(request: Http2ServerRequest): Record<string, string> {
+  const length = request.headers['content-length'];
+  return length === undefined ? {} : { CONTENT_LENGTH: length };
+}
+
+/** Passes a CGI answer on: header lines up to an empty one, then the body. */
+async function answer(child: ChildProcess, response: Http2ServerResponse): Promise<void> {
+  const stdout = child.stdout;
+  if (stdout === null) throw new Error('git has no output');
+  const body = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let head = Buffer.alloc(0);
+    for await (const chunk of source) {
+      if (response.headersSent) {
+        yield chunk;
+        continue;
+      }
+      head = Buffer.concat([head, chunk]);
+      const end = head.indexOf('\r\n\r\n');
+      if (end >= 0) {
+        writeHead(response, head.toString('latin1', 0, end));
+        yield head.subarray(end + 4);
+      } else if (head.length > CGI_HEADER_BYTES) {
+        throw new Error('git http-backend sent no header');
+      }
+    }
+    if (!response.headersSent) throw new Error('git http-backend ended without an answer');
+  };
+  await pipeline(stdout, body, response);
+}
+
+function writeHead(response: Http2ServerResponse, head: string): void {
+  let status = 200;
+  for (const line of head.split('\r\n')) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    if (name === 'status') status = Number(value.slice(0, 3));
+    else response.setHeader(name, value);
+  }
+  response.writeHead(status);
+}
+
+function refuse(response: Http2ServerResponse, status: number, message: string): void {
+  if (response.stream?.destroyed) return;
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end(`${message}\n`);
+}

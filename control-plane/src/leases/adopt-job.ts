@@ -1,0 +1,183 @@
+/**
+ * Adoption: the one compare-and-swap on (job, attempt, epoch) after which a job can never run a
+ * second time in this attempt. The credential works once; the same request key gets the lost answer
+ * again, which is made anew and never stored. Only this answer holds secrets.
+ */
+import { compileJob, type JobLeg, type Workflow } from '@onejob/workflow';
+import {
+  isUuid,
+  JOB_TIMEOUT_DEFAULT_MS,
+  JOB_TIMEOUT_MAX_MS,
+  type JobId,
+  type JobTask,
+  type JsonObject,
+  parseRepositoryName,
+  type RunId,
+} from '@onejob/protocol';
+import { hashCredential, matchesHash, mintCredential, type Vault } from '../credentials.ts';
+import { ControlPlaneError } from '../errors.ts';
+import { githubContext, needsContext, type RunRow } from '../runs/run-contexts.ts';
+import type { AgentRow } from '../store/announce-agent.ts';
+import type { Tx } from '../store/store.ts';
+import { type JobRow, transitionJob } from '../store/transition-job.ts';
+
+type AdoptRequest = {
+  jobId: string;
+  attempt: number;
+  epoch: number;
+  adoptionCredential: string;
+  requestKey: string;
+};
+type Adoption = {
+  task: JobTask;
+  maskValues: string[];
+  sourcePath: string;
+};
+
+const refused = (jobId: string, why: string): ControlPlaneError =>
+  new ControlPlaneError('adoption_refused', `Job ${jobId} cannot be adopted: ${why}.`);
+
+export async function adoptJob(
+  tx: Tx,
+  agent: AgentRow,
+  request: AdoptRequest,
+  vault: Vault,
+): Promise<Adoption> {
+  const job = await lockForAdoption(tx, agent, request);
+  const token = mintCredential();
+  const adopted = {
+    token_hash: hashCredential(token),
+    adopt_request_hash: hashCredential(request.requestKey),
+  };
+  if (job.state === 'running') {
+    await tx.db.updateTable('jobs').set(adopted).where('id', '=', job.id).execute();
+  } else {
+    // A sandbox may say hello before its first progress report: `starting` is passed through.
+    const starting =
+      job.state === 'leased' ? await transitionJob(tx, job, 'starting', 'provisioned') : job;
+    const running =
+      starting === undefined
+        ? undefined
+        : await transitionJob(tx, starting, 'running', 'adopted', {
+            ...adopted,
+            adopted_at_ms: tx.nowMs,
+          });
+    if (running === undefined) throw refused(request.jobId, 'somebody else was faster');
+  }
+  return await makeAnswer(tx, job, token, vault);
+}
+
+/** The locked row, proved to be adoptable by this request: for the first time, or again. */
+async function lockForAdoption(tx: Tx, agent: AgentRow, request: AdoptRequest): Promise<JobRow> {
+  if (!isUuid(request.jobId)) throw refused(request.jobId, 'there is no such job');
+  const job = await tx.db
+    .selectFrom('jobs')
+    .selectAll()
+    .where('id', '=', request.jobId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (job === undefined) throw refused(request.jobId, 'there is no such job');
+  if (
+    job.agent_id !== agent.id ||
+    job.attempt !== request.attempt ||
+    job.epoch !== request.epoch ||
+    !matchesHash(request.adoptionCredential, job.adoption_hash)
+  ) {
+    throw refused(request.jobId, 'this lease is not its lease any more');
+  }
+  if (job.state === 'running') {
+    if (matchesHash(request.requestKey, job.adopt_request_hash)) return job;
+    throw refused(request.jobId, 'its credential was used already');
+  }
+  if (job.state !== 'leased' && job.state !== 'starting') {
+    throw refused(request.jobId, `it is ${job.state}`);
+  }
+  if (job.adoption_expires_at_ms === null || job.adoption_expires_at_ms <= tx.nowMs) {
+    throw refused(request.jobId, 'its credential is older than an hour');
+  }
+  return job;
+}
+
+/** The task from what is stored; made again it differs in the token only. */
+async function makeAnswer(tx: Tx, job: JobRow, token: string, vault: Vault): Promise<Adoption> {
+  const run = await tx.db
+    .selectFrom('runs')
+    .selectAll()
+    .where('id', '=', job.run_id)
+    .executeTakeFirstOrThrow();
+  const secrets = await openSecrets(tx, run.id, vault);
+  const workflow = run.workflow as Workflow;
+  const planned = workflow.jobs.find((one) => one.key === job.key);
+  const leg = job.leg as JobLeg | null;
+  if (planned === undefined || leg === null) {
+    throw new ControlPlaneError('internal', `Job ${job.id} has no plan.`);
+  }
+  const siblings = await tx.db
+    .selectFrom('jobs')
+    .selectAll()
+    .where('run_id', '=', run.id)
+    .where('key', 'in', planned.needs.length > 0 ? planned.needs : [''])
+    .orderBy('leg_index')
+    .execute();
+  const github: JsonObject = { ...githubContext(run), job: job.key, token };
+  const task: JobTask = {
+    version: 1,
+    jobId: job.id as JobId,
+    runId: run.id as RunId,
+    attempt: job.attempt,
+    job: compileJob(workflow, planned, leg),
+    contexts: {
+      github,
+      needs: needsContext(
+        planned.needs,
+        Map.groupBy(siblings, (one) => one.key),
+      ),
+      strategy: leg.strategy,
+      matrix: leg.matrix,
+      vars: run.vars,
+      inputs: run.inputs as JsonObject,
+    },
+    env: run.env,
+    secrets: Object.fromEntries(secrets),
+    token,
+    source: sourceOf(run),
+    jobTimeoutMs: jobTimeoutMs(planned.timeoutMinutes),
+  };
+  return {
+    task,
+    maskValues: [...new Set([...secrets.map(([, value]) => value), token])].filter(
+      (value) => value !== '',
+    ),
+    sourcePath: `/source/${job.id}/${job.attempt}`,
+  };
+}
+
+function sourceOf(run: RunRow): JobTask['source'] {
+  const repository = parseRepositoryName(run.repository);
+  return repository === undefined
+    ? null
+    : { repository: repository.full, sha: run.sha, ref: run.ref };
+}
+
+export async function openSecrets(
+  tx: Tx,
+  runId: string,
+  vault: Vault,
+): Promise<[name: string, value: string][]> {
+  const rows = await tx.db
+    .selectFrom('run_secrets')
+    .selectAll()
+    .where('run_id', '=', runId)
+    .orderBy('name')
+    .execute();
+  return rows.map((row) => [row.name, vault.open(row.sealed, { runId, name: row.name })]);
+}
+
+const MINUTE_MS = 60_000;
+
+/** `timeout-minutes` where it is a plain number; an expression is the runner's, under the default. */
+function jobTimeoutMs(timeoutMinutes: unknown): number {
+  if (timeoutMinutes === null || timeoutMinutes === undefined) return JOB_TIMEOUT_DEFAULT_MS;
+  if (typeof timeoutMinutes !== 'number') return JOB_TIMEOUT_MAX_MS;
+  return Math.min(Math.max(Math.round(timeoutMinutes * MINUTE_MS), 1), JOB_TIMEOUT_MAX_MS);
+}

@@ -1,0 +1,86 @@
+/** Limits of the control plane alone, each with its reason. Shared ones are in `protocol`. */
+const SECOND_MS = 1000;
+const MiB = 1024 * 1024;
+
+/** How often leases and offers are checked; an offer or lease may end this much late. */
+export const SWEEP_MS = 1 * SECOND_MS;
+/** Without a sign of life of any control plane for this long, its agents could not reach us: an
+ * outage of ours, and every lease gets a full new term. Well over SWEEP_MS, well under LEASE_MS. */
+export const OUTAGE_MS = 10 * SECOND_MS;
+/** How old the sign of life may become: each one is a write to disk, also when nothing happens. */
+export const LIFE_SIGN_MS = 2 * SECOND_MS;
+/** A long poll is answered by then: under the idle limits of usual proxies. */
+export const LONG_POLL_MS = 50 * SECOND_MS;
+/** An agent that has not called for this long counts as offline for `waitingReason` and hosts. */
+export const AGENT_OFFLINE_MS = 75 * SECOND_MS;
+/** An adoption credential dies then, used or not. */
+export const ADOPTION_CREDENTIAL_MS = 3600 * SECOND_MS;
+/** Rows that were on their way when a job finished are taken for this long after. */
+export const LOG_GRACE_MS = 60 * SECOND_MS;
+/** Offers in one answer, however many slots the agent says it has. */
+export const OFFERS_PER_POLL = 64;
+/** Jobs chosen beyond the wanted ones, for those that another agent is being offered right now. */
+export const SPARE_OFFERS = 60;
+/** Candidates looked at for one repository in one poll: more slots than any host has. */
+export const OFFER_CANDIDATES_PER_REPOSITORY = 128;
+/** Leases in one heartbeat: more than one host can run. */
+export const LEASES_PER_HEARTBEAT = 1024;
+
+/** Concurrent jobs of one tenant when nothing else is configured. */
+export const TENANT_CONCURRENCY = 30;
+
+/** Events (steps, annotations, summaries) kept of one job; more are counted as received, not kept. */
+export const EVENTS_PER_JOB = 20_000;
+/** Bytes of events kept of one job: summaries are at most 1 MiB a step. */
+export const EVENT_BYTES_PER_JOB = 32 * MiB;
+/** Notes about a job ("what the guard decided"), lines and characters each. */
+export const NOTES_PER_JOB = 1000;
+export const NOTE_CHARS = 4096;
+/** A message of the agent about a job's end. */
+export const END_MESSAGE_CHARS = 16_384;
+
+/** One message of an agent: outputs of 1 MiB in four-byte characters, a batch of events. */
+export const AGENT_MESSAGE_BYTES = 16 * MiB;
+
+/** Rows of one page of a log. */
+export const LOG_PAGE_ROWS = 5000;
+/** Runs of one page. */
+export const RUNS_PAGE = 100;
+/** Between comment lines of a silent event stream, so that dead clients are noticed. */
+export const STREAM_HEARTBEAT_MS = 15 * SECOND_MS;
+/** Between two reads for one event stream: a flood of changes is one update. */
+export const STREAM_COALESCE_MS = 50;
+/** Open event streams of one control plane. */
+export const STREAMS = 256;
+
+/** Objects one snapshot may bring: bounds the work of indexing a pack. */
+export const SNAPSHOT_INDEX_MS = 10 * 60 * SECOND_MS;
+/** Answer of one short git command (a tree listing, a workflow file). */
+export const GIT_OUTPUT_BYTES = 16 * MiB;
+/** Time of one short git command. */
+export const GIT_COMMAND_MS = 60 * SECOND_MS;
+/** Concurrent `git http-backend` children: each is one job fetching its source. */
+export const SOURCE_CHILDREN = 64;
+/** Body of a fetch request: wants and haves, no pack. */
+export const SOURCE_REQUEST_BYTES = 8 * MiB;
+/** Snapshots named to a client that is about to send another: enough to find a common history. */
+export const TIPS = 500;
+/** Workflow files looked at in one commit. */
+export const WORKFLOW_FILES = 500;
+
+/** sun_path of a Unix socket holds 108 bytes with its terminating zero. */
+export const SOCKET_PATH_BYTES = 107;
+/** Connections to Postgres of one control plane. */
+export const DATABASE_CONNECTIONS = 10;
+/** Waiting for one of those, or for the server to answer at start. */
+export const DATABASE_CONNECT_MS = 10 * SECOND_MS;
+/** How often a transaction that lost a race (deadlock, serialisation) is tried again. */
+export const TRANSACTION_ATTEMPTS = 5;
+/** Between two explanations of the queue: under a flood of jobs it must not be all we do. */
+export const EXPLAIN_PAUSE_MS = 250;
+/** Queued jobs whose waiting reason is kept: more would make every sweep slow. */
+export const EXPLAINED_JOBS = 5000;
+/** How long news for other control planes are gathered into one notification. */
+export const RELAY_GATHER_MS = 20;
+/** Between two attempts to listen for news again. */
+export const RELAY_RECONNECT_MS = 1 * SECOND_MS;

@@ -1,0 +1,138 @@
+/** Makes runs out of a request: one for each workflow that its event starts. */
+import {
+  type CreateRun,
+  newJobId,
+  newRunId,
+  parseRepositoryName,
+  SECRET_BYTES,
+  SECRETS_PER_JOB,
+} from '@onejob/protocol';
+import type { Vault } from '../credentials.ts';
+import { ControlPlaneError } from '../errors.ts';
+import type { Repositories } from '../git/repositories.ts';
+import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
+import { insertRun, upsertRepository } from '../store/insert-run.ts';
+import type { Store, Tx } from '../store/store.ts';
+import { advanceRun, lockRun } from './advance-run.ts';
+import { type ReadWorkflow, readWorkflows } from './read-workflows.ts';
+
+type Repository = NonNullable<ReturnType<typeof parseRepositoryName>>;
+
+type CreatedRunIds = {
+  runIds: string[];
+  notTriggered: { workflow: string; why: string }[];
+};
+
+/** Everything of a request that can be wrong before a workflow is read. */
+export async function checkRequest(
+  repositories: Repositories,
+  request: CreateRun,
+): Promise<Repository> {
+  const repository = parseRepositoryName(request.repository);
+  const secrets = Object.entries(request.secrets);
+  const tooLong = secrets.find(([, value]) => Buffer.byteLength(value) > SECRET_BYTES);
+  const wrong =
+    repository === undefined
+      ? 'repository must be tenant/name, each of letters, digits, ".", "_" and "-"'
+      : !/^refs\/[\w./@+-]+$/.test(request.ref) || request.ref.includes('..')
+        ? 'ref must be a full name such as refs/heads/main'
+        : secrets.length > SECRETS_PER_JOB
+          ? `at most ${SECRETS_PER_JOB} secrets`
+          : tooLong !== undefined
+            ? `the secret ${tooLong[0]} is longer than ${SECRET_BYTES} bytes`
+            : undefined;
+  if (wrong !== undefined || repository === undefined) {
+    throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
+  }
+  if (!(await repositories.hasCommit(repository, request.sha))) {
+    throw new ControlPlaneError(
+      'snapshot_missing',
+      `The platform does not have commit ${request.sha} of ${repository.full}. Send a snapshot ` +
+        'of it first.',
+    );
+  }
+  return repository;
+}
+
+export async function createRuns(
+  parts: { store: Store; repositories: Repositories; vault: Vault },
+  request: CreateRun,
+): Promise<CreatedRunIds> {
+  const repository = await checkRequest(parts.repositories, request);
+  const read = await readWorkflows(parts.repositories, repository, request);
+  return await parts.store.transaction(async (tx) => {
+    await upsertRepository(tx, repository);
+    const runIds: string[] = [];
+    const notTriggered: CreatedRunIds['notTriggered'] = [];
+    for (const one of read) {
+      if (one.triggered) runIds.push(await createRun(tx, repository, request, one, parts.vault));
+      else notTriggered.push({ workflow: one.workflow.file, why: one.why });
+    }
+    return { runIds, notTriggered };
+  });
+}
+
+async function createRun(
+  tx: Tx,
+  repository: Repository,
+  request: CreateRun,
+  read: ReadWorkflow,
+  vault: Vault,
+): Promise<string> {
+  const runId = newRunId(tx.nowMs);
+  const { workflow, jobs } = read;
+  await insertRun(
+    tx,
+    {
+      id: runId,
+      repository: repository.full,
+      tenant: repository.tenant,
+      workflow_file: workflow.file,
+      workflow_name: workflow.name,
+      workflow: JSON.stringify(workflow),
+      event_name: request.event.name,
+      event_payload: JSON.stringify(request.event.payload),
+      ref: request.ref,
+      sha: request.sha,
+      actor: request.actor,
+      vars: JSON.stringify(request.vars),
+      env: JSON.stringify(request.env),
+      inputs: JSON.stringify(read.inputs),
+      matrix_filter: JSON.stringify(request.matrix),
+      driver: request.driver === '' ? 'auto' : request.driver,
+      keep_sandbox: request.keepSandbox,
+      created_at_ms: tx.nowMs,
+    },
+    {
+      plannedJobs: jobs.map((job, position) => ({
+        key: job.key,
+        position,
+        needs: JSON.stringify(job.needs),
+        expanded: false,
+      })),
+      sealedSecrets: Object.entries(request.secrets).map(([name, value]) => ({
+        name,
+        sealed: vault.seal(value, { runId, name }),
+      })),
+    },
+  );
+  await insertJobs(
+    tx,
+    jobs.map((job, position) =>
+      newJobRow(tx.nowMs, {
+        id: newJobId(tx.nowMs),
+        runId,
+        tenant: repository.tenant,
+        repository: repository.full,
+        key: job.key,
+        position,
+        driver: request.driver === '' ? 'auto' : request.driver,
+        keepSandbox: request.keepSandbox,
+      }),
+    ),
+    'created',
+  );
+  const run = await lockRun(tx, runId);
+  if (run !== undefined) await advanceRun(tx, run);
+  return runId;
+}

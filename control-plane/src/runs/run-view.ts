@@ -1,0 +1,196 @@
+/** Jobs and runs as the API shows them. */
+import type { Selectable } from 'kysely';
+import type { Job, JobEvent, Run, StepView } from '@onejob/protocol';
+import type { Store } from '../store/store.ts';
+import type { JobLogsTable, RunsTable } from '../store/tables.ts';
+import type { JobRow } from '../store/transition-job.ts';
+
+type LogRowState = Pick<
+  Selectable<JobLogsTable>,
+  'job_id' | 'attempt' | 'row_count' | 'total_rows' | 'sealed'
+>;
+type RunHead = Omit<Selectable<RunsTable>, 'workflow' | 'event_payload'>;
+
+/** Columns of a run without its two large documents. */
+const RUN_COLUMNS = [
+  'id',
+  'repository',
+  'tenant',
+  'number',
+  'workflow_number',
+  'workflow_file',
+  'workflow_name',
+  'event_name',
+  'ref',
+  'sha',
+  'actor',
+  'vars',
+  'env',
+  'inputs',
+  'matrix_filter',
+  'driver',
+  'keep_sandbox',
+  'cancel_requested_at_ms',
+  'conclusion',
+  'created_at_ms',
+  'finished_at_ms',
+] as const;
+
+/** Runs with all their jobs, in the order of `runIds`; unknown ids are left out. */
+export async function viewRuns(store: Store, runIds: readonly string[]): Promise<Run[]> {
+  if (runIds.length === 0) return [];
+  const runs = await store.db
+    .selectFrom('runs')
+    .select(RUN_COLUMNS)
+    .where('id', 'in', runIds)
+    .execute();
+  const jobs = await viewJobs(store, { runIds });
+  const jobsByRun = Map.groupBy(jobs, (job) => job.runId);
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  return runIds.flatMap((id) => {
+    const run = byId.get(id);
+    return run === undefined ? [] : [viewRun(run, jobsByRun.get(id) ?? [])];
+  });
+}
+
+function viewRun(run: RunHead, jobs: Job[]): Run {
+  return {
+    id: run.id,
+    number: run.number,
+    repository: run.repository,
+    workflow: run.workflow_file,
+    workflowName: run.workflow_name,
+    event: run.event_name,
+    ref: run.ref,
+    sha: run.sha,
+    actor: run.actor,
+    state: run.finished_at_ms === null ? 'running' : 'finished',
+    conclusion: run.conclusion,
+    createdAtMs: run.created_at_ms,
+    finishedAtMs: run.finished_at_ms,
+    jobs,
+  };
+}
+
+/** Jobs of runs, or single jobs, in the order of the workflow and its matrices. */
+export async function viewJobs(
+  store: Store,
+  which: { runIds: readonly string[] } | { jobIds: readonly string[] },
+): Promise<Job[]> {
+  const rows = await store.db
+    .selectFrom('jobs')
+    .selectAll()
+    .where((of) =>
+      'runIds' in which ? of('run_id', 'in', which.runIds) : of('id', 'in', which.jobIds),
+    )
+    .orderBy('run_id')
+    .orderBy('position')
+    .orderBy('leg_index')
+    .execute();
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const planned = await store.db
+    .selectFrom('planned_jobs')
+    .select(['run_id', 'key', 'needs'])
+    .where('run_id', 'in', [...new Set(rows.map((row) => row.run_id))])
+    .execute();
+  const logs = await store.db
+    .selectFrom('job_logs')
+    .select(['job_id', 'attempt', 'row_count', 'total_rows', 'sealed'])
+    .where('job_id', 'in', ids)
+    .execute();
+  const events = await store.db
+    .selectFrom('job_events')
+    .select(['job_id', 'attempt', 'event'])
+    .where('job_id', 'in', ids)
+    .orderBy('job_id')
+    .orderBy('attempt')
+    .orderBy('sequence')
+    .execute();
+  const eventsOf = Map.groupBy(events, (event) => `${event.job_id}/${event.attempt}`);
+  const logOf = new Map(logs.map((log) => [`${log.job_id}/${log.attempt}`, log]));
+  const needsOf = new Map(planned.map((one) => [`${one.run_id}/${one.key}`, one.needs]));
+  return rows.map((row) => {
+    const attempt = `${row.id}/${row.attempt}`;
+    return viewJob(row, {
+      needs: needsOf.get(`${row.run_id}/${row.key}`) ?? [],
+      log: logOf.get(attempt),
+      events: (eventsOf.get(attempt) ?? []).map((one) => one.event as JobEvent),
+    });
+  });
+}
+
+function viewJob(
+  row: JobRow,
+  parts: {
+    needs: string[];
+    log: LogRowState | undefined;
+    events: readonly JobEvent[];
+  },
+): Job {
+  return {
+    id: row.id,
+    runId: row.run_id,
+    key: row.key,
+    name: row.name,
+    attempt: row.attempt,
+    state: row.state,
+    conclusion: row.conclusion,
+    waitingReason: row.waiting_reason,
+    endReason: row.end_reason,
+    endMessage: row.end_message,
+    needs: parts.needs,
+    labels: row.labels,
+    driver: row.driver_used === '' ? row.driver : row.driver_used,
+    driverNote: row.driver_note,
+    host: row.host,
+    sandboxId: row.sandbox_id,
+    cancelRequested: row.cancel_requested_at_ms !== null,
+    createdAtMs: row.created_at_ms,
+    queuedAtMs: row.queued_at_ms,
+    leasedAtMs: row.leased_at_ms,
+    adoptedAtMs: row.adopted_at_ms,
+    finishedAtMs: row.finished_at_ms,
+    phasesMs: row.phases_ms,
+    outputs: row.outputs,
+    notes: row.notes,
+    ...viewEvents(parts.events),
+    log: {
+      rows: parts.log?.row_count ?? 0,
+      sealed: parts.log?.sealed ?? false,
+      missingRows: missingRows(parts.log),
+    },
+  };
+}
+
+/** Rows the guest wrote that are not here; null while it has not said how many it wrote. */
+function missingRows(log: LogRowState | undefined): number | null {
+  if (log === undefined || log.total_rows === null) return null;
+  return Math.max(0, log.total_rows - log.row_count);
+}
+
+/** Steps as they stand after all events, in the order they first appeared. */
+function viewEvents(events: readonly JobEvent[]): Pick<Job, 'steps' | 'annotations' | 'summaries'> {
+  const steps = new Map<string, StepView>();
+  const annotations: Job['annotations'] = [];
+  const summaries: Job['summaries'] = [];
+  for (const event of events) {
+    switch (event.type) {
+      case 'step': {
+        const { type: _, atMs, ...step } = event;
+        const key = `${step.phase}/${step.index}`;
+        const startedAtMs = steps.get(key)?.startedAtMs ?? atMs;
+        const completedAtMs = step.status === 'completed' ? atMs : null;
+        steps.set(key, { ...step, startedAtMs, completedAtMs });
+        break;
+      }
+      case 'annotation':
+        annotations.push({ step: event.index, annotation: event.annotation });
+        break;
+      case 'summary':
+        summaries.push({ step: event.index, markdown: event.markdown });
+        break;
+    }
+  }
+  return { steps: [...steps.values()], annotations, summaries };
+}

@@ -1,0 +1,198 @@
+/**
+ * The tables as TypeScript sees them. One source of their meaning: migrations/0001-first.ts makes
+ * them. Times are milliseconds since 1970, always the control plane's clock, never the database's,
+ * so that one clock decides about leases. `json` columns are written as text (JSON.stringify) and
+ * come back parsed; their key order is kept.
+ */
+import type { ColumnType, Generated } from 'kysely';
+import type { Conclusion, EndReason, JobState, WaitingReason } from '@onejob/protocol';
+
+/** Read as `T`, written as JSON text. */
+type JsonColumn<T> = ColumnType<T, string, string>;
+
+type RepositoriesTable = {
+  full_name: string;
+  tenant: string;
+  name: string;
+  next_run_number: number;
+  created_at_ms: number;
+};
+
+export type RunsTable = {
+  id: string;
+  repository: string;
+  tenant: string;
+  /** Counts the runs of the repository. */
+  number: number;
+  /** Counts the runs of this workflow file in the repository. */
+  workflow_number: number;
+  workflow_file: string;
+  workflow_name: string;
+  /** The parsed Workflow of @onejob/workflow. */
+  workflow: JsonColumn<unknown>;
+  event_name: string;
+  event_payload: JsonColumn<Record<string, unknown>>;
+  ref: string;
+  sha: string;
+  actor: string;
+  vars: JsonColumn<Record<string, string>>;
+  env: JsonColumn<Record<string, string>>;
+  inputs: JsonColumn<Record<string, unknown>>;
+  matrix_filter: JsonColumn<Record<string, string[]>>;
+  driver: string;
+  keep_sandbox: boolean;
+  cancel_requested_at_ms: number | null;
+  conclusion: Conclusion | null;
+  created_at_ms: number;
+  finished_at_ms: number | null;
+};
+
+type RunSecretsTable = { run_id: string; name: string; sealed: string };
+
+/** One entry under `jobs:` of a run's workflow. */
+export type PlannedJobsTable = {
+  run_id: string;
+  key: string;
+  /** Place in the file. */
+  position: number;
+  needs: JsonColumn<string[]>;
+  /** Whether its legs are known: it has been released, skipped or refused. */
+  expanded: boolean;
+};
+
+export type JobsTable = {
+  id: string;
+  run_id: string;
+  tenant: string;
+  repository: string;
+  key: string;
+  position: number;
+  leg_index: number;
+  /** The JobLeg of @onejob/workflow; null until released. */
+  leg: JsonColumn<unknown>;
+  name: string;
+  /** Lower case: labels compare so. */
+  labels: string[];
+  driver: string;
+  keep_sandbox: boolean;
+  priority: number;
+  max_parallel: number | null;
+  fail_fast: boolean;
+  continue_on_error: boolean;
+
+  state: JobState;
+  attempt: number;
+  epoch: number;
+  conclusion: Conclusion | null;
+  end_reason: EndReason | null;
+  end_message: string;
+  waiting_reason: WaitingReason | null;
+  cancel_requested_at_ms: number | null;
+  cancel_reason: 'cancelled' | 'fail_fast' | null;
+  cancel_kill: boolean;
+
+  agent_id: string | null;
+  host: string;
+  sandbox_id: string;
+  offer_expires_at_ms: number | null;
+  lease_expires_at_ms: number | null;
+  lease_count: number;
+  lease_request_hash: string | null;
+  adoption_hash: string | null;
+  adoption_expires_at_ms: number | null;
+  adopt_request_hash: string | null;
+  session_hash: string | null;
+  token_hash: string | null;
+
+  driver_used: string;
+  driver_note: string;
+  phases_ms: JsonColumn<Record<string, number>>;
+  outputs: JsonColumn<Record<string, string>>;
+  notes: JsonColumn<string[]>;
+  event_count: number;
+  event_bytes: number;
+
+  created_at_ms: number;
+  queued_at_ms: number | null;
+  leased_at_ms: number | null;
+  adopted_at_ms: number | null;
+  finished_at_ms: number | null;
+};
+
+type JobTransitionsTable = {
+  id: Generated<number>;
+  job_id: string;
+  attempt: number;
+  from_state: JobState | null;
+  to_state: JobState;
+  reason: string;
+  at_ms: number;
+};
+
+type JobEventsTable = {
+  job_id: string;
+  attempt: number;
+  sequence: number;
+  type: string;
+  event: JsonColumn<unknown>;
+};
+
+export type JobLogsTable = {
+  job_id: string;
+  attempt: number;
+  /** Rows that are durable: the first offset that is not. */
+  row_count: number;
+  byte_count: number;
+  /** Rows the guest said it wrote; null: it never said. */
+  total_rows: number | null;
+  /** No row will follow, and none is missing or it is known how many. */
+  sealed: boolean;
+  /** Set when the job ends: rows that are late are taken until then, then it is archived. */
+  close_at_ms: number | null;
+  /** Name below `objects/`; set once the rows live there instead of in `log_chunks`. */
+  archive: string | null;
+};
+
+/** Consecutive rows that arrived together, by the offset of the first. */
+type LogChunksTable = {
+  job_id: string;
+  attempt: number;
+  first_offset: number;
+  row_count: number;
+  /** JSON [[step, atMs, text], ...]: JSON so that a NUL of a job's output survives. */
+  rows: string;
+};
+
+export type AgentsTable = {
+  id: string;
+  host_name: string;
+  labels: string[];
+  drivers: JsonColumn<StoredDriver[]>;
+  slots: number;
+  free_slots: number;
+  cpus: number;
+  memory_bytes: number;
+  version: string;
+  credential_hash: string;
+  drain: boolean;
+  announced_at_ms: number;
+  last_seen_at_ms: number;
+};
+export type StoredDriver = { name: string; works: boolean; ownKernel: boolean; note: string };
+
+/** One row: the last time any control plane of this database was alive. */
+type LifeSignTable = { id: number; alive_at_ms: number };
+
+export type Tables = {
+  repositories: RepositoriesTable;
+  runs: RunsTable;
+  run_secrets: RunSecretsTable;
+  planned_jobs: PlannedJobsTable;
+  jobs: JobsTable;
+  job_transitions: JobTransitionsTable;
+  job_events: JobEventsTable;
+  job_logs: JobLogsTable;
+  log_chunks: LogChunksTable;
+  agents: AgentsTable;
+  life_sign: LifeSignTable;
+};

@@ -1,0 +1,118 @@
+/**
+ * Issue 2, "bad input", where it is the platform's ground that is bad: port, data directory,
+ * database, disk. What is damaged is refused by name and not written to.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, test, type TestContext } from 'node:test';
+import { startControlPlane } from '@onejob/control-plane';
+import { makeCheckout } from '@onejob/testing';
+import { checkRefusal, CommandLine } from './_command-line.ts';
+
+const RUN = ['run', '--driver', 'process'];
+const good = makeCheckout({
+  '.github/workflows/ci.yml':
+    'on: push\njobs: { a: { runs-on: ubuntu-latest, steps: [{ run: echo hi }] } }\n',
+});
+after(async () => await good[Symbol.asyncDispose]());
+
+test('a port in use is named', async () => {
+  await using line = new CommandLine();
+  const other = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => other.once('listening', resolve));
+  const { port } = other.address() as AddressInfo;
+  const result = await line.run(['up', '--listen', `127.0.0.1:${port}`]);
+  other.close();
+  checkRefusal(result, 4, new RegExp(`127\\.0\\.0\\.1:${port} is taken`), /Choose another port/);
+});
+
+test('a directory of somebody else is not taken for a data directory', async () => {
+  await using line = new CommandLine();
+  mkdirSync(line.data);
+  writeFileSync(join(line.data, 'thesis.txt'), 'mine');
+  const result = await line.run(['list']);
+  checkRefusal(
+    result,
+    4,
+    /data directory .* is refused.*no VERSION file/,
+    /choose another directory/,
+  );
+  assert.equal(readFileSync(join(line.data, 'thesis.txt'), 'utf8'), 'mine');
+});
+
+test('a damaged database is refused by name and not written to', async () => {
+  await using line = new CommandLine();
+  await line.run(['list']);
+  const control = join(line.data, 'pg', 'global', 'pg_control');
+  for (const damage of [Buffer.from('short'), Buffer.alloc(8192, 0x5a)]) {
+    writeFileSync(control, damage);
+    const result = await line.run([...RUN], { directory: good.directory });
+    checkRefusal(result, 4, /pg is refused/, /Nothing in it was overwritten/, /backup/);
+    assert.deepEqual(readFileSync(control), damage);
+  }
+  rmSync(join(line.data, 'keys', 'master.key'));
+  checkRefusal(await line.run(['list']), 4, /keys\/master\.key is missing/);
+});
+
+test('a schema of the future is refused with both revisions', async () => {
+  await using line = new CommandLine();
+  const { schemaRevision } = await addRevision(line.data);
+  const result = await line.run(RUN, { directory: good.directory });
+  checkRefusal(
+    result,
+    4,
+    new RegExp(
+      `revision ${schemaRevision + 1}; this onejob knows revisions up to ${schemaRevision}`,
+    ),
+    /Start the newer onejob/,
+  );
+});
+
+/** Makes the database look as if a newer onejob had migrated it. */
+async function addRevision(data: string): Promise<{ schemaRevision: number }> {
+  const platform = await startControlPlane({ dataDirectory: data, database: { kind: 'pglite' } });
+  const { schemaRevision } = platform;
+  await platform[Symbol.asyncDispose]();
+  const { PGlite } = await import('@electric-sql/pglite');
+  const database = new PGlite(join(data, 'pg'));
+  await database.query(
+    `insert into onejob_migrations (revision, name, applied_at_ms) values ($1, 'future', 0)`,
+    [schemaRevision + 1],
+  );
+  await database.close();
+  return { schemaRevision };
+}
+
+/** A disk of its own; skips, with the reason, where none can be mounted. */
+function mountSmallDisk(t: TestContext, directory: string, size: string): boolean {
+  mkdirSync(directory, { recursive: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'onejob-test', directory], {
+      stdio: 'pipe',
+    });
+  } catch {
+    t.skip('mounting a small disk needs root');
+    return false;
+  }
+  t.after(() => execFileSync('umount', [directory]));
+  return true;
+}
+
+test('a full disk is named, and the data directory is good again when there is room', async (t) => {
+  const line = new CommandLine();
+  const isMounted = mountSmallDisk(t, line.data, '4m');
+  t.after(async () => await line[Symbol.asyncDispose]());
+  if (!isMounted) return;
+  const result = await line.run(RUN, { directory: good.directory });
+  checkRefusal(
+    result,
+    4,
+    new RegExp(`No space is left for the data directory ${line.data}\\. Free some`),
+  );
+  execFileSync('mount', ['-o', 'remount,size=500m', line.data]);
+  const again = await line.run(RUN, { directory: good.directory });
+  assert.equal(again.code, 0, again.stdout + again.stderr);
+});

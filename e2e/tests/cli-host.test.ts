@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import { after, test } from 'node:test';
+import { makeCheckout } from '@onejob/testing';
+import { CommandLine, MAIN } from './_command-line.ts';
+
+const checkout = makeCheckout({
+  '.github/workflows/ci.yml':
+    'name: ci\non: push\njobs: { hi: { runs-on: ubuntu-latest, steps: [{ run: echo hi }] } }\n',
+});
+after(async () => await checkout[Symbol.asyncDispose]());
+/** No image is needed here, and none is built: an empty cache of its own. */
+const emptyCache = (line: CommandLine) => ({
+  environment: { ONEJOB_CACHE_DIR: `${line.data}-cache` },
+});
+
+test('up serves runs of any terminal and directory until it is told to stop', async () => {
+  await using line = new CommandLine();
+  const up = line.start(['up', '--listen', '127.0.0.1:0']);
+  await up.saw(/Stop with Ctrl-C/);
+  assert.match(up.output, new RegExp(`onejob is up\\. Data: ${line.data}`));
+  assert.match(up.output, /driver process: /);
+  const url = /API: (http:\/\/127\.0\.0\.1:\d+)/.exec(up.output)?.[1] ?? '';
+  assert.equal((await fetch(`${url}/api/v1/health`)).status, 401);
+  const ran = await line.run(['run', '--driver', 'process'], { directory: checkout.directory });
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+  assert.match(ran.stdout, /Joined the onejob/);
+  const image = await line.run(['run', '--image', 'other'], { directory: checkout.directory });
+  assert.equal(image.code, 2);
+  assert.match(image.stderr, /--image has no effect/);
+  const second = await line.run(['up']);
+  assert.equal(second.code, 4);
+  assert.match(second.stderr, /Another onejob runs already on /);
+  const reap = await line.run(['reap']);
+  assert.equal(reap.code, 4);
+  assert.match(reap.stderr, /A onejob is running on /);
+  up.child.kill('SIGTERM');
+  const { code, stdout } = await up.ended;
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /Stopping/);
+});
+
+test('up says when its port is taken, or is no port', async () => {
+  await using line = new CommandLine();
+  const other = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => other.once('listening', resolve));
+  const { port } = other.address() as AddressInfo;
+  const taken = await line.run(['up', '--listen', `127.0.0.1:${port}`]);
+  other.close();
+  assert.equal(taken.code, 4);
+  assert.match(taken.stderr, new RegExp(`127\\.0\\.0\\.1:${port} is taken.*Choose another port`));
+  for (const wrong of ['nonsense', '127.0.0.1:99999', 'a:b:c']) {
+    const { code, stderr } = await line.run(['up', '--listen', wrong]);
+    assert.equal(code, 2, wrong);
+    assert.match(stderr, /write host:port/);
+  }
+});
+
+test('up refuses an image it does not have before anything runs', async () => {
+  await using line = new CommandLine();
+  const { code, stderr } = await line.run(['up', '--image', 'nope'], emptyCache(line));
+  assert.equal(code, 3);
+  assert.match(stderr, /nope/);
+});
+
+test('doctor says what works here, what to install, and where things are', async () => {
+  await using line = new CommandLine();
+  const { stdout } = await line.run(['--data-dir', line.data, 'doctor']);
+  assert.match(stdout, /[✓✗] driver qemu +\S/);
+  assert.match(stdout, /✓ driver process +no isolation.*never chosen by auto/);
+  assert.match(stdout, /✓ git +git version/);
+  assert.match(stdout, new RegExp(`data +${line.data}`));
+  const { code, stdout: json } = await line.run(['doctor', '--json']);
+  const report = JSON.parse(json) as {
+    drivers: { driver: string; works: boolean; note: string }[];
+  };
+  assert.deepEqual(
+    report.drivers.map(({ driver }) => driver),
+    ['qemu', 'process'],
+  );
+  assert.equal(code, report.drivers[0]?.works === true ? 0 : 4);
+});
+
+test('doctor names what to install where it is missing', async (t) => {
+  await using line = new CommandLine();
+  const noPath = await line.run(['doctor'], { environment: { PATH: '/nowhere' } });
+  assert.match(noPath.stdout, /✗ git +missing: apt-get install git/);
+  if (process.getuid?.() !== 0) return t.skip('hiding QEMU from a process needs root');
+  const hide = `for f in /usr/bin/qemu-system-*; do mount --bind /dev/null "$f"; done`;
+  const words = ['--mount', 'sh', '-c', `${hide}; exec "$@"`, 'sh', process.execPath, MAIN];
+  const found = spawnSync('unshare', [...words, '--data-dir', line.data, 'doctor'], {
+    encoding: 'utf8',
+  });
+  assert.match(found.stdout, /✗ driver qemu +Not installed.*apt-get install \S*qemu/);
+  assert.match(found.stdout, /No driver with a kernel of its own works here/);
+  assert.equal(found.status, 4);
+});
+
+test('reap finds nothing where nothing was left', async () => {
+  await using line = new CommandLine();
+  const { code, stdout } = await line.run(['reap']);
+  assert.deepEqual([code, stdout], [0, 'Nothing was left behind.\n']);
+});
+
+test('images are listed, and one that is not there is refused by name', async () => {
+  await using line = new CommandLine();
+  const place = emptyCache(line);
+  const list = await line.run(['image', 'list'], place);
+  assert.match(list.stdout, /No images yet\. Build one with: onejob image build/);
+  assert.equal((await line.run(['image', 'list', '--json'], place)).stdout, '[]\n');
+  const removed = await line.run(['image', 'remove', 'nope'], place);
+  assert.equal(removed.code, 3);
+  assert.match(removed.stderr, /nope/);
+  const imported = await line.run(
+    ['image', 'import', line.write('x.tar', 'no'), '--name', 'x'],
+    place,
+  );
+  assert.notEqual(imported.code, 0);
+  assert.match(imported.stderr, /^onejob: .*x\.tar/);
+  assert.ok(imported.stderr.split('\n').length < 25);
+  const missing = await line.run(['image', 'import', '/nowhere', '--name', 'x'], place);
+  assert.match(missing.stderr, /\/nowhere/);
+});

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ensureImage, findImage } from '@onejob/image';
+import type { Run } from '@onejob/protocol';
+import { makeCheckout } from '@onejob/testing';
+import { CommandLine, jsonLines } from './_command-line.ts';
+
+const checkout = makeCheckout({
+  '.github/workflows/ci.yml': `name: ci
+on: push
+jobs:
+  kernel:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: |
+          echo "kernel $(uname -r), $(ls /sys/class/net | tr '\\n' ' ')"
+          cat note.txt
+  slow:
+    runs-on: ubuntu-latest
+    steps: [{ run: 'echo asleep; sleep 300' }]
+`,
+  'note.txt': 'from the checkout',
+});
+const line = new CommandLine();
+after(async () => {
+  await checkout[Symbol.asyncDispose]();
+  await line[Symbol.asyncDispose]();
+});
+const place = { directory: checkout.directory };
+const CACHE = join(homedir(), '.cache', 'onejob');
+
+before(async () => {
+  const { code, stdout, stderr } = await line.run(['image', 'build']);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /kernel \d.*Node v?24.* packages/);
+});
+
+test('without a flag a job runs in a machine with its own kernel', async () => {
+  const { code, stdout } = await line.run(['run', '-j', 'kernel', '--json'], place);
+  assert.equal(code, 0, stdout);
+  const end = jsonLines<{ type: string; runs: Run[] }>(stdout).at(-1);
+  const [job] = end?.runs[0]?.jobs ?? [];
+  assert.equal(job?.driver, 'qemu');
+  const log = await line.run(['logs', 'latest', 'kernel'], place);
+  assert.match(log.stdout, /^kernel \d+\.\d+.*, lo $/m);
+  assert.match(log.stdout, /^from the checkout$/m);
+});
+
+test('Ctrl-C twice leaves no machine', async () => {
+  const command = line.start(['run', '--driver', 'qemu', '-j', 'slow'], place);
+  await command.saw(/\| asleep/);
+  command.child.kill('SIGINT');
+  await command.saw(/Cancelling/);
+  command.child.kill('SIGINT');
+  assert.equal((await command.ended).code, 130);
+  assert.deepEqual([line.processes(), line.sandboxes()], [[], []]);
+});
+
+test('an image is imported under a name, used by it, listed and removed', async () => {
+  const { digest } = await ensureImage({ cacheDir: CACHE });
+  assert.match((await line.run(['image', 'list', '--json'])).stdout, new RegExp(digest));
+  const source = join(CACHE, 'images', digest);
+  assert.ok(existsSync(source), readdirSync(CACHE).join());
+  assert.equal((await findImage(CACHE, digest)).digest, digest);
+  const far = { ...place, environment: { ONEJOB_CACHE_DIR: `${line.data}-cache` } };
+  const imported = await line.run(['image', 'import', source, '--name', 'mine'], far);
+  assert.equal(imported.code, 0, imported.stderr);
+  assert.match(imported.stdout, /^imported mine [0-9a-f]{12}/);
+  const ran = await line.run(['run', '--image', 'mine', '-j', 'kernel'], far);
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+  assert.match((await line.run(['image', 'list'], far)).stdout, /^[0-9a-f]{12} +mine /m);
+  const removed = await line.run(['image', 'remove', 'mine'], far);
+  assert.match(removed.stdout, /^removed [0-9a-f]{12}/);
+  assert.match((await line.run(['image', 'list'], far)).stdout, /No images yet/);
+});

@@ -1,0 +1,195 @@
+/**
+ * What one job has become so far: its environment, contexts, results, secrets, and the wish to end it.
+ *
+ *     status: success -> failure | cancelled     (never back; a cancellation wins)
+ *
+ * One loop (`run-job.ts`) drives the steps; the host's cancel and kill come in from the side
+ * through `requestCancel` and `kill`.
+ */
+import { EvaluationError, toText } from '@onejob/workflow/evaluate';
+import type { EvaluationScope } from '@onejob/workflow/evaluate';
+import { SecretMasker } from '@onejob/masking';
+import type { Json, JsonObject, JobTask, Position } from '@onejob/protocol';
+import type { GuestConfig } from '../config/config.ts';
+import { GuestError } from '../errors.ts';
+import { MASK_VALUE_BYTES, MASKS_PER_JOB } from '../limits.ts';
+import type { HostControl } from '../link/host.ts';
+import type { LogSender } from '../logs/log-sender.ts';
+import type { OutputPipes } from '../steps/output-pipes.ts';
+import { killJobProcesses } from '../steps/process-tree.ts';
+import type { StepStop } from '../steps/step-process.ts';
+import { hashFiles } from './hash-files.ts';
+import type { Layout } from './layout.ts';
+import type { StepFailureReason } from './observed-end.ts';
+import { fixedVariables, proxyVariables } from './variables.ts';
+import type { RunnerContext } from './variables.ts';
+
+export type JobParts = {
+  task: JobTask;
+  config: GuestConfig;
+  layout: Layout;
+  runner: RunnerContext;
+  masker: SecretMasker;
+  host: HostControl;
+  log: LogSender;
+  pipes: OutputPipes;
+  /** Of the loopback listener. */
+  port: number;
+};
+
+export type JobFailure = { reason: StepFailureReason | 'invalid_expression'; message: string };
+
+export const record = <T>(from: Record<string, T> = {}): Record<string, T> =>
+  // Without a prototype: names come from outside, and `__proto__` is one.
+  Object.assign(Object.create(null) as Record<string, T>, from);
+
+/** The sentence of an expression's error, with its source. */
+export function explainEvaluation(error: unknown, file: string, fallback: Position): string {
+  if (!(error instanceof EvaluationError)) throw error;
+  const at = error.at ?? fallback;
+  const source = error.source === undefined ? '' : ` in \${{ ${error.source} }}`;
+  return `${file} (Line: ${at.line}, Col: ${at.column}): ${error.message}${source}`;
+}
+
+export class JobState {
+  readonly parts: JobParts;
+  readonly serverUrl: string;
+  readonly github: JsonObject;
+  status: 'success' | 'failure' | 'cancelled' = 'success';
+  failure: JobFailure | undefined;
+  cancelReason: 'cancelled' | 'deadline' | undefined;
+  /** Everything was killed: no further process is started. */
+  isOver = false;
+  /** The run's, workflow's and job's `env`, and what steps added. */
+  env: Record<string, string>;
+  /** Of GITHUB_PATH; later ones come first in PATH. */
+  paths: string[] = [];
+  readonly steps: JsonObject = record();
+  /** Steps that checked out, and the git configuration their credential was written to. */
+  readonly checkouts = new Map<number, string>();
+  /** Called at the end for output that outlived its step. */
+  readonly lingering: (() => void)[] = [];
+  private currentStop: StepStop | undefined;
+  private killTimer: NodeJS.Timeout | undefined;
+  private masks = 0;
+
+  constructor(parts: JobParts) {
+    this.parts = parts;
+    this.env = record(parts.task.env);
+    this.serverUrl = `http://onejob.localhost:${parts.port}`;
+    this.github = {
+      ...parts.task.contexts.github,
+      token: parts.task.token,
+      workspace: parts.layout.workspace,
+      event_path: parts.layout.eventPath,
+      server_url: this.serverUrl,
+    };
+  }
+
+  /** Which step can be stopped now. */
+  set stop(stop: StepStop | undefined) {
+    this.currentStop = stop;
+  }
+
+  get isMachineOurs(): boolean {
+    return this.parts.config.carrier.kind === 'virtio';
+  }
+
+  requestCancel(reason: 'cancelled' | 'deadline', graceMs: number): void {
+    if (this.cancelReason !== undefined) return;
+    this.cancelReason = reason;
+    this.status = 'cancelled';
+    this.currentStop?.wish(graceMs);
+    this.killTimer = setTimeout(() => void this.kill(), graceMs);
+  }
+
+  async kill(): Promise<void> {
+    this.cancelReason ??= 'cancelled';
+    this.status = 'cancelled';
+    this.isOver = true;
+    await this.killProcesses();
+  }
+
+  killProcesses(): Promise<boolean> {
+    return killJobProcesses({ ownMachine: this.isMachineOurs, markers: this.parts.config.markers });
+  }
+
+  /** The steps are done: what comes from the side changes nothing any more. */
+  close(): void {
+    clearTimeout(this.killTimer);
+    for (const end of this.lingering) end();
+  }
+
+  fail(failure: JobFailure): void {
+    this.failure ??= failure;
+    if (this.status === 'success') this.status = 'failure';
+  }
+
+  /** @throws GuestError `step`, MaskingError: the value stays visible */
+  addMask(value: string): void {
+    if (Buffer.byteLength(value) > MASK_VALUE_BYTES) {
+      throw new GuestError('step', `A value to mask is longer than ${MASK_VALUE_BYTES} bytes.`);
+    }
+    if (++this.masks > MASKS_PER_JOB) {
+      throw new GuestError('step', `More than ${MASKS_PER_JOB} values to mask in one job.`);
+    }
+    this.parts.masker.add(value);
+    this.parts.host.send({ type: 'mask', value });
+  }
+
+  /** Contexts and functions for a step (or the job) with this `env`. */
+  scope(env: Record<string, string>, stepId?: string): EvaluationScope {
+    const { contexts, secrets } = this.parts.task;
+    const isStatus = (status: string) => () => this.status === status;
+    return {
+      contexts: {
+        github: stepId === undefined ? this.github : { ...this.github, action: stepId },
+        env,
+        job: { status: this.status },
+        steps: this.steps,
+        runner: this.parts.runner,
+        secrets: { GITHUB_TOKEN: this.parts.task.token, ...secrets },
+        strategy: contexts.strategy,
+        matrix: contexts.matrix,
+        needs: contexts.needs,
+        inputs: contexts.inputs,
+        vars: contexts.vars,
+      },
+      functions: {
+        success: isStatus('success'),
+        failure: isStatus('failure'),
+        cancelled: isStatus('cancelled'),
+        always: () => true,
+        hashfiles: (args: Json[]) => hashFiles(this.parts.layout.workspace, args.map(toText)),
+      },
+    };
+  }
+
+  /** PATH of a step's processes. */
+  searchPath(env: Record<string, string>): string {
+    const own = env['PATH'] ?? this.parts.config.environment['PATH'] ?? '';
+    return [...this.paths.toReversed(), own].join(':');
+  }
+
+  /** The whole environment of a step's processes. */
+  environment(env: Record<string, string>, stepId: string): Record<string, string> {
+    const { config, port, runner } = this.parts;
+    return record({
+      ...config.environment,
+      ...proxyVariables(port),
+      CI: 'true',
+      ...env,
+      ...fixedVariables({ ...this.github, action: stepId }, runner),
+      ...config.markers,
+      PATH: this.searchPath(env),
+    });
+  }
+}
+
+/** A mapping of texts from an evaluated `env`, `with` or `outputs`. */
+export function toTexts(value: Json): Record<string, string> {
+  const texts = record<string>();
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return texts;
+  for (const [name, one] of Object.entries(value)) texts[name] = toText(one);
+  return texts;
+}

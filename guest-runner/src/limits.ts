@@ -1,0 +1,73 @@
+/**
+ * The guest runner's own limits, each with its reason. Those that another zone must agree on are in
+ * `@onejob/protocol/limits`.
+ */
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const SECOND_MS = 1000;
+
+/** Between two tries to open a port whose host side is not connected: shorter only burns CPU. */
+export const PORT_REOPEN_MS = 50;
+/** Bytes of a handshake line: nonce and sequence fit many times, a flood does not. */
+export const HANDSHAKE_LINE_BYTES = 1 * KiB;
+/** For one answer of init on its socket; it only makes a few system calls. */
+export const INIT_ANSWER_MS = 10 * SECOND_MS;
+/** How long the end waits for the host to acknowledge the log: as long as a lease lives. */
+export const LOG_ACKNOWLEDGE_MS = 60 * SECOND_MS;
+/** How long the runner waits for the host to take note of the end; then it leaves anyway. */
+export const LEAVE_MS = 5 * SECOND_MS;
+/** Rows wait this long for company, so that a chatty step does not make a message a line. */
+export const LOG_FLUSH_MS = 10;
+/** What a row costs besides its text, so that millions of empty rows fill the window too. */
+export const LOG_ROW_OVERHEAD_BYTES = 64;
+/** Unsent control messages (annotations, masks) at which the step's output is no longer read. */
+export const CONTROL_BUFFER_BYTES = 4 * MiB;
+
+/** HTTP/2 windows of the bulk carrier: downloads run at the carrier's speed, not a round trip each. */
+export const BULK_STREAM_WINDOW_BYTES = 8 * MiB;
+export const BULK_SESSION_WINDOW_BYTES = 32 * MiB;
+export const BULK_FRAME_BYTES = 1 * MiB;
+
+/** A `::command::` line. Longer ones are printed as text, as they cannot be held. */
+export const COMMAND_LINE_BYTES = 1 * MiB;
+/** White space before a command; more of it is text. */
+export const COMMAND_INDENT_BYTES = 256;
+/** Values one job may `::add-mask::`: each costs table space here and in the agent. */
+export const MASKS_PER_JOB = 10_000;
+/** One value of `::add-mask::`: the protocol's and the masker's limit. */
+export const MASK_VALUE_BYTES = 64 * KiB;
+/** GITHUB_ENV, GITHUB_OUTPUT, GITHUB_STATE, GITHUB_PATH of one step: all are held in memory. */
+export const FILE_COMMAND_BYTES = 16 * MiB;
+/** One string given to a new process: Linux's MAX_ARG_STRLEN. */
+export const ENVIRONMENT_STRING_BYTES = 128 * KiB;
+/** Names and titles in messages: the schema's own limit. */
+export const SHORT_TEXT_CHARACTERS = 4096;
+/** The sentence of a finished job: the schema's own limit. */
+export const FINISHED_MESSAGE_CHARACTERS = 16384;
+
+/** After a step's process ended, its pipe must be silent this long; children may still hold it. */
+export const OUTPUT_IDLE_MS = 50;
+/** And at most so long in all, as a background process may never stop talking. */
+export const OUTPUT_DRAIN_MS = 2 * SECOND_MS;
+/** Part of the grace time after which a polite SIGINT is followed by SIGTERM: GitHub's 7.5 s of 10 s. */
+export const TERMINATE_AFTER_GRACE = 0.75;
+/** Rounds of looking for processes that were born while others were killed. */
+export const KILL_ROUNDS = 200;
+export const KILL_ROUND_MS = 5;
+/** Less free space (or no free inode) after a failed step: the disk was full. */
+export const DISK_FULL_BYTES = 1 * MiB;
+
+/** What ext4 keeps for itself: 4096 clusters, 16 MiB; and some room above it. */
+export const FILE_SYSTEM_RESERVE_BYTES = 20 * MiB;
+
+/** Connections of the job's programs to the loopback listener: a browser test opens hundreds. */
+export const PROXY_CONNECTIONS = 1024;
+export const PROXY_HEADER_BYTES = 64 * KiB;
+/** For the headers of one proxied request. */
+export const PROXY_HEADERS_MS = 30 * SECOND_MS;
+/** Text of a refusal, from the agent's header. */
+export const PROXY_REASON_CHARACTERS = 1024;
+
+/** Files one `hashFiles` looks at, and depth of directories: a workspace, not a disk. */
+export const HASH_FILES_ENTRIES = 1_000_000;
+export const HASH_FILES_DEPTH = 256;

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { COMMAND_LINE_BYTES } from '../limits.ts';
+import { CommandScanner } from './command-scanner.ts';
+
+type Seen = { text: string; commands: string[] };
+
+function scan(chunks: Buffer[], accept: (line: string) => boolean): Seen {
+  const seen: Seen = { text: '', commands: [] };
+  const scanner = new CommandScanner({
+    text: (bytes) => (seen.text += bytes.toString('latin1')),
+    command: (line) => accept(line) && seen.commands.push(line) > 0,
+  });
+  for (const chunk of chunks) scanner.push(chunk);
+  scanner.flush();
+  return seen;
+}
+
+/** The same by lines, with all of it in memory. */
+function model(all: string, accept: (line: string) => boolean): Seen {
+  const seen: Seen = { text: '', commands: [] };
+  for (const line of all.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
+    const content = line.replace(/\r?\n$/, '').replace(/\r$/, '');
+    if (/^[ \t\r]*(?:::|##\[)/.test(line) && accept(content)) seen.commands.push(content);
+    else seen.text += line;
+  }
+  return seen;
+}
+
+test('however output is cut, commands and text come as if it were whole', () => {
+  const piece = fc.constantFrom(
+    '::',
+    ':',
+    '##[',
+    '#',
+    '\n',
+    '\r\n',
+    ' ',
+    '\t',
+    'a',
+    'no',
+    'error::x',
+  );
+  const accept = (line: string): boolean => !line.includes('no');
+  fc.assert(
+    fc.property(fc.array(piece), fc.infiniteStream(fc.nat(5)), (pieces, sizes) => {
+      const all = pieces.join('');
+      const bytes = Buffer.from(all, 'latin1');
+      const chunks: Buffer[] = [];
+      for (let at = 0; at < bytes.length;) {
+        const size = sizes.next().value! + 1;
+        chunks.push(bytes.subarray(at, at + size));
+        at += size;
+      }
+      assert.deepEqual(scan(chunks, accept), model(all, accept));
+    }),
+  );
+});
+
+test('a line that begins as a command but is too long is text, not held', () => {
+  let largestHeld = 0;
+  let given = 0;
+  let sent = 0;
+  const scanner = new CommandScanner({
+    text: (bytes) => (given += bytes.length),
+    command: () => assert.fail('too long'),
+  });
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  scanner.push(Buffer.from('::error::'));
+  sent += 9;
+  for (let i = 0; i < 64; i++) {
+    scanner.push(chunk);
+    sent += chunk.length;
+    largestHeld = Math.max(largestHeld, sent - given);
+  }
+  scanner.push(Buffer.from('\n'));
+  assert.equal(given, sent + 1);
+  assert.ok(largestHeld <= COMMAND_LINE_BYTES + chunk.length, `${largestHeld}`);
+});

@@ -1,0 +1,60 @@
+/**
+ * The log of one step: its processes' output and the runner's own lines, in order, as masked rows.
+ *
+ *     output bytes -> commands taken out -> masked as one stream -> cut into rows -> LogSender
+ *
+ * Lines of the runner go through the same stream, so that they keep their place.
+ */
+import type { MaskStream, SecretMasker } from '@onejob/masking';
+import { CommandScanner } from './command-scanner.ts';
+import type { LogSender } from './log-sender.ts';
+import { RowCutter } from './row-cutter.ts';
+
+export class StepLog {
+  private readonly sender: LogSender;
+  private readonly masked: MaskStream;
+  private readonly cutter: RowCutter;
+  private readonly scanner: CommandScanner;
+  /** Whether the last byte of text was not a line end. */
+  private midLine = false;
+  private takeCommand: ((line: string) => boolean) | undefined;
+
+  constructor(step: number, sender: LogSender, masker: SecretMasker) {
+    this.sender = sender;
+    this.masked = masker.stream();
+    this.cutter = new RowCutter((text) => sender.append(step, text));
+    this.scanner = new CommandScanner({
+      text: (bytes) => this.text(bytes),
+      command: (line) => this.takeCommand?.(line) ?? false,
+    });
+  }
+
+  /** Who takes workflow commands from now on; undefined: they are text. */
+  set commands(take: ((line: string) => boolean) | undefined) {
+    this.takeCommand = take;
+  }
+
+  /** Output of the step's processes. */
+  output(chunk: Buffer): void {
+    this.scanner.push(chunk);
+  }
+
+  /** Ends the output: what was held back is shown, the next line begins afresh. */
+  flush(): void {
+    this.scanner.flush();
+    this.cutter.push(this.masked.flush());
+    this.cutter.flush();
+    this.midLine = false;
+  }
+
+  /** A line of the runner's; may hold line ends. */
+  line(text: string): void {
+    this.text(Buffer.from(this.midLine ? `\n${text}\n` : `${text}\n`));
+  }
+
+  private text(bytes: Buffer): void {
+    if (this.sender.isCapped) return this.sender.drop(bytes.length);
+    this.midLine = bytes.at(-1) !== 10;
+    this.cutter.push(this.masked.push(bytes));
+  }
+}

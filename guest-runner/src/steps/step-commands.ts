@@ -1,0 +1,182 @@
+/**
+ * Does what the workflow commands of one step ask for, with GitHub's sentences. A problem makes
+ * the step fail (`hasFailed`), as there.
+ */
+import type { Annotation } from '@onejob/protocol';
+import { messageOf } from '../errors.ts';
+import { COMMAND_NAMES, parseCommand } from './command.ts';
+import type { Command } from './command.ts';
+
+export type CommandEffects = {
+  /** A line in the step's log. */
+  line(text: string): void;
+  annotate(annotation: Annotation): void;
+  /** @throws if the value cannot be masked */
+  addMask(value: string): void;
+  setOutput(name: string, value: string): void;
+  showDebug: boolean;
+};
+
+const OLD_COMMANDS =
+  'is deprecated and will be disabled soon. Please upgrade to using Environment Files. ' +
+  'For more information see: https://github.blog/changelog/' +
+  '2022-10-11-github-actions-deprecating-save-state-and-set-output-commands/';
+
+/** Commands whose own line is not echoed: they make one themselves. */
+const NOT_ECHOED = new Set([
+  'add-mask',
+  'debug',
+  'echo',
+  'endgroup',
+  'error',
+  'group',
+  'notice',
+  'warning',
+]);
+
+const NUMBERS: Record<string, 'line' | 'endLine' | 'column' | 'endColumn'> = {
+  line: 'line',
+  endline: 'endLine',
+  col: 'column',
+  endcolumn: 'endColumn',
+};
+
+function toAnnotation(level: Annotation['level'], command: Command): Annotation {
+  const annotation: Annotation = { level, message: command.data };
+  const title = command.properties.get('title');
+  const file = command.properties.get('file');
+  if (title) annotation.title = title;
+  if (file) annotation.file = file;
+  for (const [name, key] of Object.entries(NUMBERS)) {
+    const value = command.properties.get(name);
+    if (value !== undefined && /^\d{1,9}$/.test(value)) annotation[key] = Number(value);
+  }
+  return annotation;
+}
+
+export class StepCommands {
+  hasFailed = false;
+  private readonly effects: CommandEffects;
+  private stopToken: string | undefined;
+  private echo: boolean;
+
+  constructor(effects: CommandEffects) {
+    this.effects = effects;
+    this.echo = effects.showDebug;
+  }
+
+  /** Takes a line of output. False: it is text. */
+  take(line: string): boolean {
+    if (this.stopToken !== undefined) return this.resume(line);
+    const command = parseCommand(line);
+    if (command === undefined) return false;
+    if (this.echo && !NOT_ECHOED.has(command.name)) this.effects.line(line);
+    try {
+      this.process(command);
+    } catch (error) {
+      const shown = NOT_ECHOED.has(command.name) ? command.name : line;
+      this.problem(`Unable to process command '${shown}' successfully.`);
+      this.problem(messageOf(error));
+      this.hasFailed = true;
+    }
+    return true;
+  }
+
+  private problem(message: string): void {
+    this.effects.line(`##[error]${message}`);
+    this.effects.annotate({ level: 'error', message });
+  }
+
+  private resume(line: string): boolean {
+    const token = this.stopToken?.toLowerCase();
+    if (parseCommand(line, (name) => name === token) === undefined) return false;
+    this.stopToken = undefined;
+    if (this.echo) this.effects.line(line);
+    return true;
+  }
+
+  private process(command: Command): void {
+    switch (command.name) {
+      case 'add-mask':
+        return this.addMask(command.data);
+      case 'debug':
+        if (this.effects.showDebug) this.effects.line(`##[debug]${command.data}`);
+        return;
+      case 'notice':
+      case 'warning':
+      case 'error':
+        this.effects.line(`##[${command.name}]${command.data}`);
+        return this.effects.annotate(toAnnotation(command.name, command));
+      case 'group':
+      case 'endgroup':
+        return this.effects.line(`##[${command.name}]${command.data}`);
+      case 'echo':
+        return this.setEcho(command.data);
+      case 'stop-commands':
+        return this.stop(command.data);
+      case 'set-output':
+        return this.setOutput(command);
+      case 'save-state':
+        requireName(command);
+        return this.warn(`The \`save-state\` command ${OLD_COMMANDS}`);
+      case 'add-matcher':
+      case 'remove-matcher':
+        return this.effects.line(
+          `onejob does not run problem matchers yet: '${command.name}' has no effect.`,
+        );
+      default:
+        throw new Error(
+          `The \`${command.name}\` command is disabled. Please upgrade to using Environment Files. ` +
+            'For more information see: https://github.blog/changelog/' +
+            '2020-10-01-github-actions-deprecating-set-env-and-add-path-commands/',
+        );
+    }
+  }
+
+  private warn(message: string): void {
+    this.effects.line(`##[warning]${message}`);
+    this.effects.annotate({ level: 'warning', message });
+  }
+
+  private addMask(value: string): void {
+    if (value.trim() === '') {
+      return this.warn("Can't add secret mask for empty string in ##[add-mask] command.");
+    }
+    this.effects.addMask(value);
+    if (this.echo) this.effects.line('::add-mask::***');
+  }
+
+  private setEcho(data: string): void {
+    const wanted = data.trim().toUpperCase();
+    if (wanted !== 'ON' && wanted !== 'OFF') {
+      throw new Error(
+        `Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '${data}'.`,
+      );
+    }
+    this.echo = wanted === 'ON';
+  }
+
+  private stop(token: string): void {
+    const name = token.toLowerCase();
+    if (name === '' || name === 'pause-logging' || /[\s:]/.test(name) || COMMAND_NAMES.has(name)) {
+      throw new Error(
+        "Invocation of ::stop-commands:: with token: '" +
+          token +
+          "' is not allowed. Use a token that is not a command's name and not guessable.",
+      );
+    }
+    this.stopToken = token;
+  }
+
+  private setOutput(command: Command): void {
+    const name = requireName(command);
+    this.warn(`The \`set-output\` command ${OLD_COMMANDS}`);
+    this.effects.setOutput(name, command.data);
+  }
+}
+
+function requireName(command: Command): string {
+  const name = command.properties.get('name');
+  if (!name) throw new Error(`Required field 'name' is missing in ##[${command.name}] command.`);
+  return name;
+}

@@ -1,0 +1,113 @@
+/**
+ * The files a step talks to the runner through (GITHUB_ENV, GITHUB_PATH, GITHUB_OUTPUT,
+ * GITHUB_STATE, GITHUB_STEP_SUMMARY): made empty before it, read and removed after it.
+ */
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { STEP_SUMMARY_BYTES } from '@onejob/protocol/limits';
+import { GuestError, messageOf } from '../errors.ts';
+import { FILE_COMMAND_BYTES } from '../limits.ts';
+import { checkVariableName, parseKeyValues, parsePaths } from './file-command.ts';
+
+const VARIABLES = {
+  GITHUB_ENV: 'env',
+  GITHUB_PATH: 'path',
+  GITHUB_OUTPUT: 'output',
+  GITHUB_STATE: 'state',
+  GITHUB_STEP_SUMMARY: 'step_summary',
+} as const;
+type FileVariable = keyof typeof VARIABLES;
+
+export type StepFileResults = {
+  variables: [string, string][];
+  paths: string[];
+  outputs: [string, string][];
+  summary: string;
+  /** Sentences for the log, each makes the step fail. */
+  problems: string[];
+};
+
+export class StepFiles {
+  /** Names and paths, for the step's environment. */
+  readonly environment: Record<FileVariable, string>;
+
+  /** `key` tells the files of one step from those of another. */
+  constructor(directory: string, key: string) {
+    const folder = join(directory, '_runner_file_commands');
+    mkdirSync(folder, { recursive: true });
+    const path = (name: FileVariable): string => join(folder, `${VARIABLES[name]}_${key}`);
+    this.environment = {
+      GITHUB_ENV: path('GITHUB_ENV'),
+      GITHUB_PATH: path('GITHUB_PATH'),
+      GITHUB_OUTPUT: path('GITHUB_OUTPUT'),
+      GITHUB_STATE: path('GITHUB_STATE'),
+      GITHUB_STEP_SUMMARY: path('GITHUB_STEP_SUMMARY'),
+    };
+    for (const file of Object.values(this.environment)) closeSync(openSync(file, 'w', 0o600));
+  }
+
+  read(): StepFileResults {
+    const results: StepFileResults = {
+      variables: [],
+      paths: [],
+      outputs: [],
+      summary: '',
+      problems: [],
+    };
+    const each = (name: FileVariable, take: (text: string) => void): void => {
+      try {
+        const text = this.text(name);
+        if (text !== '') take(text);
+      } catch (error) {
+        const kind = VARIABLES[name];
+        results.problems.push(`Unable to process file command '${kind}' successfully.`);
+        results.problems.push(messageOf(error));
+      }
+    };
+    each('GITHUB_ENV', (text) => {
+      const pairs = parseKeyValues(text);
+      for (const [name] of pairs) checkVariableName(name, 'GITHUB_ENV');
+      results.variables = pairs;
+    });
+    each('GITHUB_PATH', (text) => (results.paths = parsePaths(text)));
+    each('GITHUB_OUTPUT', (text) => (results.outputs = parseKeyValues(text)));
+    // Run steps have no post part that could read their state; wrong input is told all the same.
+    each('GITHUB_STATE', (text) => void parseKeyValues(text));
+    each('GITHUB_STEP_SUMMARY', (text) => (results.summary = text));
+    return results;
+  }
+
+  remove(): void {
+    for (const file of Object.values(this.environment))
+      rmSync(file, { recursive: true, force: true });
+  }
+
+  private text(name: FileVariable): string {
+    const path = this.environment[name];
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined || stat.size === 0) return '';
+    if (!stat.isFile()) throw new GuestError('step', `$${name} is not a file any more`);
+    const limitBytes = name === 'GITHUB_STEP_SUMMARY' ? STEP_SUMMARY_BYTES : FILE_COMMAND_BYTES;
+    if (stat.size > limitBytes) {
+      throw new GuestError(
+        'step',
+        `$${name} supports content up to a size of ${limitBytes / 1024}k, got ` +
+          `${Math.ceil(stat.size / 1024)}k`,
+      );
+    }
+    return readFileSync(path, 'utf8');
+  }
+}
+
+/** Writes a script or payload that only the job's user may read. */
+export function writePrivate(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 });
+}

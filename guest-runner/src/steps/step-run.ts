@@ -1,0 +1,187 @@
+/**
+ * One step while it runs: its log, its pipe, its processes, its outputs, its annotations.
+ *
+ * Promises: output is read only as fast as the host takes it; annotations are masked and counted;
+ * after `finish` its commands have no effect any more, though a background process may still talk.
+ */
+import { constants } from 'node:os';
+import type { Annotation, CompiledStep } from '@onejob/protocol';
+import {
+  ANNOTATION_MESSAGE_BYTES,
+  ANNOTATIONS_PER_STEP,
+  GUEST_MESSAGE_BYTES,
+} from '@onejob/protocol/limits';
+import { GuestError } from '../errors.ts';
+import { record } from '../job/job-state.ts';
+import type { JobState } from '../job/job-state.ts';
+import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SHORT_TEXT_CHARACTERS } from '../limits.ts';
+import { StepLog } from '../logs/step-log.ts';
+import type { OutputPipe } from './output-pipes.ts';
+import { StepCommands } from './step-commands.ts';
+import { StepProcess, StepStop } from './step-process.ts';
+
+export type ProcessWish = {
+  program: string;
+  args: string[];
+  directory: string;
+  environment: Record<string, string>;
+};
+
+/** At most so many characters, without NUL and without half a character. */
+export function clip(text: string, characters: number): string {
+  return text.slice(0, characters).toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+/** As a shell says it: the signal's number plus 128. */
+const signalExitCode = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
+
+export class StepRun {
+  readonly job: JobState;
+  readonly step: CompiledStep;
+  readonly log: StepLog;
+  readonly stop = new StepStop();
+  readonly outputs: Record<string, string> = record();
+  /** `env` as expressions see it. */
+  env: Record<string, string>;
+  private readonly commands: StepCommands;
+  private pipe: OutputPipe | undefined;
+  private annotations = 0;
+  private paused = false;
+  private ended = false;
+  private lastOutputMs = 0;
+
+  constructor(job: JobState, step: CompiledStep) {
+    this.job = job;
+    this.step = step;
+    this.env = record(job.env);
+    this.log = new StepLog(step.index, job.parts.log, job.parts.masker);
+    this.commands = new StepCommands({
+      line: (text) => this.log.line(text),
+      annotate: (annotation) => this.annotate(annotation),
+      addMask: (value) => job.addMask(value),
+      setOutput: (name, value) => (this.outputs[name] = value),
+      showDebug: job.parts.runner.debug === '1',
+    });
+    this.log.commands = (line) => this.commands.take(line);
+  }
+
+  /** A command of the step's output was wrong, which fails it. */
+  get hasCommandFailed(): boolean {
+    return this.commands.hasFailed;
+  }
+
+  /** An error of the runner's: in the log and as an annotation. */
+  error(message: string): void {
+    this.log.line(`##[error]${message}`);
+    this.annotate({ level: 'error', message });
+  }
+
+  warning(message: string): void {
+    this.log.line(`##[warning]${message}`);
+    this.annotate({ level: 'warning', message });
+  }
+
+  summary(markdown: string): void {
+    const masked = clip(this.job.parts.masker.maskText(markdown), markdown.length);
+    const message = { type: 'summary', index: this.step.index, markdown: masked } as const;
+    if (Buffer.byteLength(JSON.stringify(message)) >= GUEST_MESSAGE_BYTES) {
+      return this.warning(
+        '$GITHUB_STEP_SUMMARY was dropped: it holds too many special characters.',
+      );
+    }
+    this.job.parts.host.send(message);
+  }
+
+  /** Runs a process of this step to its end. */
+  async runProcess(wish: ProcessWish): Promise<number> {
+    if (this.stop.isWished || this.job.isOver)
+      throw new GuestError('step', 'The operation was canceled.');
+    const pipe = this.openPipe();
+    const child = StepProcess.start({
+      ...wish,
+      writeFd: pipe.writeFd,
+      ownMachine: this.job.isMachineOurs,
+    });
+    this.stop.current = child;
+    try {
+      const { exitCode, signal } = await child.ended;
+      return exitCode ?? (signal === null ? 1 : signalExitCode(signal));
+    } finally {
+      this.stop.current = undefined;
+    }
+  }
+
+  /** Reads what its processes have written, then closes its ears to commands. */
+  async finish(): Promise<void> {
+    this.stop.dispose();
+    const { pipe } = this;
+    if (pipe !== undefined) {
+      pipe.closeWriter();
+      await this.drain();
+      if (!this.ended) this.job.lingering.push(() => pipe.reader.destroy());
+    }
+    this.log.flush();
+    this.log.commands = undefined;
+  }
+
+  private openPipe(): OutputPipe {
+    if (this.pipe !== undefined) return this.pipe;
+    const pipe = this.job.parts.pipes.take();
+    this.pipe = pipe;
+    pipe.reader.on('data', (chunk: Buffer) => {
+      this.lastOutputMs = performance.now();
+      this.log.output(chunk);
+      void this.waitForRoom(pipe);
+    });
+    const end = (): void => {
+      this.ended = true;
+      this.onEnd();
+    };
+    pipe.reader.once('end', end).once('error', end).once('close', end);
+    return pipe;
+  }
+
+  private onEnd: () => void = () => {};
+
+  private async waitForRoom(pipe: OutputPipe): Promise<void> {
+    const { host, log } = this.job.parts;
+    if (this.paused || !(log.isFull || host.isFull)) return;
+    this.paused = true;
+    pipe.reader.pause();
+    while (log.isFull || host.isFull) {
+      await log.room();
+      await host.room();
+    }
+    this.paused = false;
+    pipe.reader.resume();
+  }
+
+  /** Until every writer is gone, or those that are left have been silent for a moment. */
+  private async drain(): Promise<void> {
+    this.lastOutputMs = performance.now();
+    let waitedMs = 0;
+    while (!this.ended && waitedMs < OUTPUT_DRAIN_MS) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.onEnd = resolve;
+      const timer = setTimeout(resolve, OUTPUT_IDLE_MS);
+      await promise;
+      clearTimeout(timer);
+      if (this.paused) continue;
+      waitedMs += OUTPUT_IDLE_MS;
+      if (performance.now() - this.lastOutputMs >= OUTPUT_IDLE_MS) return;
+    }
+  }
+
+  private annotate(annotation: Annotation): void {
+    if (++this.annotations > ANNOTATIONS_PER_STEP) return;
+    const { masker, host } = this.job.parts;
+    const short = (text: string): string => clip(masker.maskText(text), SHORT_TEXT_CHARACTERS);
+    const masked: Annotation = {
+      ...annotation,
+      message: clip(masker.maskText(annotation.message), ANNOTATION_MESSAGE_BYTES),
+    };
+    if (annotation.title !== undefined) masked.title = short(annotation.title);
+    if (annotation.file !== undefined) masked.file = short(annotation.file);
+    host.send({ type: 'annotation', index: this.step.index, annotation: masked });
+  }
+}

@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { connect, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { RepositoryName } from '@onejob/protocol';
+import { runToEnd } from './_host.ts';
+import { call, checkout, expr, makeTask, path, run, text } from './_task.ts';
+
+const GIT_ENV = {
+  PATH: process.env['PATH'] ?? '',
+  HOME: '/nonexistent',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_AUTHOR_NAME: 'a',
+  GIT_AUTHOR_EMAIL: 'a@localhost',
+  GIT_COMMITTER_NAME: 'a',
+  GIT_COMMITTER_EMAIL: 'a@localhost',
+};
+
+/** A repository with two commits on main, a branch and a tag. */
+class Repository {
+  readonly directory = mkdtempSync(join(tmpdir(), 'onejob-source-'));
+  readonly sha: string;
+
+  constructor() {
+    this.git('init', '-q', '-b', 'main');
+    this.commit('one');
+    this.git('tag', 'v1');
+    this.git('branch', 'side');
+    this.commit('two');
+    this.sha = this.git('rev-parse', 'HEAD');
+  }
+
+  git(...args: string[]): string {
+    return execFileSync('git', args, { cwd: this.directory, env: GIT_ENV }).toString().trim();
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private commit(content: string): void {
+    writeFileSync(join(this.directory, 'file.txt'), content);
+    this.git('add', '.');
+    this.git('commit', '-q', '-m', content);
+  }
+
+  /** /source/... by the real git http-backend, as the agent relays it. */
+  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const url = new URL(headers[':path'] ?? '/', 'http://x');
+    const child = spawn('git', ['http-backend'], {
+      env: {
+        ...GIT_ENV,
+        GIT_PROJECT_ROOT: this.directory,
+        GIT_HTTP_EXPORT_ALL: '1',
+        GIT_CONFIG_COUNT: '1',
+        GIT_CONFIG_KEY_0: 'safe.directory',
+        GIT_CONFIG_VALUE_0: '*',
+        PATH_INFO: url.pathname.replace('/source', '/.git'),
+        QUERY_STRING: url.search.slice(1),
+        REQUEST_METHOD: headers[':method'] ?? 'GET',
+        CONTENT_TYPE: headers['content-type'] ?? '',
+        HTTP_CONTENT_ENCODING: headers['content-encoding'] ?? '',
+        GIT_PROTOCOL: String(headers['git-protocol'] ?? ''),
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    stream.pipe(child.stdin);
+    const parts: Buffer[] = [];
+    child.stdout.on('data', (part: Buffer) => parts.push(part));
+    child.stdout.on('end', () => {
+      const all = Buffer.concat(parts);
+      const end = all.indexOf('\r\n\r\n');
+      const lines = all.toString('latin1', 0, end).split('\r\n');
+      const fields = Object.fromEntries(
+        lines.map((line) => line.split(': ', 2) as [string, string]),
+      );
+      const { Status: status = '200', ...rest } = fields;
+      stream.respond({ ':status': Number.parseInt(status, 10), ...rest });
+      stream.end(all.subarray(end + 4));
+    });
+  }
+
+  task(steps: Parameters<typeof makeTask>[0], parts: Parameters<typeof makeTask>[1] = {}) {
+    const source = {
+      repository: 'local/sample' as RepositoryName,
+      sha: this.sha,
+      ref: 'refs/heads/main',
+    };
+    return makeTask(steps, { source, ...parts });
+  }
+}
+
+test('checkout brings the commit of the run, on its branch, with depth one, and can fetch more', async () => {
+  using repository = new Repository();
+  const script =
+    'cat file.txt; echo; git rev-parse HEAD; git branch --show-current; git rev-list --count HEAD; git fetch -q --unshallow && git rev-list --count HEAD; git status --short';
+  await using host = await runToEnd({
+    task: repository.task([
+      checkout({}, { id: 'c' }),
+      run(script),
+      run(expr(call('format', text('echo out={0}'), path('steps.c.outputs.commit')))),
+    ]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
+  });
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.deepEqual(host.lines(1).slice(-5), ['two', repository.sha, 'main', '1', '2']);
+  assert.ok(host.lines(2).includes(`out=${repository.sha}`));
+  assert.ok(
+    host
+      .steps()
+      .some((step) => step.phase === 'post' && step.index === 0 && step.conclusion === 'success'),
+  );
+  const config = readFileSync(join(host.work, 'sample/sample/.git/config'), 'utf8');
+  assert.ok(!config.includes('extraheader'));
+  assert.deepEqual(host.violations, []);
+});
+
+test('checkout without persisted credentials leaves none for later steps', async () => {
+  using repository = new Repository();
+  await using host = await runToEnd({
+    task: repository.task([
+      checkout({ 'persist-credentials': false }),
+      run(
+        'cat .git/config; git fetch origin main 2>&1 || echo refused; env | grep -c GIT_CONFIG || true',
+        { env: null },
+      ),
+    ]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
+  });
+  assert.ok(host.lines(1).includes('refused'), host.text(1));
+  assert.ok(!host.text(1).includes('extraheader'));
+});
+
+test('checkout takes a branch, a tag, a commit, a path, and the whole history', async () => {
+  using repository = new Repository();
+  const first = repository.git('rev-parse', 'v1');
+  await using host = await runToEnd({
+    task: repository.task([
+      checkout({ ref: 'side', path: 'a' }),
+      checkout({ ref: 'v1', path: 'b' }),
+      checkout({ ref: first, path: 'c' }),
+      checkout({ path: 'd', 'fetch-depth': 0 }),
+      checkout({ path: 'd', ref: 'side' }),
+      run(
+        'for d in a b c; do git -C $d log -1 --format="$d %H"; done; git -C d branch --show-current; git -C d rev-parse origin/main; git -C d tag',
+      ),
+    ]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
+  });
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.deepEqual(host.lines(5).slice(-6), [
+    `a ${first}`,
+    `b ${first}`,
+    `c ${first}`,
+    'side',
+    repository.sha,
+    'v1',
+  ]);
+});
+
+test('checkout names what it cannot do, before the start where it is written out', async () => {
+  using repository = new Repository();
+  const bulk = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void =>
+    repository.serve(stream, headers);
+  await using other = await runToEnd({
+    task: repository.task([run('echo ran'), checkout({ repository: 'else/where' })]),
+    bulk,
+  });
+  assert.equal(other.finished.conclusion, 'refused');
+  assert.match(other.finished.message, /ci\.yml:10:7: .*'repository' is 'else\/where'/);
+  assert.ok(!other.text().includes('ran'));
+  await using input = await runToEnd({
+    task: repository.task([checkout({ submodules: 'recursive' })]),
+    bulk,
+  });
+  assert.match(input.finished.message, /'submodules' is not supported yet/);
+  await using escape = await runToEnd({
+    task: repository.task([checkout({ path: '../../out' })]),
+    bulk,
+  });
+  assert.match(escape.finished.message, /is not under/);
+  await using missing = await runToEnd({
+    task: repository.task([checkout({ ref: 'gone' })]),
+    bulk,
+  });
+  assert.match(missing.finished.message, /name 'gone' could not be found/);
+  await using option = await runToEnd({
+    task: repository.task([checkout({ ref: '--upload-pack=x' })]),
+    bulk,
+  });
+  assert.match(option.finished.message, /is not a name of a branch/);
+});
+
+test('the source is not given to who cannot show the token of the job', async () => {
+  using repository = new Repository();
+  await using host = await runToEnd({
+    task: repository.task([
+      run(
+        'curl -s -o /dev/null -w "%{http_code}\\n" "$GITHUB_SERVER_URL/local/sample/info/refs?service=git-upload-pack"; curl -s -u x:wrong -w "%{http_code}\\n" -o /dev/null "$GITHUB_SERVER_URL/local/sample/info/refs"',
+      ),
+    ]),
+    bulk: () => assert.fail('must not reach the agent'),
+  });
+  assert.deepEqual(host.lines(0).slice(-2), ['401', '401']);
+});
+
+/** CONNECT as a guard that allows one name does it. */
+function guard(target: number, seen: string[]) {
+  return (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+    const authority = headers[':authority'] ?? '';
+    seen.push(`${headers[':method']} ${authority}`);
+    if (!authority.startsWith('allowed.example:')) {
+      stream.respond({
+        ':status': 403,
+        'onejob-egress-reason': `${authority} is a private address`,
+      });
+      return void stream.end();
+    }
+    const socket = connect(target, '127.0.0.1');
+    socket.on('error', () => stream.destroy());
+    socket.once('connect', () => {
+      stream.respond({ ':status': 200 });
+      stream.pipe(socket).pipe(stream);
+    });
+  };
+}
+
+async function listen(server: Server): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, '127.0.0.1', resolve);
+  await promise;
+  return (server.address() as AddressInfo).port;
+}
+
+test('programs reach the network through CONNECT and plain requests, or read why not', async () => {
+  const server = createServer((request, response) => {
+    request
+      .resume()
+      .once('end', () =>
+        response.end(
+          `${request.method} ${request.url} ${request.headers.host} ${String(request.headers['proxy-connection'] ?? 'clean')}\n`,
+        ),
+      );
+  });
+  const port = await listen(server);
+  const seen: string[] = [];
+  const script = [
+    'curl -s http://allowed.example/plain?x=1',
+    'curl -s -d body http://allowed.example:8080/post',
+    'curl -s -p http://allowed.example/tunnel',
+    'curl -s http://10.0.0.1/x',
+    'curl -s -p http://169.254.169.254/ -o /dev/null -w "%{http_connect}\\n" || true',
+  ].join('\n');
+  try {
+    await using host = await runToEnd({ task: makeTask([run(script)]), bulk: guard(port, seen) });
+    assert.deepEqual(host.lines(0).slice(-5), [
+      'GET /plain?x=1 allowed.example clean',
+      'POST /post allowed.example:8080 clean',
+      'GET /tunnel allowed.example clean',
+      '10.0.0.1:80 is a private address',
+      '403',
+    ]);
+    assert.deepEqual(seen, [
+      'CONNECT allowed.example:80',
+      'CONNECT allowed.example:8080',
+      'CONNECT allowed.example:80',
+      'CONNECT 10.0.0.1:80',
+      'CONNECT 169.254.169.254:80',
+    ]);
+  } finally {
+    server.close();
+  }
+});
+
+test('a tunnel carries much both ways and keeps half-closed connections', async () => {
+  // Answers only after the client has ended its half: with the number of bytes, and as many back.
+  const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+    let bytes = 0;
+    socket.on('data', (chunk) => (bytes += chunk.length)).on('error', () => {});
+    socket.on('end', () => socket.end(`${bytes}\n${'y'.repeat(bytes)}`));
+  });
+  const port = await listen(server);
+  const script = `
+const net = require('node:net');
+const proxy = new URL(process.env.http_proxy);
+const s = net.connect({ port: proxy.port, host: proxy.hostname, allowHalfOpen: true });
+s.write('CONNECT allowed.example:9 HTTP/1.1\\r\\n\\r\\n');
+let head = false, bytes = 0;
+s.on('data', (c) => { if (!head) { head = true; s.end(Buffer.alloc(20e6, 120)); return; } bytes += c.length; });
+s.on('end', () => console.log('back', bytes));
+`;
+  try {
+    await using host = await runToEnd({
+      task: makeTask([run(script, { shell: 'node {0}' })]),
+      bulk: guard(port, []),
+    });
+    assert.ok(host.lines(0).includes('back 20000009'), host.text());
+  } finally {
+    server.close();
+  }
+});
+
+test('nothing of the runner listens after the job', async () => {
+  await using host = await runToEnd({ task: makeTask([run('echo "port ${http_proxy##*:}"')]) });
+  const port = Number(/port (\d+)/.exec(host.lines(0).at(-1)!)?.[1]);
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  connect(port, '127.0.0.1')
+    .on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    .on('connect', () => resolve('open'));
+  assert.equal(await promise, 'ECONNREFUSED');
+  assert.ok(existsSync(host.work));
+});

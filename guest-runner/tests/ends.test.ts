@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { runToEnd, TestHost } from './_host.ts';
+import { call, makeTask, run } from './_task.ts';
+
+/** Processes that carry the host's marker, other than the runner. */
+function survivors(host: TestHost): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === host.pid) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(
+        `ONEJOB_SANDBOX=${host.marker}`,
+      );
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function nobodyLeft(host: TestHost): Promise<void> {
+  for (let i = 0; i < 100 && survivors(host).length > 0; i++) await delay(20);
+  assert.deepEqual(survivors(host), []);
+}
+
+/** Starts, and resolves when the step has printed `ready`. */
+async function startUntilReady(task: ReturnType<typeof makeTask>): Promise<TestHost> {
+  const host = await new TestHost({ task }).start();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  host.onRow = (row) => row.text === 'ready' && resolve();
+  await Promise.race([promise, host.exit()]);
+  return host;
+}
+
+test('a cancelled step gets SIGINT, and steps that ask for always() still run', async () => {
+  const task = makeTask([
+    run('trap "echo interrupted; exit 0" INT; echo ready; while :; do sleep 0.05; done', {
+      id: 'a',
+    }),
+    run('echo not-this'),
+    run('echo cleanup', { condition: call('always') }),
+    run('echo cancelled-too', { condition: call('cancelled') }),
+  ]);
+  await using host = await startUntilReady(task);
+  host.send({ type: 'cancel', reason: 'cancelled', graceMs: 10_000 });
+  assert.equal(await host.exit(), 0);
+  assert.ok(host.lines(0).includes('interrupted'));
+  assert.ok(host.lines(2).includes('cleanup') && host.lines(3).includes('cancelled-too'));
+  assert.deepEqual(
+    host
+      .steps()
+      .filter((s) => s.index >= 0)
+      .map((s) => s.outcome),
+    ['cancelled', 'skipped', 'success', 'success'],
+  );
+  assert.deepEqual([host.finished.conclusion, host.finished.reason], ['cancelled', 'cancelled']);
+});
+
+test('a step that ignores SIGINT and SIGTERM is killed with its whole tree at the end of the grace', async () => {
+  const script =
+    'trap "echo int" INT; trap "echo term" TERM; setsid sleep 1000 & echo ready; while :; do sleep 0.05 || true; done';
+  await using host = await startUntilReady(
+    makeTask([run(script), run('echo late', { condition: call('always') })]),
+  );
+  host.send({ type: 'cancel', reason: 'deadline', graceMs: 800 });
+  await host.exit();
+  assert.ok(host.lines(0).indexOf('int') < host.lines(0).indexOf('term'));
+  assert.ok(host.lines(0).includes('int'));
+  assert.deepEqual([host.finished.conclusion, host.finished.reason], ['timed_out', 'deadline']);
+  assert.ok(!host.text().includes('late'));
+  await nobodyLeft(host);
+});
+
+test('kill ends everything at once', async () => {
+  await using host = await startUntilReady(
+    makeTask([
+      run('trap "" INT TERM; echo ready; sleep 1000'),
+      run('echo x', { condition: call('always') }),
+    ]),
+  );
+  host.send({ type: 'kill' });
+  await host.exit();
+  assert.equal(host.finished.conclusion, 'cancelled');
+  assert.ok(!host.text(1).includes('x'));
+  await nobodyLeft(host);
+});
+
+test('a step over its timeout fails, the job goes on', async () => {
+  const slow = run('sleep 1000', { timeoutMinutes: 0.005, continueOnError: true });
+  await using host = await runToEnd({ task: makeTask([slow, run('echo next')]) });
+  assert.match(host.text(0), /has timed out after 0\.005 minutes/);
+  assert.ok(host.lines(1).includes('next'));
+  assert.equal(host.finished.conclusion, 'success');
+});
+
+test('a job over its timeout ends timed_out', async () => {
+  await using byTask = await runToEnd({
+    task: makeTask([run('sleep 1000')], { jobTimeoutMs: 400 }),
+  });
+  assert.deepEqual([byTask.finished.conclusion, byTask.finished.reason], ['timed_out', 'deadline']);
+  await using byJob = await runToEnd({
+    task: makeTask([run('sleep 1000')], { job: { timeoutMinutes: 0.005 } }),
+  });
+  assert.equal(byJob.finished.reason, 'deadline');
+});
+
+test('background processes do not hold the step, may go on, and are killed with the job', async () => {
+  const script = 'setsid nohup sh -c "sleep 0.3; echo from-behind; sleep 1000" & echo started';
+  await using host = await runToEnd({ task: makeTask([run(script), run('sleep 0.6')]) });
+  assert.ok(
+    host.lines(0).includes('started') && host.lines(0).includes('from-behind'),
+    host.text(),
+  );
+  assert.equal(host.finished.conclusion, 'success');
+  await nobodyLeft(host);
+});
+
+test('a host that goes away takes the job with it', async () => {
+  await using host = await startUntilReady(
+    makeTask([run('trap "" HUP INT TERM; setsid sleep 1000 & echo ready; sleep 1000')]),
+  );
+  host.cut();
+  assert.equal(await host.exit(), 1);
+  assert.match(host.stderr, /the link ended while the job was running/);
+  await nobodyLeft(host);
+});
+
+test('a step killed by a signal has the exit code a shell would give it', async () => {
+  await using host = await runToEnd({ task: makeTask([run('kill -9 $$')]) });
+  assert.equal(host.steps().find((step) => step.index === 0)?.exitCode, 137);
+  assert.equal(host.finished.reason, 'step_failed');
+});
+
+test('script and command files are private and gone afterwards', async () => {
+  await using host = await runToEnd({
+    task: makeTask([
+      run('stat -c "mode %a" "$0" "$GITHUB_ENV" "$GITHUB_EVENT_PATH"; cat "$GITHUB_EVENT_PATH"'),
+    ]),
+  });
+  assert.equal(host.lines(0).filter((line) => line === 'mode 600').length, 3);
+  assert.ok(host.lines(0).includes('{"after":"abc"}'));
+  const temp = join(host.work, '_temp');
+  assert.deepEqual(
+    readdirSync(temp).filter((name) => name.startsWith('onejob-step')),
+    [],
+  );
+  assert.deepEqual(readdirSync(join(temp, '_runner_file_commands')), []);
+  assert.ok(!existsSync(join(temp, '_runner_output')));
+});
+
+test('unknown settings are refused by name', async () => {
+  await using host = await runToEnd({ task: makeTask([]), environment: { ONEJOB_CARIER: 'x' } });
+  assert.equal(await host.exit(), 1);
+  assert.match(host.stderr, /unknown settings: ONEJOB_CARIER/);
+});

@@ -1,0 +1,311 @@
+/**
+ * From recipe to image. `ensureImage` costs some milliseconds when the recipe's image is there; else
+ * it builds: base layer (rare, half a minute), then initramfs and root disk (some seconds).
+ *
+ * Steps: lock -> tools -> resolve -> base -> kernel -> runner -> initrd -> root -> finish. All work is
+ * in `<cache>/scratch/`, which the next holder of the lock empties: a killed build leaves nothing for
+ * good. The image appears by one rename at the end.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readDebianArchives, type DebianArchive } from './apt-sources.ts';
+import {
+  baseDirectory,
+  baseInputsKey,
+  ensureBase,
+  findBase,
+  type BaseLayer,
+} from './base-layer.ts';
+import { takeBuildLock } from './build-lock.ts';
+import { ImageError, translateFileError } from './errors.ts';
+import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCE } from './initramfs.ts';
+import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
+import { contentOfParts, newManifest, type GuestImage } from './manifest.ts';
+import { currentPrivilege, removeTree, requirePrivilege, type Privilege } from './privilege.ts';
+import {
+  BUILT_IMAGE_NAME,
+  IMAGE_FILES,
+  IMAGE_REVISION,
+  BOOT_MODULES,
+  ROOT_UUID,
+} from './recipe.ts';
+import {
+  buildRootFilesystem,
+  findGuestNode,
+  PACK_SCRIPT,
+  type GuestNode,
+} from './root-filesystem.ts';
+import { bundleGuestRunner, type GuestRunnerBundle } from './runner-bundle.ts';
+import { findByRecipe, publishImage, pruneBuiltImages, scratchDirectory } from './store.ts';
+import { makeRunTool, requireTools, type RunTool } from './tool.ts';
+
+export type ImageStep =
+  | 'lock'
+  | 'tools'
+  | 'resolve'
+  | 'base'
+  | 'kernel'
+  | 'runner'
+  | 'initrd'
+  | 'root'
+  | 'finish';
+
+export interface ImageProgress {
+  step: ImageStep;
+  message: string;
+  /** Since the build began. */
+  elapsedMs: number;
+  /** Parts of this step done, where they can be counted. */
+  done?: number;
+  total?: number;
+}
+
+export interface ImageOptions {
+  /** Absolute. Holds images, layers, bundles, the lock and the log of the last build. */
+  cacheDir: string;
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
+  /** Ends a build early, with nothing left behind. */
+  signal?: AbortSignal | undefined;
+  /** Main module of another guest runner than the repository's own. */
+  guestRunnerEntry?: string | undefined;
+}
+
+const TOOLS: readonly string[] = [
+  'apt-get',
+  'dpkg-deb',
+  'gcc',
+  'lz4',
+  'mkfs.erofs',
+  'mmdebstrap',
+  'setpriv',
+  'strip',
+  'tar',
+  'unshare',
+];
+const UNPRIVILEGED_TOOLS: readonly string[] = ['newuidmap'];
+const APT_DIRECTORY = '/etc/apt';
+
+/** What this checkout and this host ask for, before apt resolved any version. */
+interface Recipe {
+  key: string;
+  archives: DebianArchive[];
+  runner: GuestRunnerBundle;
+  node: GuestNode;
+}
+
+/** The image of the present recipe: from the cache, or built now. */
+export async function ensureImage(options: ImageOptions): Promise<GuestImage> {
+  return findOrBuild(options, false);
+}
+
+/** Builds even when there is an image, with the newest packages the archives have. */
+export async function buildImage(options: ImageOptions): Promise<GuestImage> {
+  return findOrBuild(options, true);
+}
+
+async function findOrBuild(options: ImageOptions, force: boolean): Promise<GuestImage> {
+  const { cacheDir } = options;
+  try {
+    await mkdir(cacheDir, { recursive: true });
+    const recipe = await readRecipe(options);
+    const cached = force ? undefined : await findByRecipe(cacheDir, recipe.key);
+    return cached ?? (await buildUnderLock(options, recipe, force));
+  } catch (error) {
+    throw translateFileError(error, cacheDir);
+  }
+}
+
+async function readRecipe(options: ImageOptions): Promise<Recipe> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    const message = `guest images are built on Linux on x86-64; this is ${process.platform} on ${process.arch}`;
+    throw new ImageError('image_tool_missing', message);
+  }
+  const { cacheDir, guestRunnerEntry } = options;
+  const [archives, runner, node, init] = await Promise.all([
+    readDebianArchives(APT_DIRECTORY),
+    bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
+    findGuestNode(),
+    readFile(INIT_SOURCE),
+  ]);
+  const initDigest = sha256([init.toString(), COMPILER_FLAGS]);
+  const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
+  inputs.push(initDigest, ROOT_UUID, BOOT_MODULES.join(' '), PACK_SCRIPT);
+  return { key: sha256(inputs), archives, runner, node };
+}
+
+async function buildUnderLock(
+  options: ImageOptions,
+  recipe: Recipe,
+  force: boolean,
+): Promise<GuestImage> {
+  const { cacheDir, signal } = options;
+  const startedAt = performance.now();
+  const report: Report = (step, message, done, total) => {
+    const elapsedMs = Math.round(performance.now() - startedAt);
+    const count = done === undefined || total === undefined ? {} : { done, total };
+    options.onProgress?.({ step, message, elapsedMs, ...count });
+  };
+  await using lock = await takeBuildLock(join(cacheDir, 'build.lock'), {
+    onWait: () => report('lock', 'waiting for another build in this cache directory'),
+    signal,
+  });
+  const built = force ? undefined : await findByRecipe(cacheDir, recipe.key);
+  if (built !== undefined) return built;
+
+  const logPath = join(cacheDir, 'build.log');
+  await writeFile(logPath, `build of ${new Date().toISOString()}\n`);
+  const run = makeRunTool({ logPath, lockFd: lock.fd, signal });
+  // cleaning up is never cancelled by what caused it
+  const cleanUp = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
+  const privilege = currentPrivilege();
+  report('tools', 'checking tools and disk space');
+  await requireTools(privilege === 'root' ? TOOLS : [...TOOLS, ...UNPRIVILEGED_TOOLS]);
+  await requirePrivilege(privilege, run);
+  await emptyScratch(cacheDir, privilege, cleanUp);
+  await requireSpace(cacheDir, recipe, force);
+  return await buildInScratch({ cacheDir, recipe, force, privilege, run, cleanUp, report });
+}
+
+type Report = (step: ImageStep, message: string, done?: number, total?: number) => void;
+
+interface Build {
+  cacheDir: string;
+  recipe: Recipe;
+  force: boolean;
+  privilege: Privilege;
+  run: RunTool;
+  /** As `run`, but goes on after a cancellation. */
+  cleanUp: RunTool;
+  report: Report;
+}
+
+async function buildInScratch(build: Build): Promise<GuestImage> {
+  const { cacheDir, recipe, privilege, run } = build;
+  const timer = new StepTimer(build.report);
+  const workDirectory = join(scratchDirectory(cacheDir), `build-${randomUUID()}`);
+  await mkdir(workDirectory, { recursive: true });
+  try {
+    const base = await ensureBase({
+      cacheDir,
+      workDirectory,
+      archives: recipe.archives,
+      privilege,
+      refresh: build.force,
+      run,
+      report: timer.report,
+    });
+    const from = baseDirectory(cacheDir, base.key);
+    const image = join(workDirectory, 'image');
+    await mkdir(image);
+    timer.report('initrd', 'compiling init, packing the initramfs');
+    await buildInitramfs(run, {
+      modulesDirectory: join(from, 'modules'),
+      workDirectory,
+      target: join(image, IMAGE_FILES.initrd),
+    });
+    timer.report('root', 'packing the root disk');
+    await buildRootFilesystem(run, {
+      baseTar: join(from, 'base.tar'),
+      runnerPath: recipe.runner.path,
+      node: recipe.node,
+      archives: recipe.archives,
+      privilege,
+      workDirectory,
+      target: join(image, IMAGE_FILES.root),
+    });
+    await run({ step: 'finish', command: ['cp', join(from, 'vmlinux'), join(image, 'vmlinux')] });
+    timer.report('finish', 'hashing and storing');
+    const published = await publish(build, base, image, timer);
+    await pruneBuiltImages(cacheDir);
+    return published;
+  } finally {
+    await removeTree(privilege, build.cleanUp, workDirectory);
+  }
+}
+
+async function publish(
+  build: Build,
+  base: BaseLayer,
+  directory: string,
+  timer: StepTimer,
+): Promise<GuestImage> {
+  const { cacheDir, recipe } = build;
+  const files = await contentOfParts(directory);
+  const manifest = newManifest({
+    digest: sha256([recipe.key, base.key]),
+    name: BUILT_IMAGE_NAME,
+    origin: 'built',
+    recipeKey: recipe.key,
+    createdAt: new Date().toISOString(),
+    ...timer.finish(),
+    packages: base.packages,
+    nodeVersion: recipe.node.version,
+    kernelVersion: base.kernelVersion,
+    files,
+  });
+  return publishImage(cacheDir, directory, manifest);
+}
+
+/** Measures each step from its first report to the first report of the next. */
+class StepTimer {
+  readonly #report: Report;
+  readonly #steps: { step: string; elapsedMs: number }[] = [];
+  readonly #startedAt = performance.now();
+  #stepStartedAt = performance.now();
+  #current: ImageStep | undefined;
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  readonly report: Report = (step, message, done, total) => {
+    if (step !== this.#current) this.#close(step);
+    this.#report(step, message, done, total);
+  };
+
+  finish(): { buildTimeMs: number; steps: { step: string; elapsedMs: number }[] } {
+    this.#close(undefined);
+    return { buildTimeMs: Math.round(performance.now() - this.#startedAt), steps: this.#steps };
+  }
+
+  #close(next: ImageStep | undefined): void {
+    const now = performance.now();
+    if (this.#current !== undefined) {
+      const elapsedMs = Math.round(now - this.#stepStartedAt);
+      this.#steps.push({ step: this.#current, elapsedMs });
+    }
+    this.#current = next;
+    this.#stepStartedAt = now;
+  }
+}
+
+async function requireSpace(cacheDir: string, recipe: Recipe, force: boolean): Promise<void> {
+  const base = await findBase(cacheDir, baseInputsKey(recipe.archives));
+  const needed = base === undefined || force ? BUILD_FREE_BYTES : LAYER_FREE_BYTES;
+  const disk = await statfs(cacheDir);
+  const free = disk.bavail * disk.bsize;
+  if (free >= needed) return;
+  const [freeMiB, neededMiB] = [free, needed].map((bytes) => Math.floor(bytes / 1024 / 1024));
+  throw new ImageError(
+    'image_disk_full',
+    `building the guest image needs ${neededMiB} MiB below ${cacheDir}, and ${freeMiB} MiB are free; ` +
+      'free some space (`onejob image list`, `onejob image remove`) or name another cache directory',
+  );
+}
+
+/** Clears away what killed builds left; the caller holds the lock, so nobody works in there. */
+async function emptyScratch(
+  cacheDir: string,
+  privilege: Privilege,
+  cleanUp: RunTool,
+): Promise<void> {
+  const scratch = scratchDirectory(cacheDir);
+  await mkdir(scratch, { recursive: true });
+  for (const name of await readdir(scratch))
+    await removeTree(privilege, cleanUp, join(scratch, name));
+}
+
+function sha256(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+}

@@ -1,0 +1,39 @@
+/** Compiles the guest's init and packs it with the boot modules into the initramfs. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { constants, gzip } from 'node:zlib';
+import { directoryEntry, fileEntry, writeCpio } from './cpio.ts';
+import type { RunTool } from './tool.ts';
+
+export const INIT_SOURCE = join(import.meta.dirname, 'guest/init.c');
+export const COMPILER_FLAGS: readonly string[] = [
+  '-static',
+  '-Os',
+  '-s',
+  '-Wall',
+  '-Wextra',
+  '-Werror=implicit-function-declaration',
+  '-Wl,--build-id=none',
+];
+
+/** Mount points that init needs before it has a root disk. */
+const DIRECTORIES: readonly string[] = ['dev', 'proc', 'sys', 'lower', 'upper', 'new', 'modules'];
+
+export async function buildInitramfs(
+  run: RunTool,
+  paths: { modulesDirectory: string; workDirectory: string; target: string },
+): Promise<void> {
+  const program = join(paths.workDirectory, 'init');
+  await run({ step: 'initrd', command: ['gcc', ...COMPILER_FLAGS, '-o', program, INIT_SOURCE] });
+  const order = await readFile(join(paths.modulesDirectory, 'order'));
+  const entries = DIRECTORIES.map(directoryEntry);
+  entries.push(fileEntry('init', await readFile(program), 'program'));
+  entries.push(fileEntry('modules/order', order, 'data'));
+  for (const name of order.toString().trim().split('\n')) {
+    const module = await readFile(join(paths.modulesDirectory, name));
+    entries.push(fileEntry(`modules/${name}`, module, 'data'));
+  }
+  const packed = await promisify(gzip)(writeCpio(entries), { level: constants.Z_BEST_COMPRESSION });
+  await writeFile(paths.target, packed);
+}

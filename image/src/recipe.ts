@@ -1,0 +1,73 @@
+/**
+ * What the guest image is made of: the lists and fixed values that every other module builds from.
+ * Whoever changes one of them changes the image's digest.
+ */
+
+/** Debian release of the guest. Its archives are taken from the host's own apt sources. */
+export const RELEASE = 'bookworm';
+
+/**
+ * Packages beside Debian's essential set and apt. What a workflow written for a CI machine takes for
+ * granted and what is small: sources (git, curl, ca-certificates), archives (tar, gzip, xz, zip,
+ * zstd), `shell: python` with its standard library, `sudo` (a no-op for root, but workflows write it),
+ * jq, and what looks at or changes the machine (ip, ps, mount, openssl). Compilers are left to jobs.
+ */
+export const PACKAGES: readonly string[] = [
+  'bash',
+  'ca-certificates',
+  'curl',
+  'git',
+  'gzip',
+  'iproute2',
+  'jq',
+  'mount',
+  'openssl',
+  'procps',
+  'python-is-python3',
+  'python3',
+  'sudo',
+  'tar',
+  'unzip',
+  'xz-utils',
+  'zstd',
+];
+
+/** Documentation and translations nobody reads in a job; licences stay. */
+export const DPKG_OPTIONS: readonly string[] = [
+  'path-exclude=/usr/share/man/*',
+  'path-exclude=/usr/share/doc/*',
+  'path-include=/usr/share/doc/*/copyright',
+  'path-exclude=/usr/share/locale/*',
+  'path-exclude=/usr/share/info/*',
+];
+
+/** Package that always depends on the newest cloud kernel of the release. */
+export const KERNEL_META_PACKAGE = 'linux-image-cloud-amd64';
+
+/** Kernel modules on the way to the root disk; those they depend on are added by themselves. */
+export const BOOT_MODULES: readonly string[] = [
+  'virtio_mmio',
+  'virtio_blk',
+  'virtio_console',
+  'erofs',
+  'overlay',
+];
+
+/** All times inside the image, so that the same inputs give the same bytes. Seconds since 1970. */
+export const SOURCE_DATE_EPOCH = 1_760_000_000;
+/** Identity of the root file system, fixed for the same reason. */
+export const ROOT_UUID = '00000000-0000-0000-0000-000000000001';
+
+/** Counts up when the steps change in a way that the lists above do not show. */
+export const BASE_REVISION = 1;
+export const IMAGE_REVISION = 1;
+
+/** Name of images that this recipe built. */
+export const BUILT_IMAGE_NAME = `debian-${RELEASE}`;
+
+/** Files of an image, in its directory in the store and in an archive that is imported. */
+export const IMAGE_FILES = {
+  kernel: 'vmlinux',
+  initrd: 'initrd.cpio.gz',
+  root: 'root.erofs',
+} as const;

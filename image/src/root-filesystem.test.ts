@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { copyFile, mkdir, mkdtempDisposable, open, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { currentPrivilege } from './privilege.ts';
+import { buildRootFilesystem } from './root-filesystem.ts';
+import { makeRunTool } from './tool.ts';
+
+/** A base as small as can be, and a program in Node's place. */
+async function makeBase(directory: string): Promise<string> {
+  const base = join(directory, 'base');
+  const directories = ['etc/apt', 'root', 'tmp', 'usr/local/bin', 'var/lib/apt/lists'];
+  for (const name of directories) await mkdir(join(base, name), { recursive: true });
+  await writeFile(join(base, 'etc/os-release'), 'ID=debian\n');
+  await writeFile(join(base, 'root/.profile'), 'mesg n\n');
+  const tar = join(directory, 'base.tar');
+  execFileSync('tar', ['-cf', tar, '-C', base, '--owner=0', '--group=0', '.']);
+  await copyFile('/bin/true', join(directory, 'node'));
+  return tar;
+}
+
+async function pack(directory: string, baseTar: string, round: string): Promise<Buffer> {
+  const workDirectory = join(directory, round);
+  await mkdir(workDirectory);
+  await using lock = await open(join(directory, 'lock'), 'a');
+  const logPath = join(directory, 'log');
+  const run = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
+  const runnerPath = join(workDirectory, 'runner.cjs');
+  await writeFile(runnerPath, '"the runner"\n', { mode: 0o600 });
+  const target = join(workDirectory, 'root.erofs');
+  await buildRootFilesystem(run, {
+    baseTar,
+    runnerPath,
+    node: { version: '24.0.0', path: join(directory, 'node') },
+    archives: [
+      { uri: 'http://u:p@mirror.example/debian', suite: 'bookworm', checkValidUntil: true },
+    ],
+    privilege: currentPrivilege(),
+    workDirectory,
+    target,
+  });
+  return await readFile(target);
+}
+
+test('the root disk holds base, Node, runner and our files, and the same inputs give the same bytes', async () => {
+  await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-root-'));
+  const baseTar = await makeBase(scratch.path);
+  const first = await pack(scratch.path, baseTar, 'first');
+  const second = await pack(scratch.path, baseTar, 'second');
+  assert.ok(first.equals(second), 'two builds differ');
+
+  const out = join(scratch.path, 'first/root.erofs');
+  assert.ok(first.includes('"the runner"\n'));
+  assert.ok(first.includes('ID=debian\n'));
+  assert.ok(first.includes('URIs: http://mirror.example/debian\n'));
+  assert.ok(first.includes('127.0.0.1 localhost onejob.localhost\n'));
+  assert.ok(!first.includes('mesg n'), "root's home is not empty");
+  const stat = execFileSync('dump.erofs', ['--path=/opt/onejob/guest-runner.cjs', out], {
+    encoding: 'utf8',
+  });
+  assert.match(stat, /Uid: 0\s+Gid: 0\s+Access: 0644/);
+});

@@ -1,0 +1,153 @@
+/**
+ * Runs the programs an image is built with. Their output goes to the build's log file; of a failure
+ * the last lines come with the error. A tool is killed when this process dies, and holds the build's
+ * lock until it is really gone.
+ */
+import { spawn } from 'node:child_process';
+import { appendFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { diskFull, ImageError } from './errors.ts';
+import { FAILURE_LINES, TOOL_OUTPUT_BYTES } from './limits.ts';
+import { DIE_WITH_PARENT } from './privilege.ts';
+
+/** Tool -> Debian package that brings it. */
+const PACKAGE_OF_TOOL: Readonly<Record<string, string>> = {
+  'apt-get': 'apt',
+  'dpkg-deb': 'dpkg',
+  flock: 'util-linux',
+  gcc: 'gcc libc6-dev',
+  lz4: 'lz4',
+  'mkfs.erofs': 'erofs-utils',
+  mmdebstrap: 'mmdebstrap',
+  newuidmap: 'uidmap',
+  setpriv: 'util-linux',
+  strip: 'binutils',
+  tar: 'tar',
+  unshare: 'util-linux',
+};
+
+export interface ToolSetting {
+  /** Gets everything the tools print. */
+  logPath: string;
+  /** Descriptor of the build's lock, inherited by the tools. */
+  lockFd: number;
+  signal: AbortSignal | undefined;
+}
+
+interface ToolRun {
+  /** Build step named in errors. */
+  step: string;
+  command: readonly [string, ...string[]];
+  cwd?: string;
+  /** Sees each line of standard output and standard error as it comes. */
+  onLine?: (line: string) => void;
+}
+
+/** Runs a tool to its end and returns its standard output. */
+export type RunTool = (run: ToolRun) => Promise<string>;
+
+export function makeRunTool(setting: ToolSetting): RunTool {
+  return (run) => runTool(setting, run);
+}
+
+async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
+  const throwIfCancelled = (): void => {
+    if (setting.signal?.aborted === true) throw cancelled(setting.signal.reason);
+  };
+  throwIfCancelled();
+  await appendFile(setting.logPath, `\n[${run.step}] ${run.command.join(' ')}\n`);
+  // pipes for 0 to 2; 3 keeps the lock held as long as anything of this tool lives
+  const [program, ...words] = [...DIE_WITH_PARENT, ...run.command] as const;
+  const child = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'pipe', setting.lockFd],
+    ...(run.cwd === undefined ? {} : { cwd: run.cwd }),
+  });
+  const stop = (): void => void child.kill('SIGKILL');
+  setting.signal?.addEventListener('abort', stop);
+  const lastLines: string[] = [];
+  const onLine = (line: string): void => {
+    if (line.trim() !== '') lastLines.push(line);
+    if (lastLines.length > FAILURE_LINES) lastLines.shift();
+    run.onLine?.(line);
+  };
+  try {
+    const ended = new Promise<string>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (status, signal) => resolve(signal ?? String(status)));
+    });
+    const [result, output] = await Promise.all([
+      ended,
+      collect(child.stdout as Readable, setting.logPath, onLine),
+      collect(child.stderr as Readable, setting.logPath, onLine),
+    ]);
+    throwIfCancelled();
+    if (result !== '0') throw toolFailure(setting, run, result, lastLines);
+    return output;
+  } finally {
+    setting.signal?.removeEventListener('abort', stop);
+  }
+}
+
+function cancelled(cause: unknown): ImageError {
+  return new ImageError('image_cancelled', 'the build of the guest image was cancelled', { cause });
+}
+
+async function collect(
+  stream: Readable,
+  logPath: string,
+  onLine: (line: string) => void,
+): Promise<string> {
+  let kept = '';
+  let rest = '';
+  stream.setEncoding('utf8');
+  for await (const chunk of stream as AsyncIterable<string>) {
+    await appendFile(logPath, chunk);
+    if (kept.length < TOOL_OUTPUT_BYTES) kept += chunk;
+    const lines = (rest + chunk).split(/[\r\n]/);
+    rest = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+    rest = rest.slice(-TOOL_OUTPUT_BYTES);
+  }
+  if (rest !== '') onLine(rest);
+  return kept;
+}
+
+function toolFailure(
+  setting: ToolSetting,
+  run: ToolRun,
+  result: string,
+  lastLines: readonly string[],
+): ImageError {
+  const shown = lastLines.join('\n');
+  if (/No space left on device|Disk quota exceeded/.test(shown)) return diskFull(setting.logPath);
+  return new ImageError(
+    'image_build_failed',
+    `step ${run.step}: ${run.command[0]} ended with ${result}; its last lines were\n${shown}\n` +
+      `the whole output is in ${setting.logPath}`,
+  );
+}
+
+/** Fails with one `apt-get install` line for all the tools that are missing. */
+export async function requireTools(tools: readonly string[]): Promise<void> {
+  const missing = await findMissingTools(tools);
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((tool) => PACKAGE_OF_TOOL[tool] ?? tool))].toSorted();
+  throw new ImageError(
+    'image_tool_missing',
+    `building the guest image needs ${missing.join(', ')}; install with: ` +
+      `apt-get install --no-install-recommends ${packages.join(' ')}`,
+  );
+}
+
+function findMissingTools(tools: readonly string[]): Promise<string[]> {
+  const script = 'for tool; do command -v "$tool" >/dev/null 2>&1 || echo "$tool"; done';
+  const { promise, resolve, reject } = Promise.withResolvers<string[]>();
+  const child = spawn('sh', ['-c', script, 'sh', ...tools], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.once('error', reject);
+  child.once('close', () => resolve(output.split('\n').filter((line) => line !== '')));
+  return promise;
+}

@@ -1,0 +1,101 @@
+/**
+ * Stands where the guest runner stands, looks at the machine from there, and prints what it saw as
+ * JSON; init hands its output to the host. `onejob.probe=` on the kernel's command line says what to do.
+ */
+import { execSync } from 'node:child_process';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { Socket } from 'node:net';
+
+const COMMANDS: readonly string[] = [
+  `entropy ${'ab'.repeat(256)}`,
+  `entropy ${'ab'.repeat(257)}`,
+  'entropy',
+  'entropy abc',
+  'clock 1800000000123',
+  'clock 12',
+  'clock -1800000000123',
+  'hostname sandbox-7',
+  'hostname a/b',
+  'machine-id 0123456789abcdef0123456789abcdef',
+  'machine-id 0123',
+  'reboot now',
+  `clock ${'1'.repeat(3000)}`,
+  'clock 1800000000456',
+];
+
+function shell(script: string): string {
+  try {
+    return execSync(`exec 2>&1; ${script}`, { encoding: 'utf8', shell: '/bin/bash' }).trim();
+  } catch (error) {
+    return `failed: ${String((error as { stdout?: string }).stdout)}`;
+  }
+}
+
+async function askInit(): Promise<string[]> {
+  const socket = new Socket({ fd: 3, readable: true, writable: true });
+  socket.setEncoding('utf8');
+  const answers: string[] = [];
+  for (const command of COMMANDS) {
+    const answer = new Promise<string>((resolve) => socket.once('data', resolve));
+    socket.write(`${command}\n`);
+    answers.push((await answer).trim());
+  }
+  socket.destroy();
+  return answers;
+}
+
+async function inspect(): Promise<unknown> {
+  const mounts = readFileSync('/proc/mounts', 'utf8').trim().split('\n');
+  return {
+    commands: await askInit(),
+    year: new Date().getUTCFullYear(),
+    hostname: shell('hostname; cat /etc/hostname'),
+    hosts: readFileSync('/etc/hosts', 'utf8'),
+    machineId: readFileSync('/etc/machine-id', 'utf8').trim(),
+    resolver: readFileSync('/etc/resolv.conf', 'utf8'),
+    environment: process.env,
+    oomScoreAdjust: readFileSync('/proc/self/oom_score_adj', 'utf8').trim(),
+    mounts: Object.fromEntries(
+      mounts
+        .map((line) => line.split(' ').slice(1, 4))
+        .map(([path, type, flags]) => [path, `${type} ${flags}`]),
+    ),
+    modes: Object.fromEntries(
+      ['/tmp', '/var/tmp', '/root', '/home', '/work'].map((path) => [
+        path,
+        (statSync(path).mode & 0o7777).toString(8),
+      ]),
+    ),
+    ports: Object.fromEntries(
+      ['onejob.control', 'onejob.bulk', 'onejob.init'].map((name) => [
+        name,
+        readlinkSync(`/dev/virtio-ports/${name}`),
+      ]),
+    ),
+    addresses: shell('ip -brief address; ip -brief link | wc -l; ip route get 198.19.7.7'),
+    programs: shell('for p in git curl jq unzip xz zstd sudo python ps; do command -v $p; done'),
+    python: shell('python -c "import json, ssl; print(json.dumps(1))"'),
+    substitution: shell('cat <(echo through /dev/fd)'),
+    fillDisk: shell('dd if=/dev/zero of=/tmp/big bs=1M count=2000; rm -f /tmp/big'),
+    orphan: shell('(sleep 0.2 &) ; sleep 0.6; ps -o stat= --ppid 1'),
+  };
+}
+
+async function main(): Promise<void> {
+  const mode = /onejob\.probe=(\w+)/.exec(readFileSync('/proc/cmdline', 'utf8'))?.[1];
+  if (mode === 'memory') {
+    shell(
+      'echo 0 >/proc/self/oom_score_adj; python -c "x = [bytearray(b\'x\' * 10**7) for _ in range(99)]"',
+    );
+    process.kill(process.pid, 'SIGKILL');
+  }
+  if (mode === 'output') {
+    process.stdout.write(`${'"\\\n'.repeat(20_000)}the end`);
+    process.exitCode = 3;
+    return;
+  }
+  process.stdout.write(JSON.stringify(await inspect()));
+  process.exitCode = 7;
+}
+
+void main();

@@ -1,0 +1,220 @@
+/**
+ * Building for real: several processes, killed ones, missing tools, failing tools, full disks. The
+ * base layer is taken from the cache shared by all tests; what is built on it is not.
+ */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  chmod,
+  mkdir,
+  mkdtempDisposable,
+  readdir,
+  readFile,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { before, suite, test } from 'node:test';
+import {
+  ensureImage,
+  listImages,
+  verifyImage,
+  type GuestImage,
+  type ImageProgress,
+} from '../src/index.ts';
+import { sharedCacheDir } from './_guest.ts';
+
+interface Outcome {
+  progress: ImageProgress[];
+  image?: GuestImage;
+  error?: { code: string; message: string };
+}
+
+interface Scratch extends AsyncDisposable {
+  cacheDir: string;
+  entry: string;
+  path: string;
+}
+
+/** A cache directory with the shared base layer, and a guest runner that says `word`. */
+async function makeScratch(word: string): Promise<Scratch> {
+  const scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-build-'));
+  const cacheDir = join(scratch.path, 'cache');
+  const entry = join(scratch.path, 'main.ts');
+  await mkdir(cacheDir);
+  await symlink(join(sharedCacheDir(), 'bases'), join(cacheDir, 'bases'));
+  await writeFile(entry, `console.log(${JSON.stringify(word)});\n`);
+  return { cacheDir, entry, path: scratch.path, [Symbol.asyncDispose]: () => scratch.remove() };
+}
+
+function start(
+  scratch: Scratch,
+  options: { path?: string; wrapper?: string[] } = {},
+): ChildProcess {
+  const script = join(import.meta.dirname, '_ensure-process.ts');
+  const node = [process.execPath, script, scratch.cacheDir, scratch.entry];
+  const [command = '', ...words] = [...(options.wrapper ?? []), ...node];
+  const env = { ...process.env, PATH: options.path ?? process.env['PATH'] };
+  return spawn(command, words, { stdio: ['ignore', 'pipe', 'inherit'], env });
+}
+
+/** Collects what the process reports, until its end. */
+async function outcomeOf(
+  child: ChildProcess,
+  onProgress: (progress: ImageProgress) => void = () => undefined,
+): Promise<Outcome> {
+  const outcome: Outcome = { progress: [] };
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const said = JSON.parse(line) as { progress?: ImageProgress } & Omit<Outcome, 'progress'>;
+    if (said.progress !== undefined) {
+      outcome.progress.push(said.progress);
+      onProgress(said.progress);
+    } else {
+      Object.assign(outcome, said);
+    }
+  }
+  return outcome;
+}
+
+function stepsOf(outcome: Outcome): string[] {
+  return [...new Set(outcome.progress.map(({ step }) => step))];
+}
+
+/** A PATH with all programs of the present one but those `replaced`; text becomes a shell script. */
+async function pathWith(
+  directory: string,
+  replaced: Record<string, string | undefined>,
+): Promise<string> {
+  const bin = join(directory, 'bin');
+  await mkdir(bin);
+  for (const place of (process.env['PATH'] ?? '').split(delimiter).toReversed()) {
+    for (const name of await readdir(place).catch(() => [])) {
+      if (name in replaced) continue;
+      await symlink(join(place, name), join(bin, name)).catch(() => undefined);
+    }
+  }
+  for (const [name, script] of Object.entries(replaced)) {
+    if (script === undefined) continue;
+    await writeFile(join(bin, name), `#!/bin/sh\n${script}\n`);
+    await chmod(join(bin, name), 0o755);
+  }
+  return bin;
+}
+
+suite('building the guest image', () => {
+  before(async () => {
+    const guestRunnerEntry = join(import.meta.dirname, '_probe-runner.ts');
+    await ensureImage({ cacheDir: sharedCacheDir(), guestRunnerEntry });
+  });
+
+  test('two processes that want the same image build it once', async () => {
+    await using scratch = await makeScratch('same');
+    const both = [start(scratch), start(scratch)].map((child) => outcomeOf(child));
+    const [first, second] = (await Promise.all(both)) as [Outcome, Outcome];
+    assert.deepEqual(first.image, second.image);
+    const builders = [first, second].filter((one) => stepsOf(one).includes('root'));
+    assert.equal(builders.length, 1);
+    const steps = builders[0]?.image?.steps.map(({ step }) => step);
+    assert.deepEqual(steps, ['initrd', 'root', 'finish'], 'the base layer was not reused');
+    assert.deepEqual(await readdir(join(scratch.cacheDir, 'scratch')), []);
+
+    const again = await outcomeOf(start(scratch));
+    assert.deepEqual(again.progress, []);
+    assert.deepEqual(again.image, first.image);
+    const image = await verifyImage(scratch.cacheDir, first.image?.digest ?? '');
+    assert.ok(image.packages.some((line) => line.startsWith('git 1:2.')));
+    assert.match(image.nodeVersion, /^24\./);
+    assert.match(image.kernelVersion, /-cloud-amd64$/);
+    assert.ok(image.sizeBytes > 100e6);
+  });
+
+  test('another guest runner is another image; the earlier one is not built again', async () => {
+    await using scratch = await makeScratch('first');
+    const options = { cacheDir: scratch.cacheDir, guestRunnerEntry: scratch.entry };
+    const first = await ensureImage(options);
+    await writeFile(scratch.entry, 'console.log("second");\n');
+    const second = await ensureImage(options);
+    assert.notEqual(second.digest, first.digest);
+    await writeFile(scratch.entry, 'console.log("first");\n');
+    assert.deepEqual(await ensureImage(options), first);
+  });
+
+  test('what a killed build leaves is cleared by the next one, which waits for its tools', async () => {
+    await using scratch = await makeScratch('killed');
+    const killed = start(scratch);
+    await outcomeOf(killed, ({ step }) => {
+      if (step === 'root') killed.kill('SIGKILL');
+    });
+    assert.equal((await readdir(join(scratch.cacheDir, 'scratch'))).length, 1);
+    assert.deepEqual(await listImages(scratch.cacheDir), { images: [], broken: [] });
+
+    const next = await outcomeOf(start(scratch));
+    assert.equal(next.error, undefined);
+    assert.deepEqual(await readdir(join(scratch.cacheDir, 'scratch')), []);
+    assert.equal((await listImages(scratch.cacheDir)).images.length, 1);
+    const left = await processesNaming(scratch.path);
+    assert.deepEqual(left, []);
+  });
+
+  test('missing tools are named before anything is built', async () => {
+    await using scratch = await makeScratch('tools');
+    const path = await pathWith(scratch.path, { mmdebstrap: undefined, 'mkfs.erofs': undefined });
+    const { error } = await outcomeOf(start(scratch, { path }));
+    assert.equal(error?.code, 'image_tool_missing');
+    assert.match(error.message, /needs mkfs\.erofs, mmdebstrap; install with: apt-get install /);
+    assert.match(error.message, / erofs-utils mmdebstrap$/);
+  });
+
+  test('a failing step is named with its last lines and the log, and leaves nothing', async () => {
+    await using scratch = await makeScratch('failing');
+    const script = 'for i in $(seq 50); do echo "line $i" >&2; done; exit 4';
+    const path = await pathWith(scratch.path, { gcc: script });
+    const { error } = await outcomeOf(start(scratch, { path }));
+    assert.equal(error?.code, 'image_build_failed');
+    assert.match(error.message, /^step initrd: gcc ended with 4; .*\n[^]*line 50\n/);
+    const log = join(scratch.cacheDir, 'build.log');
+    assert.ok(error.message.includes(log));
+    assert.match(await readFile(log, 'utf8'), /line 1\n/);
+    assert.deepEqual(await readdir(join(scratch.cacheDir, 'scratch')), []);
+  });
+
+  test('a disk that is too small is refused with both numbers', async () => {
+    await using scratch = await makeScratch('small');
+    // in a mount namespace of its own, which ends with the process
+    const mount = 'mount -t tmpfs -o size=64m tmpfs "$1"; shift; exec "$@"';
+    const wrapper = [
+      'unshare',
+      '--mount',
+      '--map-root-user',
+      'sh',
+      '-euc',
+      mount,
+      'sh',
+      scratch.cacheDir,
+    ];
+    const { error } = await outcomeOf(start(scratch, { wrapper }));
+    assert.equal(error?.code, 'image_disk_full');
+    assert.match(error.message, /needs \d+ MiB below .*, and \d+ MiB are free/);
+  });
+
+  test('a cache directory that cannot be made is said with its place', async () => {
+    await using scratch = await makeScratch('file');
+    const cacheDir = join(scratch.path, 'main.ts', 'cache');
+    await assert.rejects(ensureImage({ cacheDir, guestRunnerEntry: scratch.entry }), {
+      code: 'image_build_failed',
+      message: new RegExp(`cannot write below the cache directory ${dirname(cacheDir)}/cache`),
+    });
+  });
+});
+
+/** Command lines of living processes that name this path. */
+async function processesNaming(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(path)) found.push(line.replaceAll('\0', ' '));
+  }
+  return found;
+}

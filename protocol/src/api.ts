@@ -1,0 +1,223 @@
+/**
+ * The public API, `/api/v1`: bodies and answers. Everything people and programs may ask of onejob
+ * goes through these routes; command line and console have no other door.
+ *
+ *     GET  /api/v1/health                                    Health
+ *     GET  /api/v1/hosts                                     { hosts: Host[] }
+ *     GET  /api/v1/repositories/:tenant/:name/tips           { tips: sha[] }   commits the platform has
+ *     POST /api/v1/repositories/:tenant/:name/snapshots?sha= a git pack (application/x-git-pack) -> { sha }
+ *     POST /api/v1/plan                                      CreateRun -> Plan      nothing is stored
+ *     POST /api/v1/runs                                      CreateRun -> Run
+ *     GET  /api/v1/runs?limit=&repository=                   { runs: Run[] }       newest first
+ *     GET  /api/v1/runs/:run                                 Run                    :run is an id or a number
+ *     GET  /api/v1/runs/:run/events?logs=true                server-sent RunStreamEvent
+ *     POST /api/v1/runs/:run/cancel                          CancelBody -> Run
+ *     GET  /api/v1/jobs/:job                                 Job
+ *     POST /api/v1/jobs/:job/cancel                          CancelBody -> Job
+ *     GET  /api/v1/jobs/:job/log?offset=&limit=              LogPage
+ *     GET  /api/v1/jobs/:job/transitions                     { transitions: Transition[] }
+ *
+ * Every route needs `Authorization: Bearer <api token>`. Errors are ErrorBody.
+ */
+import Type, { type Static } from 'typebox';
+import { Annotation, LogRow, StepEvent } from './guest.ts';
+import { CONCLUSIONS, END_REASON_NAMES, JOB_STATES, WAITING_REASONS } from './states.ts';
+
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const Sha = Type.String({ pattern: '^[0-9a-f]{40}([0-9a-f]{24})?$' });
+const TimeMs = Type.Integer({ minimum: 0 });
+const StringMap = Type.Record(Type.String({ maxLength: 255 }), Type.String());
+const closed = { additionalProperties: false } as const;
+
+export const CreateRun = Type.Object(
+  {
+    /** `tenant/name`. */
+    repository: Type.String({ maxLength: 201 }),
+    sha: Sha,
+    /** `refs/heads/main`, `refs/tags/v1`, `refs/pull/7/merge`. */
+    ref: Type.String({ maxLength: 1024 }),
+    /** Paths of workflow files in the commit; none: every file in `.github/workflows`. */
+    workflows: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 100 }),
+    event: Type.Object(
+      {
+        name: Type.String({ maxLength: 100 }),
+        payload: Type.Record(Type.String(), Type.Unknown()),
+      },
+      closed,
+    ),
+    actor: Type.String({ maxLength: 255 }),
+    secrets: StringMap,
+    vars: StringMap,
+    env: StringMap,
+    inputs: StringMap,
+    /** Only these jobs, with what they need; empty: all. */
+    jobs: Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 }),
+    /** Only matrix legs with these values. */
+    matrix: Type.Record(Type.String(), Type.Array(Type.String())),
+    driver: Type.String({ maxLength: 50 }),
+    keepSandbox: Type.Boolean(),
+  },
+  closed,
+);
+export type CreateRun = Static<typeof CreateRun>;
+
+/** A step as its events add up. */
+export const StepView = Type.Object({
+  ...Type.Omit(StepEvent, ['type', 'atMs']).properties,
+  startedAtMs: TimeMs,
+  completedAtMs: Nullable(TimeMs),
+});
+export type StepView = Static<typeof StepView>;
+
+export const Job = Type.Object({
+  id: Type.String(),
+  runId: Type.String(),
+  key: Type.String(),
+  name: Type.String(),
+  attempt: Type.Integer(),
+  state: Type.Enum([...JOB_STATES]),
+  conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
+  waitingReason: Nullable(Type.Enum([...WAITING_REASONS])),
+  endReason: Nullable(Type.Enum([...END_REASON_NAMES])),
+  endMessage: Type.String(),
+  needs: Type.Array(Type.String()),
+  labels: Type.Array(Type.String()),
+  driver: Type.String(),
+  driverNote: Type.String(),
+  host: Type.String(),
+  sandboxId: Type.String(),
+  cancelRequested: Type.Boolean(),
+  createdAtMs: TimeMs,
+  queuedAtMs: Nullable(TimeMs),
+  leasedAtMs: Nullable(TimeMs),
+  adoptedAtMs: Nullable(TimeMs),
+  finishedAtMs: Nullable(TimeMs),
+  /** provision, kernel, init, bridge, hello, adopt: milliseconds each. */
+  phasesMs: Type.Record(Type.String(), Type.Number()),
+  steps: Type.Array(StepView),
+  annotations: Type.Array(Type.Object({ step: Type.Integer(), annotation: Annotation })),
+  summaries: Type.Array(Type.Object({ step: Type.Integer(), markdown: Type.String() })),
+  outputs: StringMap,
+  notes: Type.Array(Type.String()),
+  log: Type.Object({
+    rows: Type.Integer(),
+    sealed: Type.Boolean(),
+    /** Rows the guest wrote that never arrived; null while not known. */
+    missingRows: Nullable(Type.Integer()),
+  }),
+});
+export type Job = Static<typeof Job>;
+
+export const Run = Type.Object({
+  id: Type.String(),
+  number: Type.Integer(),
+  repository: Type.String(),
+  workflow: Type.String(),
+  workflowName: Type.String(),
+  event: Type.String(),
+  ref: Type.String(),
+  sha: Type.String(),
+  actor: Type.String(),
+  state: Type.Enum(['running', 'finished']),
+  conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
+  createdAtMs: TimeMs,
+  finishedAtMs: Nullable(TimeMs),
+  jobs: Type.Array(Job),
+});
+export type Run = Static<typeof Run>;
+
+/** `POST /runs` starts one run a workflow that the event triggers. */
+export const CreatedRuns = Type.Object({
+  runs: Type.Array(Run),
+  /** Workflows that did not start, with the reason in a sentence. */
+  notTriggered: Type.Array(Type.Object({ workflow: Type.String(), why: Type.String() })),
+});
+export type CreatedRuns = Static<typeof CreatedRuns>;
+
+export const PlannedJobView = Type.Object({
+  key: Type.String(),
+  name: Type.String(),
+  needs: Type.Array(Type.String()),
+  runsOn: Type.Array(Type.String()),
+  /** Names of the legs; null: not known before the jobs it needs have ended. */
+  legs: Nullable(Type.Array(Type.String())),
+  condition: Type.String(),
+  steps: Type.Array(Type.String()),
+  /** Why this job would not run here; null: it would. */
+  refused: Nullable(Type.String()),
+  at: Type.Object({ line: Type.Integer(), column: Type.Integer() }),
+});
+export const Plan = Type.Object({
+  workflows: Type.Array(
+    Type.Object({
+      file: Type.String(),
+      name: Type.String(),
+      triggered: Type.Boolean(),
+      why: Type.String(),
+      events: Type.Array(Type.String()),
+      jobs: Type.Array(PlannedJobView),
+    }),
+  ),
+});
+export type Plan = Static<typeof Plan>;
+
+export const CancelBody = Type.Object({ kill: Type.Boolean() }, closed);
+export type CancelBody = Static<typeof CancelBody>;
+
+export const LogPage = Type.Object({
+  offset: Type.Integer(),
+  rows: Type.Array(LogRow),
+  sealed: Type.Boolean(),
+});
+export type LogPage = Static<typeof LogPage>;
+
+export const Transition = Type.Object({
+  attempt: Type.Integer(),
+  from: Nullable(Type.Enum([...JOB_STATES])),
+  to: Type.Enum([...JOB_STATES]),
+  reason: Type.String(),
+  atMs: TimeMs,
+});
+export type Transition = Static<typeof Transition>;
+
+/** Server-sent: `event:` is the type, `data:` the JSON of the whole. */
+export const RunStreamEvent = Type.Union([
+  Type.Object({ type: Type.Literal('run'), run: Run }),
+  Type.Object({ type: Type.Literal('job'), job: Job }),
+  Type.Object({
+    type: Type.Literal('log'),
+    jobId: Type.String(),
+    offset: Type.Integer(),
+    rows: Type.Array(LogRow),
+  }),
+]);
+export type RunStreamEvent = Static<typeof RunStreamEvent>;
+
+export const Host = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  labels: Type.Array(Type.String()),
+  slots: Type.Integer(),
+  cpus: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  drivers: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      works: Type.Boolean(),
+      ownKernel: Type.Boolean(),
+      note: Type.String(),
+    }),
+  ),
+  online: Type.Boolean(),
+  lastSeenAtMs: TimeMs,
+});
+export type Host = Static<typeof Host>;
+
+export const Health = Type.Object({
+  status: Type.Literal('ok'),
+  version: Type.String(),
+  schemaVersion: Type.Integer(),
+  activeRuns: Type.Integer(),
+  activeJobs: Type.Integer(),
+});
+export type Health = Static<typeof Health>;

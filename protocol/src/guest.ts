@@ -1,0 +1,199 @@
+/**
+ * `onejob.guest.v1`: what agent and guest runner say to each other on the link.
+ *
+ * The guest is the HTTP/2 client (prior knowledge), the agent the server. Two carriers: `control`
+ * (hello, control, logs) and `bulk` (CONNECT, source). Streams carry JSON, one message a line.
+ *
+ *     POST /onejob.guest.v1/hello     GuestHello            -> HostHello             one each
+ *     POST /onejob.guest.v1/control   GuestMessage ...      <-> HostMessage ...      both ways, until the end
+ *     POST /onejob.guest.v1/logs      LogBatch ... LogEnd   <-> LogAck ...           both ways, until the end
+ *     CONNECT host:port               (bulk)                through the guard
+ *     /source/...                     (bulk)                git smart HTTP of the run's own snapshot, read only
+ *
+ * The agent validates every message from the guest against these schemas and trusts none; a
+ * message that does not fit ends the job with `protocol_violation`. The guest validates nothing:
+ * whoever can write to its link is its host.
+ */
+import Type, { type Static } from 'typebox';
+import {
+  ANNOTATION_MESSAGE_BYTES,
+  LOG_ROW_BYTES,
+  LOG_ROWS_PER_MESSAGE,
+  OUTPUT_BYTES_PER_JOB,
+  STEP_SUMMARY_BYTES,
+} from './limits.ts';
+import { STEP_CONCLUSIONS } from './states.ts';
+import type { JobTask } from './task.ts';
+
+export const GUEST_PROTOCOL = 'onejob.guest.v1';
+export const GUEST_PATHS = {
+  hello: '/onejob.guest.v1/hello',
+  control: '/onejob.guest.v1/control',
+  logs: '/onejob.guest.v1/logs',
+  source: '/source/',
+} as const;
+
+/**
+ * The machine as init, guest runner and driver agree on it.
+ * Ports are virtserialport names; disks are virtio-blk serials.
+ */
+export const MACHINE = {
+  ports: { control: 'onejob.control', bulk: 'onejob.bulk', init: 'onejob.init' },
+  disks: { root: 'root', work: 'work' },
+  workDirectory: '/work',
+} as const;
+
+const StepConclusionSchema = Type.Enum([...STEP_CONCLUSIONS]);
+const StepIndex = Type.Integer({ minimum: -1, maximum: 4096 });
+const AtMs = Type.Integer({ minimum: 0 });
+const ShortText = Type.String({ maxLength: 4096 });
+
+export const GuestHello = Type.Object(
+  {
+    protocol: Type.Literal(GUEST_PROTOCOL),
+    runnerVersion: Type.String({ maxLength: 100 }),
+    nodeVersion: Type.String({ maxLength: 100 }),
+    /** Milliseconds since the guest's kernel started; 0 where there is no such clock. */
+    uptimeMs: AtMs,
+  },
+  { additionalProperties: false },
+);
+export type GuestHello = Static<typeof GuestHello>;
+
+export type HostHello = {
+  sandboxId: string;
+  hostname: string;
+  /** 32 lower-case hexadecimal digits. */
+  machineId: string;
+  /** 64 bytes, hexadecimal: fresh for this boot or restore. */
+  entropy: string;
+  clockUnixMs: number;
+  network: 'link';
+};
+
+export const Annotation = Type.Object(
+  {
+    level: Type.Enum(['notice', 'warning', 'error', 'debug']),
+    message: Type.String({ maxLength: ANNOTATION_MESSAGE_BYTES }),
+    title: Type.Optional(ShortText),
+    file: Type.Optional(ShortText),
+    line: Type.Optional(Type.Integer()),
+    endLine: Type.Optional(Type.Integer()),
+    column: Type.Optional(Type.Integer()),
+    endColumn: Type.Optional(Type.Integer()),
+  },
+  { additionalProperties: false },
+);
+export type Annotation = Static<typeof Annotation>;
+
+/** A step's index is its place in the compiled job; -1 is the job itself (set up, complete). */
+export const StepEvent = Type.Object(
+  {
+    type: Type.Literal('step'),
+    index: StepIndex,
+    phase: Type.Enum(['pre', 'main', 'post']),
+    status: Type.Enum(['running', 'completed']),
+    name: ShortText,
+    atMs: AtMs,
+    /** Before and after `continue-on-error`; both are there when status is `completed`. */
+    outcome: Type.Optional(StepConclusionSchema),
+    conclusion: Type.Optional(StepConclusionSchema),
+    exitCode: Type.Optional(Type.Integer()),
+  },
+  { additionalProperties: false },
+);
+export type StepEvent = Static<typeof StepEvent>;
+
+export const AnnotationEvent = Type.Object(
+  { type: Type.Literal('annotation'), index: StepIndex, annotation: Annotation },
+  { additionalProperties: false },
+);
+export const SummaryEvent = Type.Object(
+  {
+    type: Type.Literal('summary'),
+    index: StepIndex,
+    markdown: Type.String({ maxLength: STEP_SUMMARY_BYTES }),
+  },
+  { additionalProperties: false },
+);
+/** What the agent relays to the control plane, after masking; the same schema on both borders. */
+export const JobEvent = Type.Union([StepEvent, AnnotationEvent, SummaryEvent]);
+export type JobEvent = Static<typeof JobEvent>;
+
+export const GUEST_END_REASONS = [
+  'steps_completed',
+  'step_failed',
+  'invalid_expression',
+  'out_of_memory',
+  'disk_full',
+  'deadline',
+  'cancelled',
+  'unsupported',
+] as const;
+
+export const FinishedMessage = Type.Object(
+  {
+    type: Type.Literal('finished'),
+    conclusion: Type.Enum(['success', 'failure', 'cancelled', 'timed_out', 'refused']),
+    reason: Type.Enum([...GUEST_END_REASONS]),
+    /** For people: what failed and where. Masked. */
+    message: Type.String({ maxLength: 16384 }),
+    outputs: Type.Record(
+      Type.String({ maxLength: 255 }),
+      Type.String({ maxLength: OUTPUT_BYTES_PER_JOB }),
+    ),
+    atMs: AtMs,
+  },
+  { additionalProperties: false },
+);
+export type FinishedMessage = Static<typeof FinishedMessage>;
+
+export const GuestMessage = Type.Union([
+  Type.Object({ type: Type.Literal('ready') }, { additionalProperties: false }),
+  StepEvent,
+  AnnotationEvent,
+  SummaryEvent,
+  /** A value the job asked to hide (`::add-mask::`), so that the agent hides it too. */
+  Type.Object(
+    { type: Type.Literal('mask'), value: Type.String({ maxLength: 65536 }) },
+    { additionalProperties: false },
+  ),
+  FinishedMessage,
+]);
+export type GuestMessage = Static<typeof GuestMessage>;
+
+export type HostMessage =
+  | { type: 'job'; task: JobTask }
+  /** Polite: the running step is signalled, post steps still run, then the rest is killed. */
+  | { type: 'cancel'; reason: 'cancelled' | 'deadline'; graceMs: number }
+  /** At once: the whole process tree of the job. */
+  | { type: 'kill' };
+
+export const LogRow = Type.Object(
+  {
+    step: StepIndex,
+    atMs: AtMs,
+    text: Type.String({ maxLength: LOG_ROW_BYTES }),
+  },
+  { additionalProperties: false },
+);
+/** One row; its offset is its place in the job's log, from 0. */
+export type LogRow = Static<typeof LogRow>;
+
+export const LogBatch = Type.Object(
+  {
+    offset: Type.Integer({ minimum: 0 }),
+    rows: Type.Array(LogRow, { maxItems: LOG_ROWS_PER_MESSAGE }),
+  },
+  { additionalProperties: false },
+);
+export type LogBatch = Static<typeof LogBatch>;
+/** The guest has said all: `total` rows. */
+export const LogEnd = Type.Object(
+  { total: Type.Integer({ minimum: 0 }) },
+  { additionalProperties: false },
+);
+export const LogMessage = Type.Union([LogBatch, LogEnd]);
+export type LogMessage = Static<typeof LogMessage>;
+/** Rows below `ack` are durable at the control plane; the sender forgets them. */
+export type LogAck = { ack: number };

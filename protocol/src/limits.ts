@@ -1,0 +1,66 @@
+/**
+ * Every limit that two zones must agree on, each with its reason. A zone's own limits live in the
+ * zone. This module imports nothing: the guest runner bundles it.
+ */
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+
+/** One row of a log. Longer lines are cut into rows, so that no row can fill a queue or a page. */
+export const LOG_ROW_BYTES = 16 * KiB;
+/** Rows in one message: with LOG_ROW_BYTES a message stays under LINK_MESSAGE_BYTES. */
+export const LOG_ROWS_PER_MESSAGE = 200;
+/** Bytes of text in one log message. */
+export const LOG_MESSAGE_BYTES = 256 * KiB;
+/** Log text of one job. What is more is counted and dropped, and the log says so. */
+export const LOG_JOB_BYTES = 64 * MiB;
+/** What a row counts besides its text towards LOG_JOB_BYTES: rows that say nothing fill a log too. */
+export const LOG_ROW_COST_BYTES = 16;
+/** Unacknowledged log bytes a sender holds; then it stops reading the step's output. */
+export const LOG_WINDOW_BYTES = 2 * MiB;
+
+/** One JSON message on the link: a compiled job with 256 long steps fits, a flood does not. */
+export const LINK_MESSAGE_BYTES = 16 * MiB;
+/** One message from the guest: no honest one is larger than a step summary. */
+export const GUEST_MESSAGE_BYTES = 2 * MiB;
+
+/** GitHub's limits: job outputs 1 MB each job (Unicode), 50 MB a run; step summary 1 MiB. */
+export const OUTPUT_BYTES_PER_JOB = 1 * MiB;
+export const STEP_SUMMARY_BYTES = 1 * MiB;
+/** Annotations kept of one step: GitHub shows ten of a level; more are noise. */
+export const ANNOTATIONS_PER_STEP = 50;
+export const ANNOTATION_MESSAGE_BYTES = 64 * KiB;
+
+/** A workflow file: GitHub's runner takes 1 MiB. */
+export const WORKFLOW_FILE_BYTES = 1 * MiB;
+/** Jobs one matrix may generate: GitHub's limit. */
+export const MATRIX_JOBS = 256;
+/** Jobs of a run in all: GitHub's file limits lead to about this many. */
+export const JOBS_PER_RUN = 1024;
+
+/** Minutes of a job when the workflow says nothing (the tenant's cap of the design), and at most. */
+export const JOB_TIMEOUT_DEFAULT_MS = 60 * MINUTE_MS;
+export const JOB_TIMEOUT_MAX_MS = 360 * MINUTE_MS;
+/** Between the polite signal of a cancellation and the kill; GitHub waits 7.5 s + 2.5 s. */
+export const CANCEL_GRACE_MS = 10 * SECOND_MS;
+
+/** Secrets of one job, and the size of one: GitHub allows 48 KB a secret and 100 a scope. */
+export const SECRETS_PER_JOB = 1000;
+export const SECRET_BYTES = 48 * KiB;
+
+/** Body of an API request that is not a pack of git objects: event payloads are at most 25 MB. */
+export const API_BODY_BYTES = 26 * MiB;
+/** A snapshot's pack. */
+export const SNAPSHOT_PACK_BYTES = 2048 * MiB;
+
+/** A lease lives this long after the last heartbeat the control plane answered. */
+export const LEASE_MS = 60 * SECOND_MS;
+/** The agent kills a sandbox this long before its lease could end at the control plane. */
+export const LEASE_KILL_MARGIN_MS = 10 * SECOND_MS;
+/** Heartbeats are this far apart; four may be lost before a lease ends. */
+export const HEARTBEAT_MS = 10 * SECOND_MS;
+/** An offer not taken by then goes back to the queue. */
+export const OFFER_MS = 10 * SECOND_MS;
+/** How often one attempt may be leased before it ends `lost`, reason `boot_failed`. */
+export const LEASES_PER_ATTEMPT = 3;

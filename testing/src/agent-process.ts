@@ -1,0 +1,46 @@
+/**
+ * An agent as a process of its own, so that a test can kill it: `node agent-process.ts <config>`.
+ * The config is a JSON file (AgentProcessConfig). Says on stdout, one JSON object a line, what it
+ * writes to its journals and when it is announced. SIGTERM stops it in order.
+ */
+import { readFileSync, writeSync } from 'node:fs';
+import { startAgent } from '@onejob/agent';
+import { explainError } from '@onejob/protocol';
+import type { AgentProcessConfig, AgentSaying } from './spawn-agent.ts';
+
+const [, , path = ''] = process.argv;
+const { image, dieAtLine, ...config } = JSON.parse(
+  readFileSync(path, 'utf8'),
+) as AgentProcessConfig;
+/** Synchronous: the next statement may be this process's last. */
+const say = (saying: AgentSaying): void => void writeSync(1, `${JSON.stringify(saying)}\n`);
+
+const terminated = new Promise<void>((resolve) => {
+  process.once('SIGTERM', () => resolve());
+});
+// Held, as nothing else of a stopped agent keeps the event loop alive.
+const alive = setInterval(() => {}, 60_000);
+try {
+  await using agent = await startAgent({
+    ...config,
+    image: async () => {
+      if (image === null) throw new Error('this agent was given no image');
+      return image;
+    },
+    onJournalLine: (line, count) => {
+      say({ saw: 'line', line, count });
+      if (count === dieAtLine) process.kill(process.pid, 'SIGKILL');
+    },
+    warn: (message) => void writeSync(2, `${message}\n`),
+  });
+  void agent.announced.then(
+    () => say({ saw: 'announced' }),
+    () => {},
+  );
+  await terminated;
+} catch (error) {
+  writeSync(2, `${explainError(error)}\n`);
+  process.exitCode = 1;
+} finally {
+  clearInterval(alive);
+}

@@ -1,0 +1,20 @@
+/** The whole constellation in one process, for tests, end-to-end tests and benchmarks. */
+export { makeCheckout, type TestCheckout } from './checkout.ts';
+export {
+  startConstellation,
+  TEST_CACHE,
+  type Constellation,
+  type ConstellationOptions,
+  type EndedRun,
+  type RunRequest,
+} from './constellation.ts';
+export { eventually } from './eventually.ts';
+export {
+  assertBuried,
+  checkHostAfterEach,
+  filesBelow,
+  listProcesses,
+  naming,
+  peakMemoryBytes,
+} from './host-watch.ts';
+export { spawnAgent, type AgentProcessConfig, type SpawnedAgent } from './spawn-agent.ts';

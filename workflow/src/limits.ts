@@ -1,0 +1,24 @@
+/** Limits of parsing and planning, each with its reason. */
+
+/** YAML nodes of one file, aliases expanded: an alias bomb stops here; 256 jobs of 20 steps need 40,000. */
+export const PARSE_EVENTS = 100_000;
+/** Nesting of a workflow file: GitHub's reader stops at 50. */
+export const PARSE_DEPTH = 50;
+/** Steps of one job: the guest protocol numbers them up to here. */
+export const STEPS_PER_JOB = 4096;
+/** Errors shown of one file: GitHub shows 10; what is more is counted. */
+export const PROBLEMS_SHOWN = 10;
+/** Errors kept of one file while parsing: more are only counted. */
+export const PROBLEMS_KEPT = 1000;
+/** Characters of a user's own text repeated inside a message. */
+export const QUOTED_CHARACTERS = 200;
+/** Characters of one message: a problem is read, not a file. */
+export const MESSAGE_CHARACTERS = 1000;
+/** Characters of one filter pattern: longer than any branch name or path that git takes. */
+export const PATTERN_CHARACTERS = 4096;
+/** Characters of a job's name: GitHub cuts here. */
+export const JOB_NAME_CHARACTERS = 100;
+/** Keys of a matrix: no more than it may have jobs. */
+export const MATRIX_KEYS = 256;
+/** Comparisons and copies one matrix may take: 256 jobs with a hundred filters take a tenth of it. */
+export const MATRIX_WORK = 2_000_000;

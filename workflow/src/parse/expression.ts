@@ -1,0 +1,171 @@
+/**
+ * Expression text to expression tree: `@actions/expressions` parses, this turns its syntax tree into
+ * ExprNode data.
+ *
+ * Two things that package gets wrong are put right here: only the first `''` of a text literal is
+ * unescaped by it, and names such as `constructor` pass for functions.
+ */
+import { Lexer, Parser } from '@actions/expressions';
+import {
+  Binary,
+  ContextAccess,
+  type Expr,
+  FunctionCall,
+  Grouping,
+  IndexAccess,
+  Literal,
+  Logical,
+  Star,
+  Unary,
+} from '@actions/expressions/ast';
+import { type ExpressionData, Kind } from '@actions/expressions/data/index';
+import { TokenType } from '@actions/expressions/lexer';
+import { splitAllowedContext } from '@actions/workflow-parser/templates/allowed-context';
+import type { CompareOperator, ExprNode } from '@onejob/protocol';
+import { BUILT_INS } from '../evaluate/functions.ts';
+import { EXPRESSION_DEPTH } from '../evaluate/limits.ts';
+
+const COMPARE = new Map<TokenType, CompareOperator>([
+  [TokenType.EQUAL_EQUAL, '=='],
+  [TokenType.BANG_EQUAL, '!='],
+  [TokenType.LESS, '<'],
+  [TokenType.LESS_EQUAL, '<='],
+  [TokenType.GREATER, '>'],
+  [TokenType.GREATER_EQUAL, '>='],
+]);
+
+function numberNode(value: number): ExprNode {
+  if (Number.isNaN(value)) return { kind: 'special', value: 'NaN' };
+  if (Number.isFinite(value)) return { kind: 'literal', value };
+  return { kind: 'special', value: value > 0 ? 'Infinity' : '-Infinity' };
+}
+
+function literalNode(node: Literal): ExprNode {
+  const data: ExpressionData = node.literal;
+  switch (data.kind) {
+    case Kind.Null:
+      return { kind: 'literal', value: null };
+    case Kind.Number:
+      return numberNode(data.number());
+    case Kind.Boolean:
+      return { kind: 'literal', value: data.coerceString() === 'true' };
+    default:
+      break;
+  }
+  const { lexeme, type } = node.token;
+  const value = type === TokenType.STRING ? lexeme.slice(1, -1).replaceAll("''", "'") : lexeme;
+  return { kind: 'literal', value };
+}
+
+class Converter {
+  private readonly functions: Set<string>;
+  private readonly expression: string;
+  private depth = 0;
+
+  constructor(expression: string, functions: string[]) {
+    this.expression = expression;
+    this.functions = new Set(functions.map((name) => name.toLowerCase()));
+  }
+
+  convert(node: Expr): ExprNode {
+    if (++this.depth > EXPRESSION_DEPTH) {
+      throw new Error(`Exceeded max expression depth ${EXPRESSION_DEPTH}`);
+    }
+    const converted = this.dispatch(node);
+    this.depth--;
+    return converted;
+  }
+
+  private dispatch(node: Expr): ExprNode {
+    if (node instanceof Literal) return literalNode(node);
+    if (node instanceof ContextAccess) {
+      return { kind: 'context', name: node.name.lexeme.toLowerCase() };
+    }
+    if (node instanceof Grouping) return this.convert(node.group);
+    if (node instanceof IndexAccess) {
+      const of = this.convert(node.expr);
+      if (node.index instanceof Star) return { kind: 'wildcard', of };
+      return { kind: 'index', of, key: this.convert(node.index) };
+    }
+    if (node instanceof FunctionCall) return this.call(node);
+    if (node instanceof Unary) return { kind: 'not', of: this.convert(node.expr) };
+    if (node instanceof Logical) {
+      const all = node.args.map((arg) => this.convert(arg));
+      return { kind: node.operator.type === TokenType.AND ? 'and' : 'or', all };
+    }
+    if (node instanceof Binary) return this.compare(node);
+    throw new Error('Unexpected part of an expression');
+  }
+
+  private compare(node: Binary): ExprNode {
+    const op = COMPARE.get(node.operator.type);
+    if (op === undefined) throw new Error(`Unexpected symbol: '${node.operator.lexeme}'`);
+    return { kind: 'compare', op, left: this.convert(node.left), right: this.convert(node.right) };
+  }
+
+  private call(node: FunctionCall): ExprNode {
+    const { lexeme, range } = node.functionName;
+    const name = lexeme.toLowerCase();
+    if (!BUILT_INS.has(name) && !this.functions.has(name)) {
+      const at = `Located at position ${range.start.column + 1} within expression: ${this.expression}`;
+      throw new Error(`Unrecognized function: '${lexeme}'. ${at}`);
+    }
+    return { kind: 'call', name, args: node.args.map((arg) => this.convert(arg)) };
+  }
+}
+
+/**
+ * @param expression without `${{ }}`
+ * @param allowed contexts and functions of the place it stands in, as the schema writes them:
+ *   `github`, `hashFiles(1,255)`
+ * @throws Error or ExpressionError of `@actions/expressions`, for `expressionSentence`
+ */
+export function parseExpression(expression: string, allowed: string[]): ExprNode {
+  const { namedContexts, functions } = splitAllowedContext(allowed);
+  const { tokens } = new Lexer(expression).lex();
+  const tree = new Parser(
+    tokens,
+    namedContexts,
+    functions.map((one) => ({ ...one, call: neverCalled })),
+  ).parse() as Expr | undefined;
+  if (tree === undefined) throw new Error('An expression was expected');
+  return new Converter(
+    expression,
+    functions.map((one) => one.name),
+  ).convert(tree);
+}
+
+/** The parser wants functions it could call; it only reads how many arguments they take. */
+function neverCalled(): ExpressionData {
+  throw new Error('a function was called while parsing');
+}
+
+const STATUS_FUNCTIONS = new Set(['success', 'failure', 'always', 'cancelled']);
+
+/** Whether any part of the tree satisfies the test. */
+export function someNode(node: ExprNode, test: (node: ExprNode) => boolean): boolean {
+  if (test(node)) return true;
+  switch (node.kind) {
+    case 'index':
+      return someNode(node.of, test) || someNode(node.key, test);
+    case 'wildcard':
+    case 'not':
+      return someNode(node.of, test);
+    case 'call':
+      return node.args.some((arg) => someNode(arg, test));
+    case 'and':
+    case 'or':
+      return node.all.some((one) => someNode(one, test));
+    case 'compare':
+      return someNode(node.left, test) || someNode(node.right, test);
+    default:
+      return false;
+  }
+}
+
+/** A condition that asks for no status itself gets `success() &&` before it. */
+export function withImplicitSuccess(node: ExprNode): ExprNode {
+  const asks = someNode(node, (one) => one.kind === 'call' && STATUS_FUNCTIONS.has(one.name));
+  if (asks) return node;
+  return { kind: 'and', all: [{ kind: 'call', name: 'success', args: [] }, node] };
+}

@@ -1,0 +1,78 @@
+/** One job of the file to a planned job. */
+import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
+import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import type { CompiledStep, Position, Template } from '@onejob/protocol';
+import type { PlannedJob } from '../model.ts';
+import { type Entry, entriesOf, textsOf } from './mapping.ts';
+import { readStep } from './steps.ts';
+import type { TemplateReader } from './template.ts';
+
+/** `defaults:` of a workflow or a job; only `run:` has any. */
+export function readDefaults(
+  reader: TemplateReader,
+  token: TemplateToken | undefined,
+): { shell: Template; workingDirectory: Template } {
+  const run = entriesOf(entriesOf(token).get('run')?.value);
+  return {
+    shell: reader.read(run.get('shell')?.value),
+    workingDirectory: reader.read(run.get('working-directory')?.value),
+  };
+}
+
+function readSteps(
+  reader: TemplateReader,
+  token: TemplateToken | undefined,
+  ids: string[],
+): CompiledStep[] {
+  if (token === undefined || !isSequence(token)) return [];
+  return Array.from(token, (item, i) => readStep(reader, item, i, ids[i] ?? `__step_${i}`)).filter(
+    (step) => step !== null,
+  );
+}
+
+function placesOf(reader: TemplateReader, entries: Map<string, Entry>): Record<string, Position> {
+  const places: Record<string, Position> = {};
+  for (const [key, entry] of entries) places[key] = reader.problems.at(entry.key);
+  return places;
+}
+
+/** @param source.stepIds one a step, in order */
+export function readJob(
+  reader: TemplateReader,
+  source: { file: string; key: string; entry: Entry; stepIds: string[] },
+): PlannedJob {
+  const { file, key, entry, stepIds } = source;
+  const entries = entriesOf(entry.value);
+  const read = (name: string) => reader.read(entries.get(name)?.value);
+  const condition = reader.condition(entries.get('if')?.value);
+  const uses = entries.get('uses');
+  const at = reader.problems.at(entry.key);
+  return {
+    file,
+    key,
+    at,
+    needs: [...new Set(textsOf(entries.get('needs')?.value) ?? [])],
+    condition: condition.node,
+    conditionSource: condition.source,
+    conditionAt: entries.has('if') ? condition.at : at,
+    name: read('name'),
+    runsOn: read('runs-on'),
+    strategy: read('strategy'),
+    places: placesOf(reader, entries),
+    env: read('env'),
+    defaults: readDefaults(reader, entries.get('defaults')?.value),
+    outputs: read('outputs'),
+    timeoutMinutes: read('timeout-minutes'),
+    continueOnError: read('continue-on-error'),
+    container: read('container'),
+    services: read('services'),
+    permissions: read('permissions'),
+    environment: read('environment'),
+    concurrency: read('concurrency'),
+    steps: readSteps(reader, entries.get('steps')?.value, stepIds),
+    call:
+      uses === undefined
+        ? null
+        : { uses: uses.value.toString(), with: read('with'), secrets: read('secrets') },
+  };
+}

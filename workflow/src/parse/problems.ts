@@ -1,0 +1,150 @@
+/**
+ * Collects what is wrong with one file, with places that point into the file as it was written, and
+ * the sentences GitHub shows.
+ *
+ * The template reader reports through the context it is given; this is that context. It maps what
+ * it is told (a token, a range in the text the token means) back to the file.
+ */
+import { ExpressionError } from '@actions/expressions/errors';
+import { TemplateContext } from '@actions/workflow-parser/templates/template-context';
+import { TemplateValidationErrors } from '@actions/workflow-parser/templates/template-context';
+import type { TokenRange } from '@actions/workflow-parser/templates/tokens/token-range';
+import { NoOperationTraceWriter } from '@actions/workflow-parser/templates/trace-writer';
+import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import type { Position, Problem } from '@onejob/protocol';
+import type { LineCounter } from 'yaml';
+import { MESSAGE_CHARACTERS, PROBLEMS_KEPT, PROBLEMS_SHOWN } from '../limits.ts';
+import { quoted, shortened } from '../quote.ts';
+import { workflowSchema } from './schema.ts';
+import { nodeRange, YamlReadError } from './yaml-reader.ts';
+
+const OPEN = '${{';
+
+/** The expression that opens at `start` of a text, without its braces. */
+function expressionFrom(text: string, start: number): string {
+  let inText = false;
+  for (let i = start + OPEN.length; i < text.length; i++) {
+    if (text[i] === "'") inText = !inText;
+    else if (!inText && text.startsWith('}}', i)) return text.slice(start + OPEN.length, i).trim();
+  }
+  return text.slice(start + OPEN.length).trim();
+}
+
+/** How often an expression opens before `end`. */
+function opensBefore(text: string, end: number): number {
+  let count = 0;
+  for (let i = text.indexOf(OPEN); i >= 0 && i < end; i = text.indexOf(OPEN, i + 1)) count++;
+  return count;
+}
+
+/** Where in the text of a token the reader's range starts: it counts lines and columns of the text. */
+function textOffset(token: TemplateToken, value: string, range: TokenRange): number {
+  if (token.range === undefined || token.range === range) return 0;
+  if (token.range.start.line === token.range.end.line) {
+    return Math.max(range.start.column - token.range.start.column, 0);
+  }
+  const lines = value.split('\n');
+  const line = range.start.line - token.range.start.line - 1;
+  const before = lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0);
+  return before + range.start.column - 1;
+}
+
+/** GitHub's sentence for an error of the expression parser. */
+export function expressionSentence(error: unknown, expression: string): string {
+  if (error instanceof ExpressionError) {
+    const where = `Located at position ${error.pos.column + 1} within expression: ${quoted(expression)}`;
+    if (error.message.endsWith("'EOF'")) {
+      return `Unexpected end of expression: '${quoted(expression)}'`;
+    }
+    return `${error.message}. ${where}`;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  if (message === 'ErrorExceededMaxLength') return 'Exceeded max expression length 21000';
+  return message.replace(/(within expression: )([^]*)$/, (_, words, text) => words + quoted(text));
+}
+
+export class Problems extends TemplateContext {
+  private readonly kept: Problem[] = [];
+  private dropped = 0;
+  private readonly file: string;
+  private readonly text: string;
+  private readonly lines: LineCounter;
+
+  constructor(file: string, text: string, lines: LineCounter) {
+    super(new TemplateValidationErrors(), workflowSchema, new NoOperationTraceWriter());
+    this.file = file;
+    this.text = text;
+    this.lines = lines;
+  }
+
+  get any(): boolean {
+    return this.kept.length > 0;
+  }
+
+  atOffset(offset: number): Position {
+    const { line, col } = this.lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  /** Where a token starts; for an expression, where its `${{` stands. */
+  at(token: TemplateToken | undefined): Position {
+    if (token?.isExpression === true) return this.expressionAt(token, 0);
+    const start = token?.range?.start;
+    return start === undefined ? { line: 1, column: 1 } : { ...start };
+  }
+
+  /** Where the nth expression of a scalar opens in the file, whatever its quotes and indentation. */
+  private expressionAt(token: TemplateToken, nth: number): Position {
+    const start = token.range?.start ?? { line: 1, column: 1 };
+    const range = nodeRange(token as { blockScalarHeader?: string });
+    if (range === null) return { ...start };
+    let at = this.text.indexOf(OPEN, range[0]);
+    for (let i = 0; i < nth && at >= 0; i++) at = this.text.indexOf(OPEN, at + 1);
+    return this.atOffset(at >= 0 && at < range[1] ? at : range[0]);
+  }
+
+  add(at: Position, message: string): void {
+    if (this.kept.length >= PROBLEMS_KEPT) {
+      this.dropped++;
+      return;
+    }
+    const short = shortened(message.replace('and and', 'and'), MESSAGE_CHARACTERS);
+    this.kept.push({ file: this.file, line: at.line, column: at.column, message: short });
+  }
+
+  override error(
+    tokenOrFileId: TemplateToken | number | undefined,
+    err?: unknown,
+    tokenRange?: TokenRange,
+  ): void {
+    if (err instanceof YamlReadError) {
+      this.add(this.atOffset(err.offset), err.message);
+      return;
+    }
+    const token = typeof tokenOrFileId === 'object' ? tokenOrFileId : undefined;
+    const value = token !== undefined && 'value' in token ? String(token.value) : '';
+    if (token !== undefined && tokenRange !== undefined && value.includes(OPEN)) {
+      const offset = value.indexOf(OPEN, textOffset(token, value, tokenRange));
+      const place = this.expressionAt(token, opensBefore(value, offset));
+      this.add(place, expressionSentence(err, expressionFrom(value, offset)));
+    } else {
+      this.add(this.at(token), expressionSentence(err, value.trim()));
+    }
+  }
+
+  /** In the order of the file, each once, at most PROBLEMS_SHOWN; a last one counts the rest. */
+  list(): Problem[] {
+    const seen = new Set<string>();
+    const distinct = this.kept
+      .toSorted((a, b) => a.line - b.line || a.column - b.column)
+      .filter((problem) => {
+        const key = `${problem.line}:${problem.column}:${problem.message}`;
+        return !seen.has(key) && seen.add(key);
+      });
+    const shown = distinct.slice(0, PROBLEMS_SHOWN);
+    const next = distinct[PROBLEMS_SHOWN];
+    const rest = distinct.length - shown.length + this.dropped;
+    if (next !== undefined) shown.push({ ...next, message: `and ${rest} more` });
+    return shown;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * `on:` to triggers. The schema has already said which events and keys there are; here the filters
+ * are checked against each other and read.
+ */
+import { isBoolean, isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
+import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import type { Json } from '@onejob/protocol';
+import { PATTERN_CHARACTERS } from '../limits.ts';
+import type { DispatchInput, PatternFilter, Trigger } from '../model.ts';
+import { type Entry, entriesOf, textsOf } from './mapping.ts';
+import type { TemplateReader } from './template.ts';
+
+const INPUT_TYPES = ['string', 'boolean', 'number', 'choice', 'environment'] as const;
+
+function readFilter(
+  reader: TemplateReader,
+  entries: Map<string, Entry>,
+  name: string,
+): PatternFilter | null {
+  const include = entries.get(name);
+  const ignore = entries.get(`${name}-ignore`);
+  const entry = include ?? ignore;
+  if (entry === undefined) return null;
+  const { problems } = reader;
+  if (include !== undefined && ignore !== undefined) {
+    problems.add(
+      problems.at(ignore.key),
+      `you may only define one of \`${name}\` and \`${name}-ignore\` for a single event`,
+    );
+  }
+  const patterns = textsOf(entry.value) ?? [];
+  if (patterns.some((pattern) => pattern.length > PATTERN_CHARACTERS)) {
+    problems.add(problems.at(entry.value), `a pattern is longer than ${PATTERN_CHARACTERS}`);
+  }
+  if (include !== undefined && patterns.length > 0 && patterns.every((p) => p.startsWith('!'))) {
+    problems.add(
+      problems.at(entry.value),
+      `at least one pattern of \`${name}\` must be without '!'; to exclude only, use \`${name}-ignore\``,
+    );
+  }
+  return { patterns, ignore: include === undefined };
+}
+
+function scalar(reader: TemplateReader, entry: Entry | undefined): Json {
+  const value = reader.read(entry?.value);
+  return typeof value === 'object' ? null : value;
+}
+
+function readInput(reader: TemplateReader, name: string, entry: Entry): DispatchInput {
+  const keys = entriesOf(entry.value);
+  const type = String(scalar(reader, keys.get('type')) ?? 'string');
+  const required = keys.get('required')?.value;
+  return {
+    name,
+    at: reader.problems.at(entry.key),
+    type: INPUT_TYPES.find((one) => one === type) ?? 'string',
+    required: required !== undefined && isBoolean(required) && required.value,
+    default: scalar(reader, keys.get('default')),
+    description: String(scalar(reader, keys.get('description')) ?? ''),
+    options: textsOf(keys.get('options')?.value) ?? [],
+  };
+}
+
+function readSchedules(reader: TemplateReader, token: TemplateToken): Trigger['schedules'] {
+  if (!isSequence(token)) return [];
+  return Array.from(token, (item) => {
+    const keys = entriesOf(item);
+    const timezone = scalar(reader, keys.get('timezone'));
+    return {
+      cron: String(scalar(reader, keys.get('cron')) ?? ''),
+      timezone: timezone === null ? null : String(timezone),
+      at: reader.problems.at(item),
+    };
+  });
+}
+
+function readTrigger(
+  reader: TemplateReader,
+  key: TemplateToken,
+  event: string,
+  value: TemplateToken | undefined,
+): Trigger {
+  const entries = entriesOf(value);
+  const inputs = event === 'workflow_dispatch' ? entriesOf(entries.get('inputs')?.value) : [];
+  return {
+    event,
+    at: reader.problems.at(key),
+    types: textsOf(entries.get('types')?.value),
+    branches: readFilter(reader, entries, 'branches'),
+    tags: readFilter(reader, entries, 'tags'),
+    paths: readFilter(reader, entries, 'paths'),
+    workflows: textsOf(entries.get('workflows')?.value),
+    schedules: event === 'schedule' && value !== undefined ? readSchedules(reader, value) : [],
+    inputs: Array.from(inputs, ([name, entry]) => readInput(reader, name, entry)),
+    call: event === 'workflow_call' ? reader.read(value) : null,
+  };
+}
+
+/** `push`, `[push, pull_request]`, or a mapping of events to filters. */
+export function readTriggers(reader: TemplateReader, on: TemplateToken | undefined): Trigger[] {
+  if (on === undefined) return [];
+  if (isSequence(on)) {
+    return Array.from(on, (item) => readTrigger(reader, item, item.toString(), undefined));
+  }
+  if (on.isScalar) return [readTrigger(reader, on, on.toString(), undefined)];
+  return Array.from(entriesOf(on), ([event, { key, value }]) =>
+    readTrigger(reader, key, event, value),
+  );
+}

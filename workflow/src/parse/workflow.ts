@@ -1,0 +1,190 @@
+/**
+ * A workflow file's text to a Workflow, or to what is wrong with it.
+ *
+ *     text -> YAML (bounded) -> token tree (GitHub's schema) -> checks across jobs -> Workflow
+ *
+ * Promises: never throws, never hangs, whatever the text; every problem names its place and is said
+ * as GitHub says it; what is returned is JSON.
+ */
+import { convertOn } from '@actions/workflow-parser/model/converter/events';
+import { convertConcurrency } from '@actions/workflow-parser/model/converter/concurrency';
+import { handleTemplateTokenErrors } from '@actions/workflow-parser/model/converter/handle-errors';
+import { convertJobs } from '@actions/workflow-parser/model/converter/jobs';
+import type { WorkflowJob } from '@actions/workflow-parser/model/workflow-template';
+import { readTemplate } from '@actions/workflow-parser/templates/template-reader';
+import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
+import type { Problem } from '@onejob/protocol';
+import { JOBS_PER_RUN, WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { type Document, LineCounter, parseDocument } from 'yaml';
+import { STEPS_PER_JOB } from '../limits.ts';
+import type { PlannedJob, Workflow } from '../model.ts';
+import { readDefaults, readJob } from './job.ts';
+import { type Entry, entriesOf } from './mapping.ts';
+import { Problems } from './problems.ts';
+import { TemplateReader } from './template.ts';
+import { readTriggers } from './triggers.ts';
+import { YamlReader } from './yaml-reader.ts';
+
+const ROOT = 'workflow-root-strict';
+
+export type ParseResult =
+  | { ok: true; workflow: Workflow; warnings: Problem[] }
+  | { ok: false; problems: Problem[] };
+
+/** The YAML parser recurses; where its stack ends it says so in one of these ways. */
+const STACK = /call stack|stack overflow/i;
+
+function yamlSentence(message: string, line: number): string {
+  if (STACK.test(message)) return 'Maximum object depth exceeded';
+  const what = message.replace(/\s+/g, ' ').replace(/; please use YAML\..*$/, '');
+  return `You have an error in your yaml syntax on line ${line}: ${what}`;
+}
+
+function readYaml(text: string, lines: LineCounter, problems: Problems): Document | null {
+  try {
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      logLevel: 'silent',
+    });
+    for (const error of document.errors) {
+      const at = problems.atOffset(error.pos[0]);
+      problems.add(at, yamlSentence(error.message, at.line));
+    }
+    if (document.contents === null && !problems.any) {
+      problems.add({ line: 1, column: 1 }, 'The workflow file is empty');
+    }
+    return problems.any ? null : document;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    problems.add({ line: 1, column: 1 }, yamlSentence(message, 1));
+    return null;
+  }
+}
+
+/** Counts that the checks below, which compare jobs with jobs, rely on. */
+function withinLimits(problems: Problems, jobs: Map<string, Entry>): boolean {
+  let within = true;
+  const refuse = (token: TemplateToken, message: string) => {
+    problems.add(problems.at(token), message);
+    within = false;
+  };
+  for (const [key, { key: keyToken, value }] of jobs) {
+    const steps = entriesOf(value).get('steps')?.value;
+    if (steps !== undefined && isSequence(steps) && steps.count > STEPS_PER_JOB) {
+      refuse(keyToken, `Job '${key}' has ${steps.count} steps; at most ${STEPS_PER_JOB} can run`);
+    }
+  }
+  const last = [...jobs.values()].at(JOBS_PER_RUN);
+  if (last !== undefined) {
+    refuse(last.key, `The workflow has ${jobs.size} jobs; a run has at most ${JOBS_PER_RUN}`);
+  }
+  return within;
+}
+
+/** Checks across the file: events, cron, ids, conditions, needs. Says what it finds into problems. */
+function check(
+  problems: Problems,
+  root: TemplateToken,
+  entries: Map<string, Entry>,
+): WorkflowJob[] {
+  const on = entries.get('on')?.value;
+  if (on !== undefined) {
+    handleTemplateTokenErrors(root, problems, {}, () => convertOn(problems, on));
+  }
+  const concurrency = entries.get('concurrency')?.value;
+  if (concurrency !== undefined) {
+    handleTemplateTokenErrors(root, problems, {}, () => convertConcurrency(problems, concurrency));
+  }
+  const jobs = entries.get('jobs')?.value;
+  if (jobs === undefined || !withinLimits(problems, entriesOf(jobs))) return [];
+  return handleTemplateTokenErrors(root, problems, [], () => convertJobs(problems, jobs));
+}
+
+/** GitHub lists such jobs in one sentence. */
+function refuseEmptyJobs(problems: Problems, jobs: PlannedJob[]): void {
+  const empty = jobs.filter((job) => job.steps.length === 0 && job.call === null);
+  const [first] = empty;
+  if (first === undefined) return;
+  const keys = empty.map((job) => job.key).join(', ');
+  problems.add(
+    first.at,
+    `No steps defined in \`steps\` and no workflow called in \`uses\` for the following jobs: ${keys}`,
+  );
+}
+
+function stepIds(job: WorkflowJob | undefined): string[] {
+  return job?.type === 'job' ? job.steps.map((step) => step.id) : [];
+}
+
+function read(file: string, problems: Problems, root: TemplateToken): Workflow | null {
+  const entries = entriesOf(root);
+  const checked = check(problems, root, entries);
+  if (problems.any) return null;
+  const reader = new TemplateReader(problems);
+  const value = (key: string) => entries.get(key)?.value;
+  const name = reader.read(value('name'));
+  const jobs = Array.from(entriesOf(value('jobs')), ([key, entry], i) =>
+    readJob(reader, { file, key, entry, stepIds: stepIds(checked[i]) }),
+  );
+  if (!problems.any) refuseEmptyJobs(problems, jobs);
+  const workflow: Workflow = {
+    file,
+    name: typeof name === 'string' && name !== '' ? name : file,
+    runName: reader.read(value('run-name')),
+    triggers: readTriggers(reader, value('on')),
+    env: reader.read(value('env')),
+    defaults: readDefaults(reader, value('defaults')),
+    permissions: reader.read(value('permissions')),
+    concurrency: reader.read(value('concurrency')),
+    jobs,
+  };
+  return problems.any ? null : workflow;
+}
+
+const NOT_APPLIED = [
+  ['concurrency', 'onejob reads `concurrency` but does not apply it yet: runs are not grouped'],
+  ['environment', 'onejob reads `environment` but does not apply it yet: no protection rules'],
+] as const;
+
+function warningsOf(workflow: Workflow, root: TemplateToken, problems: Problems): Problem[] {
+  const warnings: Problem[] = [];
+  const { file } = workflow;
+  const concurrency = entriesOf(root).get('concurrency');
+  if (concurrency !== undefined) {
+    warnings.push({ file, ...problems.at(concurrency.key), message: NOT_APPLIED[0][1] });
+  }
+  const warn = (job: PlannedJob, key: string, message: string) => {
+    const at = job.places[key];
+    if (at !== undefined) warnings.push({ file, ...at, message });
+  };
+  for (const job of workflow.jobs) {
+    for (const [key, message] of NOT_APPLIED) warn(job, key, message);
+  }
+  return warnings;
+}
+
+/**
+ * @param source.file path in the repository: it names the workflow and every problem
+ * @returns problems in the order of the file, at most ten and a last one that counts the rest
+ */
+export function parseWorkflow(source: { file: string; text: string }): ParseResult {
+  const { file } = source;
+  const bytes = new TextEncoder().encode(source.text).length;
+  if (bytes > WORKFLOW_FILE_BYTES) {
+    const message = `The workflow file has ${bytes} bytes; the maximum is ${WORKFLOW_FILE_BYTES} (1 MiB)`;
+    return { ok: false, problems: [{ file, line: 1, column: 1, message }] };
+  }
+  const text = source.text.startsWith('\uFEFF') ? source.text.slice(1) : source.text;
+  const lines = new LineCounter();
+  const problems = new Problems(file, text, lines);
+  const document = readYaml(text, lines, problems);
+  if (document === null) return { ok: false, problems: problems.list() };
+  const fileId = problems.getFileId(file);
+  const root = readTemplate(problems, ROOT, new YamlReader(fileId, document, lines), fileId);
+  const workflow = problems.any || root === undefined ? null : read(file, problems, root);
+  if (workflow === null || root === undefined) return { ok: false, problems: problems.list() };
+  return { ok: true, workflow, warnings: warningsOf(workflow, root, problems) };
+}

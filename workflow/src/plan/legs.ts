@@ -1,0 +1,191 @@
+/**
+ * A planned job to its legs: one, or one a combination of its matrix, each with its name, its
+ * labels and its strategy context.
+ */
+import type { ExprNode, Json, JsonObject, Position, Template } from '@onejob/protocol';
+import { PlanError } from '../error.ts';
+import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts';
+import { isObject } from '../evaluate/values.ts';
+import { JOB_NAME_CHARACTERS } from '../limits.ts';
+import type { PlannedJob } from '../model.ts';
+import { someNode } from '../parse/expression.ts';
+import { quoted } from '../quote.ts';
+import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
+import { contextsOf, type PlanScope } from './scope.ts';
+
+export type JobLeg = {
+  /** Place among the legs of the job, from 0. */
+  index: number;
+  total: number;
+  /** null without a matrix. */
+  matrix: Json;
+  /** `test (20, linux)`. */
+  name: string;
+  /** The `strategy` context: fail-fast, job-index, job-total, max-parallel. */
+  strategy: JsonObject;
+  runsOn: string[];
+  failFast: boolean;
+  /** null: as many as there are hosts for. */
+  maxParallel: number | null;
+  continueOnError: boolean;
+};
+
+/** Evaluates keys of one job; what goes wrong is a PlanError at the key's place. */
+class JobPlanner {
+  private readonly job: PlannedJob;
+  private readonly contexts: Record<string, Json>;
+
+  constructor(job: PlannedJob, scope: PlanScope) {
+    this.job = job;
+    this.contexts = contextsOf(scope);
+  }
+
+  fail(key: string, message: string, at: Position = this.job.places[key] ?? this.job.at): never {
+    const prefix = `Error when evaluating '${key}' for job '${this.job.key}'. `;
+    throw new PlanError([{ file: this.job.file, ...at, message: prefix + message }]);
+  }
+
+  evaluate(key: string, template: Template, leg: Record<string, Json> = {}): Json {
+    try {
+      return evaluateTemplate(template, { contexts: { ...this.contexts, ...leg } });
+    } catch (error) {
+      if (error instanceof EvaluationError) return this.fail(key, error.message, error.at);
+      throw error;
+    }
+  }
+
+  boolean(key: string, value: Json | undefined, fallback: boolean): boolean {
+    if (value === undefined || value === null) return fallback;
+    if (typeof value === 'boolean') return value;
+    return this.fail(
+      key,
+      `Unexpected value '${quoted(toText(value))}': true or false was expected`,
+    );
+  }
+
+  maxParallel(value: Json | undefined): number | null {
+    if (value === undefined || value === null) return null;
+    const number = typeof value === 'number' ? Math.trunc(value) : NaN;
+    if (!Number.isFinite(number)) {
+      return this.fail('strategy', `Unexpected 'max-parallel': a number was expected`);
+    }
+    return number > 0 ? number : null;
+  }
+
+  legs(strategy: JsonObject): MatrixLeg[] | null {
+    const { matrix } = strategy;
+    if (matrix === undefined || matrix === null) return null;
+    if (!isObject(matrix)) return this.fail('strategy', 'The matrix must be a mapping');
+    try {
+      const legs = expandMatrix(matrix);
+      if (legs.length > 0) return legs;
+      return this.fail('strategy', 'The matrix is empty: every combination of it is excluded');
+    } catch (error) {
+      if (error instanceof MatrixError) return this.fail('strategy', error.message);
+      throw error;
+    }
+  }
+
+  labels(contexts: Record<string, Json>): string[] {
+    const value = this.evaluate('runs-on', this.job.runsOn, contexts);
+    const given = isObject(value) ? value['labels'] : value;
+    const labels = (Array.isArray(given) ? given : [given ?? '']).map((label) => {
+      if (typeof label !== 'object' && label !== '') return toText(label);
+      return this.fail('runs-on', 'a label, or a list of labels, was expected');
+    });
+    if (labels.length === 0) this.fail('runs-on', 'at least one label was expected');
+    return labels;
+  }
+}
+
+/** A name without expressions is followed by the leg's values, as GitHub does it. */
+function nameOf(
+  planner: JobPlanner,
+  job: PlannedJob,
+  leg: MatrixLeg | undefined,
+  contexts: Record<string, Json>,
+): string {
+  if (job.name !== null && typeof job.name === 'object') {
+    const name = toText(planner.evaluate('name', job.name, contexts));
+    if (name !== '') return name;
+  }
+  const base = job.name === null || typeof job.name === 'object' ? '' : toText(job.name);
+  const segments = leg?.segments ?? [];
+  const suffix = segments.length > 0 ? ` (${segments.join(', ')})` : '';
+  const name = (base === '' ? job.key : base) + suffix;
+  return name.length > JOB_NAME_CHARACTERS ? `${name.slice(0, JOB_NAME_CHARACTERS - 3)}...` : name;
+}
+
+/**
+ * The legs of a job. Legs that depend on `needs` are only right once those jobs have ended
+ * (`matrixDependsOnNeeds`).
+ * @throws PlanError when what the expressions evaluate to is no plan: more than 256 legs, none, a
+ *   matrix that is no mapping of lists, labels that are no labels
+ */
+export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
+  const planner = new JobPlanner(job, scope);
+  const strategy = planner.evaluate('strategy', job.strategy) ?? {};
+  if (!isObject(strategy)) return planner.fail('strategy', 'a mapping was expected');
+  const legs = planner.legs(strategy);
+  const failFast = planner.boolean('strategy', strategy['fail-fast'], true);
+  const maxParallel = planner.maxParallel(strategy['max-parallel']);
+  const total = legs?.length ?? 1;
+  return Array.from({ length: total }, (_, index) => {
+    const leg = legs?.[index];
+    const context: JsonObject = {
+      'fail-fast': failFast,
+      'job-index': index,
+      'job-total': total,
+      'max-parallel': maxParallel ?? total,
+    };
+    const matrix = leg?.matrix ?? null;
+    const contexts = { strategy: context, matrix };
+    const goesOn = planner.evaluate('continue-on-error', job.continueOnError, contexts);
+    return {
+      index,
+      total,
+      matrix,
+      name: nameOf(planner, job, leg, contexts),
+      strategy: context,
+      runsOn: job.call === null ? planner.labels(contexts) : [],
+      failFast,
+      maxParallel,
+      continueOnError: planner.boolean('continue-on-error', goesOn, false),
+    };
+  });
+}
+
+function someExpression(template: Template, test: (node: ExprNode) => boolean): boolean {
+  if (template === null || typeof template !== 'object') return false;
+  if ('expr' in template) return someNode(template.expr, test);
+  if ('seq' in template) return template.seq.some((item) => someExpression(item, test));
+  return template.map.some((entry) =>
+    'insert' in entry
+      ? someExpression(entry.insert, test)
+      : someExpression(entry.key, test) || someExpression(entry.value, test),
+  );
+}
+
+/** Whether the legs, their names or their labels are only known when the needed jobs have ended. */
+export function matrixDependsOnNeeds(job: PlannedJob): boolean {
+  const readsNeeds = (node: ExprNode) => node.kind === 'context' && node.name === 'needs';
+  return [job.strategy, job.name, job.runsOn, job.continueOnError].some((template) =>
+    someExpression(template, readsNeeds),
+  );
+}
+
+/**
+ * Whether a leg is among those asked for (`--matrix os:linux`). A key the leg does not have says
+ * nothing about it.
+ */
+export function legMatches(leg: JobLeg, filter: Record<string, string[]>): boolean {
+  const { matrix } = leg;
+  if (matrix === null || !isObject(matrix)) return true;
+  return Object.entries(filter).every(([key, values]) => {
+    if (!Object.hasOwn(matrix, key)) return true;
+    const value = matrix[key] ?? null;
+    const text =
+      typeof value === 'object' && value !== null ? JSON.stringify(value) : toText(value);
+    return values.includes(text);
+  });
+}

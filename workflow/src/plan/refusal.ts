@@ -1,0 +1,68 @@
+/**
+ * What a job may ask for that onejob cannot do yet. Asked before a machine is spent, so that nobody
+ * waits for a job that cannot end well.
+ */
+import type { CompiledStep, Position, Template } from '@onejob/protocol';
+import type { PlannedJob, Workflow } from '../model.ts';
+
+const BUILT_IN = 'actions/checkout';
+
+function hasGroup(runsOn: Template): boolean {
+  if (runsOn === null || typeof runsOn !== 'object' || !('map' in runsOn)) return false;
+  return runsOn.map.some((entry) => 'key' in entry && entry.key === 'group');
+}
+
+function refusedStep(step: CompiledStep): string | null {
+  if (step.kind === 'run') return null;
+  const { action, uses } = step;
+  switch (action.kind) {
+    case 'docker':
+      return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
+    case 'local':
+      return `the step uses an action of the repository (\`uses: ${uses}\`), which onejob cannot run yet; put its commands into a \`run:\` step`;
+    case 'url':
+      return `the step uses an action by address (\`uses: ${uses}\`), which onejob cannot run yet`;
+    case 'repository': {
+      const name = `${action.owner}/${action.repository}`.toLowerCase();
+      if (name === BUILT_IN && action.path === '') return null;
+      return `the step uses the action \`${uses}\`; onejob runs no action but ${BUILT_IN} yet; put its commands into a \`run:\` step`;
+    }
+  }
+}
+
+/** The first thing in the job that is not there yet, in the order of the file; null: nothing. */
+export function whyRefused(
+  workflow: Workflow,
+  job: PlannedJob,
+): { message: string; at: Position } | null {
+  const found: { message: string; at: Position }[] = [];
+  const add = (at: Position | undefined, message: string) => {
+    const place = at ?? job.at;
+    const where = `${workflow.file}:${place.line}:${place.column}`;
+    found.push({ at: place, message: `${where}: job '${job.key}' cannot run: ${message}` });
+  };
+  if (job.call !== null) {
+    const what = `it calls the reusable workflow \`${job.call.uses}\``;
+    add(job.places['uses'], `${what}, which onejob cannot do yet; put its jobs into this file`);
+  }
+  if (job.container !== null) {
+    add(
+      job.places['container'],
+      'it asks for a `container`, which onejob cannot start yet; without it the steps run in the machine itself',
+    );
+  }
+  if (job.services !== null) {
+    add(
+      job.places['services'],
+      'it asks for `services`, which onejob cannot start yet; start what it needs in a `run:` step',
+    );
+  }
+  if (hasGroup(job.runsOn)) {
+    add(job.places['runs-on'], 'it asks for a runner group; onejob has labels only');
+  }
+  for (const step of job.steps) {
+    const why = refusedStep(step);
+    if (why !== null) add(step.at, why);
+  }
+  return found.toSorted((a, b) => a.at.line - b.at.line || a.at.column - b.at.column)[0] ?? null;
+}

@@ -1,0 +1,132 @@
+/** Patterns: GitHub's cheat sheet, a backtracking model, and patterns made to be slow. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { matchesPattern } from './glob.ts';
+
+test('the cheat sheet of the documentation holds', () => {
+  const cases: [string, string[], string[]][] = [
+    ['feature/*', ['feature/my-branch', 'feature/your-branch'], ['feature/a/b', 'feature']],
+    ['feature/**', ['feature/beta-a/my-branch', 'feature/mona/the/octocat'], ['features/a']],
+    ['main', ['main'], ['main2', 'Main', 'a/main']],
+    ['*', ['main', 'releases'], ['all/the/branches']],
+    ['**', ['all/the/branches', 'every/tag', ''], []],
+    ['*feature', ['mona-feature', 'feature', 'ver-10-feature'], ['feature2']],
+    ['v2*', ['v2', 'v2.0', 'v2.9'], ['v1', 'v2/a']],
+    ['v[12].[0-9]+.[0-9]+', ['v1.10.1', 'v2.0.0'], ['v3.0.0', 'v1.0', 'v1.a.0']],
+    ['*.jsx?', ['page.js', 'page.jsx'], ['page.jsxx', 'a/page.js']],
+    ['**.js', ['index.js', 'js/index.js', 'src/js/app.js'], ['index.ts']],
+    ['docs/*', ['docs/README.md', 'docs/file.txt'], ['docs/a/b']],
+    ['docs/**/*.md', ['docs/README.md', 'docs/mona/hello.md', 'docs/a/b/c.md'], ['a/docs/x.md']],
+    [
+      '**/docs/**',
+      ['docs/hello.md', 'dir/docs/my-file.txt', 'space/docs/plan/space.doc'],
+      ['docs'],
+    ],
+    ['**/README.md', ['README.md', 'js/README.md'], ['xREADME.md', 'README.mdx']],
+    ['**/*src/**', ['a/src/app.js', 'my-src/code/js/app.js'], ['src']],
+    ['**/*-post.md', ['my-post.md', 'path/their-post.md'], ['my-post.markdown']],
+    ['**/migrate-*.sql', ['migrate-10909.sql', 'db/sept/migrate-v1.sql'], ['migrate.sql']],
+    ['a?b', ['ab', 'b'], ['aab', 'xb']],
+    ['\\*\\?', ['*?'], ['a?', '*']],
+    ['[a-c]x', ['ax', 'bx'], ['dx', 'x', '-x']],
+    ['+x', ['+x'], ['x', 'xx']],
+    ['[', ['['], ['']],
+    ['a\\', ['a\\'], ['a']],
+    ['é?😀+', ['é😀', '😀😀'], ['é']],
+  ];
+  for (const [pattern, yes, no] of cases) {
+    for (const text of yes) assert.equal(matchesPattern(pattern, text), true, `${pattern} ${text}`);
+    for (const text of no) assert.equal(matchesPattern(pattern, text), false, `${pattern} ${text}`);
+  }
+});
+
+type Part =
+  | { kind: 'one'; text: string; accepts: string; quantifier: '' | '?' | '+' }
+  | { kind: 'star' | 'stars' | 'directories' };
+
+/** By the book: every part tries every length. */
+function model(parts: Part[], text: string): boolean {
+  const [part, ...rest] = parts;
+  if (part === undefined) return text === '';
+  const lengths = Array.from({ length: text.length + 1 }, (_, i) => i);
+  const some = (fits: (head: string) => boolean) =>
+    lengths.some((n) => fits(text.slice(0, n)) && model(rest, text.slice(n)));
+  switch (part.kind) {
+    case 'star':
+      return some((head) => !head.includes('/'));
+    case 'stars':
+      return some(() => true);
+    case 'directories':
+      return some((head) => head === '' || (head.length > 1 && head.endsWith('/')));
+    case 'one': {
+      const least = part.quantifier === '?' ? 0 : 1;
+      const most = part.quantifier === '+' ? Infinity : 1;
+      return some(
+        (head) =>
+          head.length >= least &&
+          head.length <= most &&
+          Array.from(head).every((character) => part.accepts.includes(character)),
+      );
+    }
+  }
+}
+
+const WRITTEN = { star: '*', stars: '**', directories: '**/' };
+const write = (part: Part): string =>
+  part.kind === 'one' ? part.text + part.quantifier : WRITTEN[part.kind];
+
+const one = fc
+  .record({
+    of: fc.constantFrom(
+      ['a', 'a'],
+      ['b', 'b'],
+      ['/', '/'],
+      ['\\*', '*'],
+      ['[ab]', 'ab'],
+      ['[a-b.]', 'ab.'],
+    ),
+    quantifier: fc.constantFrom('' as const, '?' as const, '+' as const),
+  })
+  .map(({ of, quantifier }): Part => ({
+    kind: 'one',
+    text: of[0] ?? '',
+    accepts: of[1] ?? '',
+    quantifier,
+  }));
+const wild = fc
+  .constantFrom('star' as const, 'stars' as const, 'directories' as const)
+  .map((kind): Part => ({ kind }));
+/** Stars beside stars, and `**` before a slash, would be written as something else. */
+const clear = (parts: Part[]): boolean =>
+  parts.every((part, i) => {
+    const next = parts[i + 1];
+    if (part.kind === 'one' || part.kind === 'directories' || next === undefined) return true;
+    return next.kind === 'one' && !next.text.startsWith('/');
+  });
+
+test('generated patterns match what a backtracking model matches', () => {
+  const parts = fc
+    .array(fc.oneof({ weight: 3, arbitrary: one }, wild), { maxLength: 6 })
+    .filter(clear);
+  const texts = fc
+    .array(fc.constantFrom('a', 'b', '/', '*', '.'), { maxLength: 7 })
+    .map((c) => c.join(''));
+  let matched = 0;
+  fc.assert(
+    fc.property(parts, texts, (pattern, text) => {
+      const written = pattern.map(write).join('');
+      const expected = model(pattern, text);
+      assert.equal(matchesPattern(written, text), expected, `${written} on ${text}`);
+      if (expected) matched++;
+    }),
+    { numRuns: 5000 },
+  );
+  assert.ok(matched > 250, `only ${matched} of 5000 matched`);
+});
+
+test('a pattern that would explode a backtracking matcher ends', { timeout: 60_000 }, () => {
+  assert.equal(matchesPattern('**a'.repeat(100) + 'b', 'a'.repeat(2000)), false);
+  assert.equal(matchesPattern('a+'.repeat(200) + '[', 'a'.repeat(2000)), false);
+  assert.equal(matchesPattern('**/'.repeat(200) + 'x', 'a/'.repeat(1000)), false);
+});

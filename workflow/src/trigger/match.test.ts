@@ -1,0 +1,102 @@
+/** Events against `on:`, by the sentences of GitHub's documentation. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { JsonObject } from '@onejob/protocol';
+import { parsed } from '../../tests/_workflows.ts';
+import { isTriggered, type TriggerEvent } from './match.ts';
+
+function starts(on: string, event: Partial<TriggerEvent> & { name: string }): boolean {
+  const workflow = parsed(`on:\n${on}\njobs: { a: { runs-on: x, steps: [{ run: a }] } }\n`);
+  const whole = { payload: {}, ref: 'refs/heads/main', changedFiles: null, ...event };
+  const { triggered, why } = isTriggered(workflow, whole);
+  assert.ok(why.length > 10);
+  return triggered;
+}
+const push = (ref: string, changedFiles: string[] | null = null) => ({
+  name: 'push',
+  ref,
+  changedFiles,
+});
+const pull = (action: string | null, base = 'main'): { name: string; payload: JsonObject } => ({
+  name: 'pull_request',
+  payload: { ...(action === null ? {} : { action }), pull_request: { base: { ref: base } } },
+});
+
+test('an event that `on` does not name starts nothing, and the answer says what it names', () => {
+  const workflow = parsed('on: [push, fork]\njobs: { a: { runs-on: x, steps: [{ run: a }] } }\n');
+  const event = { name: 'issues', payload: {}, ref: 'refs/heads/main', changedFiles: null };
+  assert.deepEqual(isTriggered(workflow, event), {
+    triggered: false,
+    why: "`on` does not name 'issues' (it names 'push', 'fork')",
+  });
+});
+
+test('branches, branches-ignore and the order of ! patterns', () => {
+  const on = '  push: { branches: ["releases/**", "!releases/**-alpha", "releases/x-alpha"] }';
+  assert.equal(starts(on, push('refs/heads/releases/10')), true);
+  assert.equal(starts(on, push('refs/heads/releases/beta/3-alpha')), false);
+  assert.equal(starts(on, push('refs/heads/releases/x-alpha')), true);
+  assert.equal(starts(on, push('refs/heads/main')), false);
+  const ignore = '  push: { branches-ignore: ["mona/*", "re**"] }';
+  assert.equal(starts(ignore, push('refs/heads/mona/x')), false);
+  assert.equal(starts(ignore, push('refs/heads/main')), true);
+});
+
+test('naming only branches excludes tags, and only tags branches; naming neither takes both', () => {
+  assert.equal(starts('  push: { branches: [main] }', push('refs/tags/v1')), false);
+  assert.equal(starts('  push: { branches-ignore: [x] }', push('refs/tags/v1')), false);
+  assert.equal(starts('  push: { tags: [v1] }', push('refs/heads/v1')), false);
+  assert.equal(starts('  push: { tags: [v1] }', push('refs/tags/v1')), true);
+  assert.equal(starts('  push: { tags-ignore: ["v*"] }', push('refs/tags/v1')), false);
+  assert.equal(starts('  push: { branches: [main], tags: [v1] }', push('refs/tags/v1')), true);
+  assert.equal(starts('  push: { branches: [main], tags: [v1] }', push('refs/heads/main')), true);
+  assert.equal(starts('  push:', push('refs/tags/v1')), true);
+});
+
+test('paths need one file that passes; unknown files pass; tags do not look at paths', () => {
+  const on = '  push: { paths: ["sub/**", "!sub/docs/**"] }';
+  assert.equal(starts(on, push('refs/heads/main', ['sub/a.js', 'README.md'])), true);
+  assert.equal(starts(on, push('refs/heads/main', ['sub/docs/a.md'])), false);
+  assert.equal(starts(on, push('refs/heads/main', ['sub/docs/a.md', 'sub/x'])), true);
+  assert.equal(starts(on, push('refs/heads/main', [])), false);
+  assert.equal(starts(on, push('refs/heads/main', null)), true);
+  assert.equal(starts(on, push('refs/tags/v1', ['README.md'])), true);
+});
+
+test('paths-ignore keeps a workflow from starting when every file is ignored', () => {
+  const on = '  push: { paths-ignore: ["docs/**"] }';
+  assert.equal(starts(on, push('refs/heads/main', ['docs/a.md'])), false);
+  assert.equal(starts(on, push('refs/heads/main', ['docs/a.md', 'x.js'])), true);
+});
+
+test('pull_request starts on its three default activities and looks at the base branch', () => {
+  for (const action of ['opened', 'synchronize', 'reopened', null]) {
+    assert.equal(starts('  pull_request:', pull(action)), true, String(action));
+  }
+  assert.equal(starts('  pull_request:', pull('labeled')), false);
+  assert.equal(starts('  pull_request: { types: [labeled] }', pull('labeled')), true);
+  assert.equal(starts('  pull_request: { types: [labeled] }', pull('opened')), false);
+  assert.equal(starts('  pull_request: { branches: ["release/*"] }', pull('opened')), false);
+  assert.equal(
+    starts('  pull_request: { branches: ["release/*"] }', pull('opened', 'release/1')),
+    true,
+  );
+});
+
+test('other events start on every activity unless types are named', () => {
+  const issue = (action: string) => ({ name: 'issues', payload: { action } });
+  assert.equal(starts('  issues:', issue('pinned')), true);
+  assert.equal(starts('  issues: { types: [opened] }', issue('pinned')), false);
+});
+
+test('workflow_run looks at names of workflows and the head branch', () => {
+  const on = '  workflow_run: { workflows: [Build], types: [completed], branches: [main] }';
+  const run = (name: string, branch: string, action = 'completed') => ({
+    name: 'workflow_run',
+    payload: { action, workflow_run: { name, head_branch: branch } },
+  });
+  assert.equal(starts(on, run('Build', 'main')), true);
+  assert.equal(starts(on, run('Test', 'main')), false);
+  assert.equal(starts(on, run('Build', 'dev')), false);
+  assert.equal(starts(on, run('Build', 'main', 'requested')), false);
+});

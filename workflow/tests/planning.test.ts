@@ -1,0 +1,284 @@
+/** From a parsed workflow to legs, conditions, compiled jobs and refusals. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NeedsContext, StepConclusion } from '@onejob/protocol';
+import { EvaluationError } from '../src/evaluate/index.ts';
+import {
+  compileJob,
+  evaluateCondition,
+  expandJob,
+  type JobLeg,
+  legMatches,
+  matrixDependsOnNeeds,
+  PlanError,
+  type PlannedJob,
+  type PlanScope,
+  selectJobs,
+  whyRefused,
+} from '../src/index.ts';
+import { FILE, jobWith, parsed, SCOPE } from './_workflows.ts';
+
+const legsOf = (...lines: string[]): JobLeg[] => expandJob(jobWith(...lines).job, SCOPE);
+
+function planProblem(lines: string[], scope: PlanScope = SCOPE): string {
+  try {
+    expandJob(jobWith(...lines).job, scope);
+  } catch (error) {
+    assert.ok(error instanceof PlanError, String(error));
+    assert.equal(error.retryable, false);
+    const [problem] = error.problems;
+    assert.equal(problem?.file, FILE);
+    return `${problem.line}:${problem.column} ${problem.message}`;
+  }
+  return '';
+}
+
+test('a job without a matrix has one leg', () => {
+  assert.deepEqual(legsOf(), [
+    {
+      index: 0,
+      total: 1,
+      matrix: null,
+      name: 'a',
+      strategy: { 'fail-fast': true, 'job-index': 0, 'job-total': 1, 'max-parallel': 1 },
+      runsOn: ['linux'],
+      failFast: true,
+      maxParallel: null,
+      continueOnError: false,
+    },
+  ]);
+});
+
+test('legs have their place, labels and strategy, each evaluated with its own matrix', () => {
+  const legs = legsOf(
+    'strategy: { fail-fast: false, max-parallel: 2, matrix: { os: [linux, mac], bad: [true, false] } }',
+    'runs-on: ["${{ matrix.os }}", big]',
+    'continue-on-error: ${{ matrix.bad }}',
+  );
+  assert.deepEqual(
+    legs.map((leg) => [leg.name, leg.runsOn, leg.continueOnError, leg.strategy['job-index']]),
+    [
+      ['a (linux, true)', ['linux', 'big'], true, 0],
+      ['a (linux, false)', ['linux', 'big'], false, 1],
+      ['a (mac, true)', ['mac', 'big'], true, 2],
+      ['a (mac, false)', ['mac', 'big'], false, 3],
+    ],
+  );
+  assert.ok(legs.every((leg) => !leg.failFast && leg.maxParallel === 2 && leg.total === 4));
+  assert.ok(legs.every((leg) => leg.strategy['max-parallel'] === 2));
+});
+
+test('a literal name gets the values behind it, a name with an expression stands alone', () => {
+  const names = (name: string) =>
+    legsOf(`name: ${name}`, 'strategy: { matrix: { os: [linux], n: [1.10] } }').map(
+      (leg) => leg.name,
+    );
+  assert.deepEqual(names('Build it'), ['Build it (linux, 1.1)']);
+  assert.deepEqual(names('On ${{ matrix.os }}'), ['On linux']);
+  assert.deepEqual(names("''"), ['a (linux, 1.1)']);
+  const [long = ''] = names('x'.repeat(120));
+  assert.equal(long, `${'x'.repeat(97)}...`);
+});
+
+test('a matrix may come from JSON, whole or in part', () => {
+  const scope = { ...SCOPE, vars: { M: '{"os":["a","b"],"include":[{"os":"c"}]}', L: '[1,2]' } };
+  const expand = (line: string) => expandJob(jobWith(line).job, scope).map((leg) => leg.matrix);
+  assert.deepEqual(expand('strategy: { matrix: "${{ fromJSON(vars.M) }}" }'), [
+    { os: 'a' },
+    { os: 'b' },
+    { os: 'c' },
+  ]);
+  assert.deepEqual(expand('strategy: { matrix: { n: "${{ fromJSON(vars.L) }}" } }'), [
+    { n: 1 },
+    { n: 2 },
+  ]);
+});
+
+test('what makes no plan is said with its place', () => {
+  const error = "Error when evaluating 'strategy' for job 'a'. ";
+  const cases: [string[], string][] = [
+    [
+      ['strategy: { matrix: { n: [] } }'],
+      `5:5 ${error}Matrix vector 'n' does not contain any values`,
+    ],
+    [
+      ['strategy: { matrix: { n: [1], exclude: [{ n: 1 }] } }'],
+      `5:5 ${error}The matrix is empty: every combination of it is excluded`,
+    ],
+    [['strategy: { matrix: "${{ github.ref }}" }'], `5:5 ${error}The matrix must be a mapping`],
+    [
+      ['strategy: { matrix: "${{ fromJSON(github.ref) }}" }'],
+      `5:26 ${error}fromJSON(): the value is not valid JSON`,
+    ],
+    [
+      ['strategy: { max-parallel: "${{ github.ref }}" }'],
+      `5:5 ${error}Unexpected 'max-parallel': a number was expected`,
+    ],
+    [
+      ['runs-on: "${{ github.nope }}"'],
+      "4:5 Error when evaluating 'runs-on' for job 'a'. a label, or a list of labels, was expected",
+    ],
+    [
+      ['continue-on-error: "${{ github.ref }}"'],
+      "5:5 Error when evaluating 'continue-on-error' for job 'a'. Unexpected value 'refs/heads/main': true or false was expected",
+    ],
+  ];
+  for (const [lines, problem] of cases) assert.equal(planProblem(lines), problem);
+  const many = Array.from({ length: 257 }, (_, i) => i).join();
+  assert.match(
+    planProblem([`strategy: { matrix: { n: [${many}] } }`]),
+    /^5:5 .*more than 256 jobs/,
+  );
+});
+
+test('legs depend on needs when strategy, name, labels or continue-on-error read it', () => {
+  const depends = (...lines: string[]) => matrixDependsOnNeeds(jobWith(...lines).job);
+  assert.equal(depends('strategy: { matrix: "${{ fromJSON(needs.b.outputs.m) }}" }'), true);
+  assert.equal(depends('strategy: { matrix: { a: ["${{ NEEDS.b.outputs.m }}"] } }'), true);
+  assert.equal(depends('runs-on: "${{ needs.b.outputs.os }}"'), true);
+  assert.equal(depends('env: { A: "${{ needs.b.result }}" }', 'name: x needs y'), false);
+});
+
+test('a filter on matrix values keeps legs that have them, and legs without the key', () => {
+  const [linux, mac] = legsOf('strategy: { matrix: { os: [linux, mac], v: [{ n: 1 }] } }');
+  assert.ok(linux !== undefined && mac !== undefined);
+  assert.equal(legMatches(linux, { os: ['linux', 'bsd'] }), true);
+  assert.equal(legMatches(mac, { os: ['linux'] }), false);
+  assert.equal(legMatches(mac, { arch: ['arm'] }), true);
+  assert.equal(legMatches(mac, { v: ['{"n":1}'] }), true);
+  assert.equal(legMatches(mac, { v: ['1'] }), false);
+});
+
+function holds(
+  condition: string,
+  results: StepConclusion[],
+  cancelled = false,
+  needs: NeedsContext = {},
+): boolean {
+  const { job } = jobWith(condition === '' ? 'env: {}' : `if: ${condition}`);
+  return evaluateCondition(job, { ...SCOPE, needs, results, cancelled });
+}
+
+test('a job runs when every job before it succeeded, unless its condition asks otherwise', () => {
+  assert.equal(holds('', []), true);
+  assert.equal(holds('', ['success', 'success']), true);
+  for (const other of ['failure', 'cancelled', 'skipped'] as const) {
+    assert.equal(holds('', ['success', other]), false, other);
+    assert.equal(holds('true', ['success', other]), false, other);
+    assert.equal(holds('always()', ['success', other]), true, other);
+    assert.equal(holds('failure()', ['success', other]), other === 'failure', other);
+  }
+  assert.equal(holds("github.ref == 'refs/heads/dev'", []), false);
+  assert.equal(holds("${{ github.ref == 'refs/heads/main' }}", []), true);
+});
+
+test('after a cancel only always() and cancelled() hold', () => {
+  assert.equal(holds('', ['success'], true), false);
+  assert.equal(holds('failure()', ['failure'], true), false);
+  assert.equal(holds('always()', ['cancelled'], true), true);
+  assert.equal(holds('cancelled()', ['cancelled'], true), true);
+  assert.equal(holds('cancelled()', ['success']), false);
+});
+
+test('status functions with names look at those jobs alone', () => {
+  const needs: NeedsContext = {
+    x: { result: 'failure', outputs: {} },
+    y: { result: 'success', outputs: {} },
+  };
+  assert.equal(holds("success('y')", ['failure', 'success'], false, needs), true);
+  assert.equal(holds("failure('x')", ['failure', 'success'], false, needs), true);
+  assert.throws(() => holds("failure('constructor')", [], false, needs), EvaluationError);
+});
+
+test('an error in a condition carries its place', () => {
+  assert.throws(() => holds('fromJSON(github.actor)', []), {
+    code: 'invalid_json',
+    at: { line: 5, column: 9 },
+    source: 'success() && (fromJSON(github.actor))',
+  });
+});
+
+const WORKFLOW = parsed(`on: push
+env: { A: 1 }
+defaults: { run: { shell: bash, working-directory: w } }
+jobs:
+  d: { runs-on: x, needs: [b, c], steps: [{ run: a }], env: { B: 2 }, defaults: { run: { shell: sh } } }
+  b: { runs-on: x, needs: a, steps: [{ run: a }] }
+  c: { runs-on: x, steps: [{ run: a }] }
+  a: { runs-on: x, steps: [{ run: a }] }
+  e: { runs-on: x, steps: [{ run: a }] }
+`);
+
+test('selected jobs come with what they need, in the order of the file', () => {
+  const keys = (selected: ReturnType<typeof selectJobs>) =>
+    'jobs' in selected ? selected.jobs.map((job) => job.key) : selected;
+  assert.deepEqual(keys(selectJobs(WORKFLOW, ['b'])), ['b', 'a']);
+  assert.deepEqual(keys(selectJobs(WORKFLOW, ['d'])), ['d', 'b', 'c', 'a']);
+  assert.deepEqual(keys(selectJobs(WORKFLOW, [])), ['d', 'b', 'c', 'a', 'e']);
+  assert.deepEqual(selectJobs(WORKFLOW, ['z', 'a']), {
+    unknown: ['z'],
+    known: ['d', 'b', 'c', 'a', 'e'],
+  });
+});
+
+test('a compiled job layers env and defaults, the job over the workflow', () => {
+  const job = WORKFLOW.jobs[0] as PlannedJob;
+  const [leg] = expandJob(job, SCOPE);
+  assert.ok(leg !== undefined);
+  const compiled = compileJob(WORKFLOW, job, leg);
+  assert.deepEqual(compiled.env, [
+    { map: [{ key: 'A', value: '1' }] },
+    { map: [{ key: 'B', value: '2' }] },
+  ]);
+  assert.deepEqual(compiled.defaults, { shell: 'sh', workingDirectory: 'w' });
+  assert.deepEqual([compiled.file, compiled.key, compiled.name], [FILE, 'd', 'd']);
+  assert.deepEqual(JSON.parse(JSON.stringify(compiled)), compiled);
+});
+
+test('what is not there yet is refused with file and line, the first of the file', () => {
+  const why = (...lines: string[]) => {
+    const { workflow, job } = jobWith(...lines);
+    const refused = whyRefused(workflow, job);
+    if (refused === null) return null;
+    const place = `${FILE}:${refused.at.line}:${refused.at.column}: job 'a' cannot run: `;
+    assert.ok(refused.message.startsWith(place), refused.message);
+    return `${refused.at.line}: ${refused.message.slice(place.length)}`;
+  };
+  assert.equal(why(), null);
+  for (const uses of [
+    'actions/checkout@v4',
+    'Actions/Checkout@0123456789012345678901234567890123456789',
+  ]) {
+    assert.equal(why(`steps: [{ uses: ${uses} }]`), null);
+  }
+  assert.match(
+    why('steps: [{ run: a }, { uses: actions/setup-node@v4 }]') ?? '',
+    /^5: .*`actions\/setup-node@v4`.*no action but/,
+  );
+  assert.match(why('steps: [{ uses: actions/checkout/sub@v4 }]') ?? '', /no action but/);
+  assert.match(why('steps: [{ uses: ./local }]') ?? '', /action of the repository/);
+  assert.match(why('steps: [{ uses: "docker://alpine:3" }]') ?? '', /a container/);
+  assert.match(why('steps: [{ uses: "https://git.example/o/r@v1" }]') ?? '', /by address/);
+  assert.match(
+    why('services: { db: { image: pg } }', 'container: node') ?? '',
+    /^5: it asks for `services`/,
+  );
+  assert.match(
+    why('container: node', 'steps: [{ uses: ./x }]') ?? '',
+    /^5: it asks for a `container`/,
+  );
+  assert.match(why('runs-on: { group: big }') ?? '', /^4: it asks for a runner group/);
+});
+
+test('a call of a reusable workflow is planned as a job and refused with its line', () => {
+  const workflow = parsed(
+    'on: push\njobs:\n  a:\n    uses: ./.github/workflows/b.yml\n    with: { x: 1 }\n',
+  );
+  const [job] = workflow.jobs;
+  assert.ok(job !== undefined);
+  assert.deepEqual(expandJob(job, SCOPE)[0]?.runsOn, []);
+  assert.match(
+    whyRefused(workflow, job)?.message ?? '',
+    /ci\.yml:4:5: job 'a' cannot run: it calls the reusable workflow/,
+  );
+});
