@@ -89,7 +89,7 @@ export class SandboxLab implements AsyncDisposable {
   async assertNothingLeft(): Promise<void> {
     const deadline = performance.now() + SETTLE_MS;
     for (;;) {
-      const left = this.#leftovers();
+      const left = await this.#leftovers();
       if (left.length === 0) return;
       if (performance.now() > deadline) assert.deepEqual(left, [], 'left on the host');
       await sleep(20);
@@ -97,18 +97,19 @@ export class SandboxLab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { environment } of listSandboxProcesses(this.hostMarker)) {
+    for (const { environment } of await listSandboxProcesses(this.hostMarker)) {
       const sandboxId = environment.get('ONEJOB_SANDBOX') as SandboxId;
       await this.undo({ kind: 'process', role: 'left over', sandboxId });
     }
     await rm(this.root, { recursive: true, force: true });
   }
 
-  #leftovers(): string[] {
+  async #leftovers(): Promise<string[]> {
     const files = readdirSync(this.root, { recursive: true, encoding: 'utf8' }).filter(
       (path) => path !== 'journal',
     );
-    const marked = listSandboxProcesses(this.hostMarker).map(({ pid }) => `process ${pid}`);
+    const processes = await listSandboxProcesses(this.hostMarker);
+    const marked = processes.map(({ pid }) => `process ${pid}`);
     const sockets = readFileSync('/proc/net/unix', 'utf8')
       .split('\n')
       .filter((line) => line.includes(this.root));

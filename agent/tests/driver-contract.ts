@@ -92,7 +92,7 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
       assert.equal(said.finished, undefined);
       assert.match((await handle.ended).detail, /the guest runner ended with signal 9/);
     } else {
-      killFromOutside(lab.hostMarker, subject.guestRunnerPath);
+      await killFromOutside(lab.hostMarker, subject.guestRunnerPath);
     }
     const end = await handle.ended;
     assert.equal(end.cause, 'runner_gone', end.detail);
@@ -102,8 +102,8 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
 }
 
 /** A job cannot always do it itself: the first process of a PID namespace ignores its children. */
-function killFromOutside(hostMarker: string, guestRunnerPath: string): void {
-  const runners = listSandboxProcesses(hostMarker).filter(({ pid }) =>
+async function killFromOutside(hostMarker: string, guestRunnerPath: string): Promise<void> {
+  const runners = (await listSandboxProcesses(hostMarker)).filter(({ pid }) =>
     readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(guestRunnerPath),
   );
   const innermost = Math.max(...runners.map(({ pid }) => pid));

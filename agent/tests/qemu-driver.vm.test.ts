@@ -31,7 +31,7 @@ describe('qemu alone', () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-    const [qemu, ...others] = listSandboxProcesses(lab.hostMarker);
+    const [qemu, ...others] = await listSandboxProcesses(lab.hostMarker);
     assert.ok(qemu !== undefined);
     assert.deepEqual(others, [], 'one process a machine');
     process.kill(qemu.pid, 'SIGKILL');
@@ -58,7 +58,7 @@ describe('qemu alone', () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-    const [qemu] = listSandboxProcesses(lab.hostMarker);
+    const [qemu] = await listSandboxProcesses(lab.hostMarker);
     assert.deepEqual([...(qemu?.environment.keys() ?? [])].toSorted(), [
       'ONEJOB_HOST',
       'ONEJOB_SANDBOX',

@@ -1,6 +1,6 @@
 /**
- * A reporter for `node --test-reporter`: sends the end of every test, as one line of JSON, to file
- * descriptor 3, where tools/test.ts listens. Standard output and standard error stay the test's own.
+ * A reporter for `node --test-reporter`: sends the begin and the end of every test, each as one line
+ * of JSON, to file descriptor 3, where tools/test.ts listens. Standard output and standard error stay the test's own.
  */
 
 import { AssertionError } from 'node:assert';
@@ -23,6 +23,11 @@ export interface TestEnd {
   /** For a failure: the error with its stack and difference, for people. */
   readonly errorText: string | undefined;
 }
+
+/** One line of the pipe. `running` and `ran` come as it happens, `end` in the order of the file. */
+export type TestLine =
+  | { readonly kind: 'running' | 'ran'; readonly test: string }
+  | { readonly kind: 'end'; readonly end: TestEnd };
 
 const EVENTS_FD = 3;
 
@@ -58,13 +63,23 @@ function toTestEnd(event: TestEvent): TestEnd | undefined {
   };
 }
 
+function toLine(event: TestEvent): TestLine | undefined {
+  if (event.type === 'test:dequeue' || event.type === 'test:complete') {
+    const { name, line } = event.data;
+    const kind = event.type === 'test:dequeue' ? 'running' : 'ran';
+    return { kind, test: line === undefined ? name : `${name} (line ${line})` };
+  }
+  const end = toTestEnd(event);
+  return end === undefined ? undefined : { kind: 'end', end };
+}
+
 /** Consumes the events; yields nothing, since nothing is to be printed here. */
 export default async function* sendEvents(
   source: AsyncIterable<TestEvent>,
 ): AsyncGenerator<string, void> {
   for await (const event of source) {
-    const end = toTestEnd(event);
-    if (end !== undefined) writeSync(EVENTS_FD, `${JSON.stringify(end)}\n`);
+    const line = toLine(event);
+    if (line !== undefined) writeSync(EVENTS_FD, `${JSON.stringify(line)}\n`);
   }
   yield '';
 }

@@ -70,7 +70,7 @@ test('a file that hangs is ended at its limit, and what had passed still counts'
     "test('a', () => {}); test('b', () => new Promise(() => setInterval(() => {}, 1000)));",
     1_500,
   );
-  assert.match(run.problems[0] ?? '', /still running after 1.5 s/);
+  assert.match(run.problems[0] ?? '', /still running after 1.5 s.*; in: b \(line 2\)$/);
   assert.equal(lastLine, '1 passed, 1 failed');
 });
 

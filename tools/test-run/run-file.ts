@@ -10,7 +10,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { TestEnd } from './event-reporter.ts';
+import type { TestEnd, TestLine } from './event-reporter.ts';
 
 export interface FileRun {
   readonly file: string;
@@ -151,16 +151,31 @@ async function runProcess(file: string, options: RunFileOptions): Promise<Ended>
   }
 }
 
-function parseEnds(events: string): TestEnd[] {
-  return events
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as TestEnd);
+interface Tests {
+  readonly ends: readonly TestEnd[];
+  /** Begun and not ended, outermost first. */
+  readonly running: readonly string[];
 }
 
-function findProblems(ended: Ended, ends: readonly TestEnd[], mayBeEmpty: boolean): string[] {
+function parseEvents(events: string): Tests {
+  const ends: TestEnd[] = [];
+  const running: string[] = [];
+  for (const text of events.split('\n')) {
+    if (text === '') continue;
+    const line = JSON.parse(text) as TestLine;
+    if (line.kind === 'end') ends.push(line.end);
+    else if (line.kind === 'running') running.push(line.test);
+    else running.splice(running.lastIndexOf(line.test), 1);
+  }
+  return { ends, running };
+}
+
+function findProblems(ended: Ended, { ends, running }: Tests, mayBeEmpty: boolean): string[] {
   const problems: string[] = [];
-  if (ended.stopReason !== undefined) return [ended.stopReason];
+  if (ended.stopReason !== undefined) {
+    const where = running.length === 0 ? 'no test was running' : `in: ${running.join(' > ')}`;
+    return [`${ended.stopReason}; ${where}`];
+  }
   const isExplained = ends.some((end) => end.outcome === 'failed');
   if (ended.signal !== null) problems.push(`was killed by ${ended.signal}`);
   else if (ended.code !== 0 && !isExplained) problems.push(`ended with exit code ${ended.code}`);
@@ -175,11 +190,11 @@ function findProblems(ended: Ended, ends: readonly TestEnd[], mayBeEmpty: boolea
 export async function runFile(file: string, options: RunFileOptions): Promise<FileRun> {
   const startedAtMs = performance.now();
   const ended = await runProcess(file, options);
-  const ends = parseEnds(ended.events);
+  const tests = parseEvents(ended.events);
   return {
     file,
-    ends,
-    problems: findProblems(ended, ends, options.nodeFlags.length > 0),
+    ends: tests.ends,
+    problems: findProblems(ended, tests, options.nodeFlags.length > 0),
     output: ended.output,
     durationMs: performance.now() - startedAtMs,
   };

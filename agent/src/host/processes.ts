@@ -5,7 +5,7 @@
  *
  * A pid is never remembered across time: it is looked up, checked and signalled in one breath.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../errors.ts';
 
@@ -15,51 +15,97 @@ export const HOST_VARIABLE = 'ONEJOB_HOST';
 /** SIGKILL needs no help from the process; only a kernel in trouble takes longer than this. */
 const KILL_PATIENCE_MS = 5_000;
 const KILL_POLL_MS = 5;
+/** An exec shows no environment for less than a millisecond, unless its host is under heavy load. */
+const EXEC_PATIENCE_MS = 1_000;
+const EXEC_POLL_MS = 1;
 
 export type HostProcess = { pid: number; environment: ReadonlyMap<string, string> };
 
-function environmentOf(pid: number): ReadonlyMap<string, string> | undefined {
+/** Fields of /proc/<pid>/stat (proc(5)), counted from the state, its third. */
+const STATE = 3 - 3;
+const CODE_START = 26 - 3;
+const ENVIRONMENT_START = 50 - 3;
+const ENVIRONMENT_END = 51 - 3;
+
+function statOf(pid: number): string[] | undefined {
   try {
-    const entries = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
-    return new Map(
-      entries.flatMap((entry): [string, string][] => {
-        const at = entry.indexOf('=');
-        return at > 0 ? [[entry.slice(0, at), entry.slice(at + 1)]] : [];
-      }),
-    );
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return undefined; // gone meanwhile, or another user's
+    return undefined; // gone meanwhile
   }
 }
 
 /** True for a process that has ended but was not waited for: it holds nothing any more. */
-function isZombie(pid: number): boolean {
+const isZombie = (pid: number): boolean => (statOf(pid)?.[STATE] ?? 'Z') === 'Z';
+
+/**
+ * True for a living process whose empty environment was read between two programs: exec has dropped
+ * the old memory, and lays out the new environment before it writes down where the code starts. Such
+ * a process may be ours without showing it. Kernel threads and zombies have no program.
+ */
+function wasInExec(pid: number): boolean {
+  const stat = statOf(pid);
+  if (stat === undefined) return false;
+  const isLaidOut = stat[CODE_START] !== '0';
+  if (isLaidOut && stat[ENVIRONMENT_START] === stat[ENVIRONMENT_END]) return false;
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z');
+    return readlinkSync(`/proc/${pid}/exe`) !== '';
   } catch {
-    return true;
+    return false;
   }
 }
 
-/** Every living process that carries this agent's marker. */
-export function listSandboxProcesses(hostMarker: string): HostProcess[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
+/** `unknown`: it cannot be read just now; undefined: gone meanwhile, or another user's. */
+function environmentOf(pid: number): ReadonlyMap<string, string> | 'unknown' | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  if (text === '' && wasInExec(pid)) return 'unknown';
+  return new Map(
+    text.split('\0').flatMap((entry): [string, string][] => {
+      const at = entry.indexOf('=');
+      return at > 0 ? [[entry.slice(0, at), entry.slice(at + 1)]] : [];
+    }),
+  );
+}
+
+function readProcessTable(hostMarker: string): { ours: HostProcess[]; hasUnknown: boolean } {
+  const ours: HostProcess[] = [];
+  let hasUnknown = false;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
     const pid = Number(name);
     const environment = environmentOf(pid);
-    const ours =
-      environment?.get(HOST_VARIABLE) === hostMarker && environment.has(SANDBOX_VARIABLE);
-    return environment !== undefined && ours && !isZombie(pid) ? [{ pid, environment }] : [];
-  });
+    if (environment === 'unknown') hasUnknown = true;
+    if (environment === undefined || environment === 'unknown') continue;
+    const isMarked =
+      environment.get(HOST_VARIABLE) === hostMarker && environment.has(SANDBOX_VARIABLE);
+    if (isMarked && !isZombie(pid)) ours.push({ pid, environment });
+  }
+  return { ours, hasUnknown };
+}
+
+/** Every living process that carries this agent's marker. Waits for those that are in an exec. */
+export async function listSandboxProcesses(hostMarker: string): Promise<HostProcess[]> {
+  const deadline = performance.now() + EXEC_PATIENCE_MS;
+  for (;;) {
+    const { ours, hasUnknown } = readProcessTable(hostMarker);
+    if (!hasUnknown || performance.now() > deadline) return ours;
+    await sleep(EXEC_POLL_MS);
+  }
 }
 
 /** Kills every process of one sandbox and waits until none is left. */
 export async function killSandboxProcesses(hostMarker: string, sandboxId: string): Promise<void> {
   const deadline = performance.now() + KILL_PATIENCE_MS;
   for (;;) {
-    const living = listSandboxProcesses(hostMarker).filter(
-      (process) => process.environment.get(SANDBOX_VARIABLE) === sandboxId,
+    const marked = await listSandboxProcesses(hostMarker);
+    const living = marked.filter(
+      ({ environment }) => environment.get(SANDBOX_VARIABLE) === sandboxId,
     );
     if (living.length === 0) return;
     for (const { pid } of living) {

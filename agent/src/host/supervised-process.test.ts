@@ -22,8 +22,8 @@ const start = (
 ): SupervisedProcess =>
   superviseProcess({ command, args, hostMarker, sandboxId, environment, directory: tmpdir() });
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (const deadline = performance.now() + 10_000; !holds();) {
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 10_000; !(await holds());) {
     assert.ok(performance.now() < deadline, `waited in vain until ${what}`);
     await sleep(5);
   }
@@ -40,10 +40,10 @@ test('it dies with the process that supervises it, even when that is killed', as
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(parent.stdout, 'data');
-  await until('it runs', () => listSandboxProcesses(marker).length === 1);
+  await until('it runs', async () => (await listSandboxProcesses(marker)).length === 1);
   parent.kill('SIGKILL');
   await once(parent, 'exit');
-  await until('it is dead', () => listSandboxProcesses(marker).length === 0);
+  await until('it is dead', async () => (await listSandboxProcesses(marker)).length === 0);
 });
 
 test('nothing of our own environment reaches it, only what is given and the two markers', async () => {
@@ -98,15 +98,32 @@ test('killing a sandbox ends its processes, forked and detached ones too, and no
   const [doomed, spared] = [newSandboxId(), newSandboxId()];
   const first = start('sh', ['-c', 'setsid sleep 60 & (sleep 60 &) ; sleep 60'], doomed);
   const other = start('sleep', ['60'], spared);
-  const of = (id: string): number =>
-    listSandboxProcesses(hostMarker).filter((one) => one.environment.get('ONEJOB_SANDBOX') === id)
-      .length;
-  await until('all run', () => of(doomed) >= 4 && of(spared) === 1);
+  const of = async (id: string): Promise<number> => {
+    const processes = await listSandboxProcesses(hostMarker);
+    return processes.filter((one) => one.environment.get('ONEJOB_SANDBOX') === id).length;
+  };
+  await until('all run', async () => (await of(doomed)) >= 4 && (await of(spared)) === 1);
   await killSandboxProcesses(hostMarker, doomed);
   await killSandboxProcesses(hostMarker, doomed);
-  assert.equal(of(doomed), 0);
-  assert.equal(of(spared), 1);
+  assert.equal(await of(doomed), 0);
+  assert.equal(await of(spared), 1);
   assert.equal((await first.exited).signal, 'SIGKILL');
   await killSandboxProcesses(hostMarker, spared);
   await other.exited;
+});
+
+test('a process is found at every moment of its start, also between two programs', async () => {
+  // setpriv becomes the command some milliseconds after it was started. While an exec lays out the
+  // environment, none is to be read: a large one makes that moment long enough to be met.
+  const large = Object.fromEntries(Array.from({ length: 40_000 }, (_, index) => [`V${index}`, '']));
+  for (let round = 0; round < 60; round++) {
+    const sandboxId = newSandboxId();
+    const child = start('/usr/bin/sleep', ['60'], sandboxId, large);
+    const begin = performance.now();
+    while (performance.now() - begin < round / 5);
+    await killSandboxProcesses(hostMarker, sandboxId);
+    const isOver = await Promise.race([child.exited.then(() => true), sleep(2_000, false)]);
+    child.kill();
+    assert.ok(isOver, `round ${round}: it was not seen`);
+  }
 });

@@ -31,16 +31,14 @@ export function superviseProcess(options: {
   environment: Readonly<Record<string, string>>;
   directory: string;
 }): SupervisedProcess {
+  const markers = { [SANDBOX_VARIABLE]: options.sandboxId, [HOST_VARIABLE]: options.hostMarker };
   const child: ChildProcess = spawn(
     'setpriv',
     ['--pdeathsig', 'KILL', '--', options.command, ...options.args],
     {
       cwd: options.directory,
-      env: {
-        ...options.environment,
-        [SANDBOX_VARIABLE]: options.sandboxId,
-        [HOST_VARIABLE]: options.hostMarker,
-      },
+      // The markers stand first: an exec may cut off what is being read of a long environment.
+      env: { ...markers, ...options.environment, ...markers },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A group of its own: the terminal's Ctrl-C is for us to handle, not for the machine.
       detached: true,

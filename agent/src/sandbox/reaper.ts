@@ -51,7 +51,7 @@ export async function reap(options: {
   const isOrphan = (id: string | undefined): id is SandboxId =>
     id !== undefined && isSandboxId(id) && !options.alive.has(id);
 
-  const processes = listSandboxProcesses(options.hostMarker);
+  const processes = await listSandboxProcesses(options.hostMarker);
   const withProcesses = new Set(
     processes.map((one) => one.environment.get(SANDBOX_VARIABLE)).filter(isOrphan),
   );

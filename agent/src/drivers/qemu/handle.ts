@@ -105,6 +105,7 @@ export class QemuMachine {
   /** Every process of the machine, at once. May be called again, and after the end. */
   async kill(): Promise<void> {
     if (!this.#hasEnded) this.#killedByUs = true;
+    this.#process.kill();
     await killSandboxProcesses(this.#hostMarker, this.#sandboxId);
     await this.ended;
   }
