@@ -32,7 +32,7 @@ export const RELAY_EVENT_BYTES = 8 * 1024 * 1024;
 /** Values a job may mask itself. */
 export const MASKS_PER_JOB = 10_000;
 /** After the runner's own grace for a cancellation or deadline, the machine is killed. */
-export const KILL_AFTER_GRACE_MS = CANCEL_GRACE_MS + 5 * SECOND_MS;
+export const KILL_AFTER_GRACE_MS = CANCEL_GRACE_MS + 15 * SECOND_MS;
 /** Pauses between tries to reach the control plane. */
 export const RETRY_FIRST_MS = 100;
 export const RETRY_LONGEST_MS = 5 * SECOND_MS;

@@ -208,7 +208,7 @@ export class FakeControlPlane implements AsyncDisposable {
         );
         if (job === undefined || context.signal.aborted) return { offers: [] };
         Object.assign(job, { state: 'offered', offeredAt: performance.now() });
-        const shape = { cpus: 1, memoryBytes: 1n, diskBytes: 1n };
+        const shape = { cpus: 1, memoryBytes: 1n << 30n, diskBytes: 1n << 30n };
         return { offers: [{ jobId: job.jobId, attempt: 1, shape, driver: 'process' }] };
       },
       lease: (request, context) => {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ import {
   type RunStep,
   type SandboxId,
 } from '@onejob/protocol';
+import { cgroupPaths, findCgroups, type Cgroups } from '../src/host/cgroup.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { GuestLink } from '../src/link/guest-link.ts';
 import type { MachineImage, ProvisionRequest, SandboxHandle } from '../src/sandbox/driver.ts';
@@ -45,15 +46,25 @@ export class SandboxLab implements AsyncDisposable {
   readonly #image: MachineImage | null;
   readonly #guestRunnerPath: string;
   #resources: string[] = [];
+  readonly #cgroups: Cgroups | undefined;
+  readonly #sandboxIds: SandboxId[] = [];
 
-  private constructor(root: string, image: MachineImage | null, guestRunnerPath: string) {
+  private constructor(
+    root: string,
+    image: MachineImage | null,
+    guestRunnerPath: string,
+    cgroups: Cgroups | undefined,
+  ) {
     this.root = root;
+    this.#cgroups = cgroups;
     this.#image = image;
     this.#guestRunnerPath = guestRunnerPath;
   }
 
   static async open(image: MachineImage | null, guestRunnerPath: string): Promise<SandboxLab> {
-    return new SandboxLab(await mkdtemp(join(tmpdir(), 'onejob-lab-')), image, guestRunnerPath);
+    const root = await mkdtemp(join(tmpdir(), 'onejob-lab-'));
+    const found = await findCgroups();
+    return new SandboxLab(root, image, guestRunnerPath, 'version' in found ? found : undefined);
   }
 
   /** A sandbox's directory and stack, as the agent makes them. `stack` may be another kind. */
@@ -63,6 +74,7 @@ export class SandboxLab implements AsyncDisposable {
   ): Promise<LabSandbox> {
     this.#resources = openResources();
     const sandboxId = newSandboxId();
+    this.#sandboxIds.push(sandboxId);
     const directory = join(this.root, sandboxId);
     const stack = newStack(new Journal(join(this.root, 'journal'), sandboxId), this.undo);
     mkdirSync(directory, { mode: 0o700 });
@@ -118,7 +130,13 @@ export class SandboxLab implements AsyncDisposable {
       const at = resources.indexOf(known);
       if (at >= 0) resources.splice(at, 1);
     }
-    return [...files, ...marked, ...this.#strangers(), ...sockets, ...resources];
+    return [...files, ...this.#groups(), ...marked, ...this.#strangers(), ...sockets, ...resources];
+  }
+
+  #groups(): string[] {
+    const cgroups = this.#cgroups;
+    if (cgroups === undefined) return [];
+    return this.#sandboxIds.flatMap((id) => cgroupPaths(cgroups, id)).filter(existsSync);
   }
 
   /** Processes without our marker that have to do with our directory all the same. */

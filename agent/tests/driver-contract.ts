@@ -30,6 +30,7 @@ export function driverContract(subject: DriverUnderTest): void {
 
   describe(`driver ${subject.name}`, () => {
     describeLife(subject, newLab);
+    describeLimits(subject, newLab);
     describeFailures(subject, newLab);
     if (subject.ownKernel) describeOwnKernel(subject, newLab);
   });
@@ -101,6 +102,44 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
   });
 }
 
+function describeLimits(subject: DriverUnderTest, newLab: () => Promise<SandboxLab>): void {
+  test('a sandbox that runs out of memory says so, and who watches it lives', async (context) => {
+    await using lab = await newLab();
+    const driver = subject.createDriver(lab);
+    const { limits, note } = await driver.probe();
+    if (!limits.includes('memory')) return context.skip(note);
+    const sandbox = await lab.newSandbox({
+      shape: { cpus: 1, memoryBytes: 256 * MiB, diskBytes: 300 * MiB },
+    });
+    const handle = await driver.provision(sandbox.request, sandbox.stack);
+    const said = await runScript(handle, 'tail /dev/zero');
+    await handle.ended;
+    assert.ok(handle.oomKills() >= 1, said.finished?.message);
+    assert.equal((await handle.ended).cause, 'runner_gone');
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
+  test('processor time is that of the shape', async (context) => {
+    await using lab = await newLab();
+    const driver = subject.createDriver(lab);
+    const { limits, note } = await driver.probe();
+    if (!limits.includes('cpu')) return context.skip(note);
+    const sandbox = await lab.newSandbox({
+      shape: { cpus: 1, memoryBytes: 512 * MiB, diskBytes: 300 * MiB },
+    });
+    const handle = await driver.provision(sandbox.request, sandbox.stack);
+    // Two busy loops for two seconds: on one processor they get two seconds of it, not four.
+    const busy = 'timeout 2 sh -c "while :; do :; done"';
+    const said = await runScript(handle, `${busy} & ${busy} & wait; cat /proc/$$/stat; nproc`);
+    const ticks = /^\d+ \([^)]*\) (?:\S+ ){13}(\d+) (\d+)/m.exec(said.log);
+    const seconds = (Number(ticks?.[1]) + Number(ticks?.[2])) / 100;
+    assert.ok(seconds > 0.2 && seconds < 3, `${seconds} s of processor time\n${said.log}`);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+}
+
 /** A job cannot always do it itself: the first process of a PID namespace ignores its children. */
 async function killFromOutside(hostMarker: string, guestRunnerPath: string): Promise<void> {
   const runners = (await listSandboxProcesses(hostMarker)).filter(({ pid }) =>
@@ -164,6 +203,18 @@ function describeFailures(subject: DriverUnderTest, newLab: () => Promise<Sandbo
     assert.equal(reached.at(-1), 'process', 'the last thing acquired is what boots');
   });
 
+  test('a shape that is no machine is refused with each value that is wrong', async () => {
+    await using lab = await newLab();
+    const driver = subject.createDriver(lab);
+    const sandbox = await lab.newSandbox({ shape: { cpus: 0, memoryBytes: 1, diskBytes: -1 } });
+    await assert.rejects(driver.provision(sandbox.request, sandbox.stack), {
+      code: 'invalid_configuration',
+      message:
+        /cannot have 0 processors \(1 to .*, 1 bytes of memory \(at least .*-1 bytes of disk/,
+    });
+    await lab.bury(sandbox);
+  });
+
   test('a directory too long for a socket is refused in words, before anything runs', async () => {
     await using lab = await newLab();
     const driver = subject.createDriver(lab);
@@ -203,21 +254,6 @@ function describeOwnKernel(subject: DriverUnderTest, newLab: () => Promise<Sandb
     assert.ok(value('disk') < shape.diskBytes && value('disk') > shape.diskBytes * 0.6);
     assert.match(said.log, /^interfaces=lo$/m);
     assert.match(said.log, /^disk-is-limited$/m);
-    await handle.kill();
-    await lab.bury(sandbox);
-  });
-
-  test('a machine that runs out of memory says so, and its monitor lives', async () => {
-    await using lab = await newLab();
-    const driver = subject.createDriver(lab);
-    const sandbox = await lab.newSandbox({
-      shape: { cpus: 1, memoryBytes: 256 * MiB, diskBytes: 300 * MiB },
-    });
-    const handle = await driver.provision(sandbox.request, sandbox.stack);
-    const said = await runScript(handle, 'tail /dev/zero');
-    await handle.ended;
-    assert.ok(handle.oomKills() >= 1, said.finished?.message);
-    assert.equal((await handle.ended).cause, 'runner_gone');
     await handle.kill();
     await lab.bury(sandbox);
   });

@@ -16,6 +16,8 @@ export type DriverProbe = {
   auto: boolean;
   needsRoot: boolean;
   networkModes: readonly 'link'[];
+  /** What of a job's shape holds here. */
+  limits: readonly ('cpu' | 'memory' | 'disk')[];
   snapshot: boolean;
   freeze: boolean;
   /** For people: what it runs on, or why not and what to install. */
@@ -64,7 +66,7 @@ export interface SandboxHandle {
   readonly phasesMs: Readonly<Record<string, number>>;
   /** Settles once, never rejects. */
   readonly ended: Promise<MachineEnd>;
-  /** Times the guest's kernel killed for want of memory, as seen from outside the job. */
+  /** Times a kernel killed in the sandbox for want of memory, as seen from outside the job. */
   oomKills(): number;
   /** Kills every process of the machine. Idempotent. */
   kill(): Promise<void>;

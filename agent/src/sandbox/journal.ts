@@ -17,6 +17,7 @@ export type Acquisition =
   | { kind: 'directory'; path: string }
   | { kind: 'socket'; path: string }
   | { kind: 'disk'; path: string }
+  | { kind: 'cgroup'; sandboxId: SandboxId; paths: readonly string[] }
   | { kind: 'process'; role: string; sandboxId: SandboxId };
 
 export type JournalLine =

@@ -15,6 +15,7 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { explainError, isSandboxId, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
+import { isCgroupOf } from '../host/cgroup.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../host/processes.ts';
 import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
 import type { Undo } from './stack.ts';
@@ -103,15 +104,24 @@ async function namesIn(directory: string): Promise<string[]> {
 
 /** A journal is a file: what it names is removed only where the sandbox's things are. */
 function assertOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): void {
-  const own =
-    acquisition.kind === 'process'
-      ? acquisition.sandboxId === sandboxId
-      : resolve(acquisition.path) === place || resolve(acquisition.path).startsWith(`${place}/`);
-  if (own) return;
+  if (isOwn(acquisition, sandboxId, place)) return;
   throw new AgentError(
     'journal_unreadable',
     `The journal of sandbox ${sandboxId} names something that is not its own; it is left alone.`,
   );
+}
+
+function isOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): boolean {
+  switch (acquisition.kind) {
+    case 'process':
+      return acquisition.sandboxId === sandboxId;
+    case 'cgroup':
+      return acquisition.paths.every((path) => isCgroupOf(sandboxId, path));
+    default: {
+      const path = resolve(acquisition.path);
+      return path === place || path.startsWith(`${place}/`);
+    }
+  }
 }
 
 /** `adopted` is told when it may have been: the control plane knows whether it was. */

@@ -76,7 +76,7 @@ test('each of five acquisitions that fails in turn, half made or not, leaves not
 test('things are undone last first, and each undo twice changes nothing', async () => {
   const order: string[] = [];
   const twice: Undo = async (acquisition) => {
-    if (acquisition.kind !== 'process') order.push(acquisition.path.replace(`${root}/`, ''));
+    if (acquisition.kind === 'directory') order.push(acquisition.path.replace(`${root}/`, ''));
     await undo(acquisition);
     await undo(acquisition);
   };
@@ -96,7 +96,7 @@ test('an undo that fails hinders no other, is told, and is tried again by the ne
   const done: string[] = [];
   let failures = 1;
   const stack = new ProvisionStack(journal, async (acquisition) => {
-    const name = acquisition.kind === 'process' ? '' : acquisition.path.slice(-1);
+    const name = acquisition.kind === 'directory' ? acquisition.path.slice(-1) : '';
     if (name === 'b' && failures-- > 0) throw new Error('b is busy');
     done.push(name);
     await undo(acquisition);

@@ -3,6 +3,7 @@
  * to undo, and may run twice: the live agent and the reaper both call it.
  */
 import { rm } from 'node:fs/promises';
+import { removeCgroup } from '../host/cgroup.ts';
 import { killSandboxProcesses } from '../host/processes.ts';
 import type { Acquisition } from './journal.ts';
 import type { Undo } from './stack.ts';
@@ -12,6 +13,8 @@ export function undoOn(hostMarker: string): Undo {
     switch (acquisition.kind) {
       case 'process':
         return await killSandboxProcesses(hostMarker, acquisition.sandboxId);
+      case 'cgroup':
+        return await removeCgroup(acquisition.paths);
       case 'directory':
       case 'disk':
       case 'socket':

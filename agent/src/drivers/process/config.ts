@@ -10,3 +10,12 @@ export type ProcessDriverConfig = {
 };
 
 export const PROCESS_BOOT_TIMEOUT_MS = 20_000;
+
+export const SHAPE_LIMITS = {
+  /** A quota above what the host has limits nothing. */
+  mostCpus: 1024,
+  /** The idle guest runner needs 80 MB. */
+  smallestMemoryBytes: 128 * 1024 * 1024,
+  /** The disk is the host's. */
+  smallestDiskBytes: 0,
+} as const;

@@ -3,11 +3,19 @@
  * jobs and for tests. `auto` never chooses it.
  *
  * Where the host allows, the runner gets a PID namespace of its own, which is no wall but a leash:
- * when its first process dies, the kernel kills every other, whatever it forked or renamed.
+ * when its first process dies, the kernel kills every other, whatever it forked or renamed. And a
+ * control group, which holds the shape's processors and memory. Its disk is the host's: no limit.
  */
 import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import {
+  cgroupOomKills,
+  cgroupPaths,
+  cgroupPrefix,
+  createCgroup,
+  findCgroups,
+} from '../../host/cgroup.ts';
 import { listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import {
@@ -18,40 +26,61 @@ import {
 import { AgentError } from '../../errors.ts';
 import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
+import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
-import type { ProcessDriverConfig } from './config.ts';
+import { SHAPE_LIMITS, type ProcessDriverConfig } from './config.ts';
 import { ProcessHandle } from './handle.ts';
 
+/** What of this host is used, found out once, by trying. */
+type Host = {
+  leash: readonly string[];
+  cgroups: Awaited<ReturnType<typeof findCgroups>>;
+};
+
 export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver {
-  let leash: Promise<readonly string[]> | undefined;
+  let found: Promise<Host> | undefined;
+  const host = async (): Promise<Host> => {
+    found ??= Promise.all([pidNamespacePrefix(), findCgroups()]).then(([leash, cgroups]) => ({
+      leash,
+      cgroups,
+    }));
+    return await found;
+  };
   return {
     name: 'process',
-    probe: async () => probeResult(await (leash ??= pidNamespacePrefix())),
-    provision: async (request, stack) =>
-      await provision(config, await (leash ??= pidNamespacePrefix()), request, stack),
+    probe: async () => probeResult(await host()),
+    provision: async (request, stack) => await provision(config, await host(), request, stack),
   };
 }
 
-function probeResult(leash: readonly string[]): DriverProbe {
-  const note = 'no isolation: the job runs as a process of this host';
+function probeResult({ leash, cgroups }: Host): DriverProbe {
+  const notes = [
+    'no isolation: the job runs as a process of this host',
+    ...(leash.length > 0 ? [] : ['without a PID namespace (needs root)']),
+    'version' in cgroups
+      ? 'its disk is not limited'
+      : `its processors, memory and disk are not limited (${cgroups.whyNot})`,
+  ];
   return {
     works: true,
     ownKernel: false,
     auto: false,
     needsRoot: false,
     networkModes: ['link'],
+    limits: 'version' in cgroups ? ['cpu', 'memory'] : [],
     snapshot: false,
     freeze: false,
-    note: leash.length > 0 ? note : `${note}, without a PID namespace (needs root)`,
+    note: notes.join(', '),
   };
 }
 
 async function provision(
   config: ProcessDriverConfig,
-  leash: readonly string[],
+  host: Host,
   request: ProvisionRequest,
   stack: ProvisionStack,
 ): Promise<ProcessHandle> {
+  checkShape(request.shape, SHAPE_LIMITS);
   const startedAt = performance.now();
   const { sandboxId, directory } = request;
   const failure = new AbortController();
@@ -72,8 +101,16 @@ async function provision(
     undo.use(await acquire({ kind: 'socket', path }, () => listenForCarrier(path, signal)));
   const control = await listen(sockets.control);
   const bulk = await listen(sockets.bulk);
+  const { cgroups } = host;
+  const groups = 'version' in cgroups ? cgroupPaths(cgroups, sandboxId) : [];
+  if ('version' in cgroups) {
+    await acquire({ kind: 'cgroup', sandboxId, paths: groups }, async () => {
+      await createCgroup(cgroups, groups, request.shape);
+    });
+  }
+  const prefix = [...cgroupPrefix(groups), ...host.leash];
   const process = await acquire({ kind: 'process', role: 'guest-runner', sandboxId }, () =>
-    start(config, leash, request, { ...paths, ...sockets }),
+    start(config, prefix, request, { ...paths, ...sockets }),
   );
   void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
   const carriers = await bothOf(control.connected, bulk.connected);
@@ -82,6 +119,7 @@ async function provision(
     sandboxId,
     process,
     carriers,
+    oomKills: () => cgroupOomKills(groups),
     phasesMs: { provision: performance.now() - startedAt },
   });
 }
@@ -90,11 +128,11 @@ type Paths = { work: string; home: string; control: string; bulk: string };
 
 function start(
   config: ProcessDriverConfig,
-  leash: readonly string[],
+  prefix: readonly string[],
   request: ProvisionRequest,
   paths: Paths,
 ): SupervisedProcess {
-  const words: string[] = [...leash, config.nodePath, request.guestRunnerPath];
+  const words: string[] = [...prefix, config.nodePath, request.guestRunnerPath];
   const [command = config.nodePath, ...args] = words;
   return superviseProcess({
     command,

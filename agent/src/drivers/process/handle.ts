@@ -11,6 +11,7 @@ export type ProcessParts = {
   process: SupervisedProcess;
   carriers: { control: Socket; bulk: Socket };
   phasesMs: Record<string, number>;
+  oomKills(): number;
 };
 
 export class ProcessHandle implements SandboxHandle {
@@ -31,7 +32,7 @@ export class ProcessHandle implements SandboxHandle {
   }
 
   oomKills(): number {
-    return 0;
+    return this.#parts.oomKills();
   }
 
   async kill(): Promise<void> {

@@ -26,12 +26,14 @@ export const INIT_TOTAL_BYTES = 8 * MiB;
 /** Output of guest or QEMU shown in a message: an error and its stack. */
 export const SHOWN_OUTPUT_CHARACTERS = 4000;
 
-/** Kernel, init and the idle guest runner touch 145 MB. */
-export const SMALLEST_MEMORY_BYTES = 192 * MiB;
-/** An ext4 with its journal and a little room. */
-export const SMALLEST_DISK_BYTES = 64 * MiB;
-/** The microvm machine's own limit. */
-export const MOST_CPUS = 288;
+export const SHAPE_LIMITS = {
+  /** The microvm machine's own limit. */
+  mostCpus: 288,
+  /** Kernel, init and the idle guest runner touch 145 MB. */
+  smallestMemoryBytes: 192 * MiB,
+  /** An ext4 with its journal and a little room. */
+  smallestDiskBytes: 64 * MiB,
+} as const;
 
 /** TCG's translated code, in MiB: with 16 a boot takes 0.8 s longer, with 512 it gains nothing. */
 export const TCG_CODE_MIB = 64;

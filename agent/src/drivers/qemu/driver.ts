@@ -24,16 +24,14 @@ import type {
   MachineImage,
   ProvisionRequest,
   SandboxDriver,
-  Shape,
 } from '../../sandbox/driver.ts';
+import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import { bootSlots } from './boot-slots.ts';
 import {
   KVM_BOOT_TIMEOUT_MS,
-  MOST_CPUS,
   POWER_OFF_PATIENCE_MS,
-  SMALLEST_DISK_BYTES,
-  SMALLEST_MEMORY_BYTES,
+  SHAPE_LIMITS,
   TCG_BOOT_TIMEOUT_MS,
   type QemuDriverConfig,
 } from './config.ts';
@@ -82,6 +80,7 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   auto: works,
   needsRoot: false,
   networkModes: ['link'],
+  limits: ['cpu', 'memory', 'disk'],
   snapshot: false,
   freeze: false,
   note,
@@ -135,7 +134,7 @@ async function provision(
   stack: ProvisionStack,
 ): Promise<QemuHandle> {
   const image = checkImage(request.image);
-  checkShape(request.shape);
+  checkShape(request.shape, SHAPE_LIMITS);
   const askedAtMs = performance.now();
   using _slot = await bootSlots.take(request.signal);
   const boot = new Boot(config, host, request);
@@ -304,24 +303,5 @@ function checkImage(image: MachineImage | null): MachineImage {
   throw new AgentError(
     'image_missing',
     'The qemu driver needs a guest image: onejob image build, and onejob image list',
-  );
-}
-
-function checkShape(shape: Shape): void {
-  const problems = [
-    Number.isInteger(shape.cpus) && shape.cpus >= 1 && shape.cpus <= MOST_CPUS
-      ? []
-      : [`${shape.cpus} processors (1 to ${MOST_CPUS})`],
-    shape.memoryBytes >= SMALLEST_MEMORY_BYTES
-      ? []
-      : [`${shape.memoryBytes} bytes of memory (at least ${SMALLEST_MEMORY_BYTES})`],
-    shape.diskBytes >= SMALLEST_DISK_BYTES
-      ? []
-      : [`${shape.diskBytes} bytes of disk (at least ${SMALLEST_DISK_BYTES})`],
-  ].flat();
-  if (problems.length === 0) return;
-  throw new AgentError(
-    'invalid_configuration',
-    `A machine cannot have ${problems.join(', ')}. Change the shape of the job's label.`,
   );
 }
