@@ -54,6 +54,19 @@ describe('qemu alone', () => {
     }
   });
 
+  test('a job that kills every process of its machine is told as just that', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const said = await runScript(handle, 'kill -9 -1; sleep 60');
+    assert.equal(said.finished, undefined);
+    const end = await handle.ended;
+    assert.equal(end.cause, 'runner_gone');
+    assert.match(end.detail, /the guest runner ended with signal 9/);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
   test("QEMU gets nothing of its agent's environment, and its arguments hold paths only", async () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
