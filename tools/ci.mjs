@@ -56,8 +56,9 @@ async function main() {
   // `--list` makes `test` install everything and run nothing. The packages it installs have
   // directories of their own in /run.
   print('== set-up\n\n');
-  const setUp = await watchMachine({ ignored: ['/run'], settleMs: SETTLE_MS }, ({ run }) =>
-    run(['node', 'tools/bootstrap.mjs', 'test', '--list']),
+  const setUp = await watchMachine(
+    { ignored: ['/run'], settleMs: SETTLE_MS, mayInstall: true },
+    ({ run }) => run(['node', 'tools/bootstrap.mjs', 'test', '--list']),
   );
   if (setUp.stayed.length > 0) print(`\n${describeStayed(setUp.stayed)}`);
   addOne(setUp.result === 0 && setUp.stayed.length === 0);

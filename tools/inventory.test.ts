@@ -1,25 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempDisposableSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/**
- * Runs a shell script under the inventory with a home directory of its own. The directories of the
- * machine that others write to at the same time are left out; the home is watched like them.
- */
+/** Runs a shell script under the inventory with a home directory of its own, the only one looked at. */
 function watch(script: string) {
   using home = mkdtempDisposableSync(path.join(os.tmpdir(), 'onejob-inventory-test-'));
-  const shared = ['/tmp', '/var/tmp', '/dev/shm', '/run'].flatMap((directory) =>
-    existsSync(directory) ? readdirSync(directory).map((name) => path.join(directory, name)) : [],
-  );
-  const ignored = shared.filter((entry) => entry !== home.path).flatMap((one) => ['--ignore', one]);
   const inventory = path.join(import.meta.dirname, 'inventory.mjs');
   const { status, stdout } = spawnSync(
     process.execPath,
-    [inventory, ...ignored, '--settle', '500', '--', 'bash', '-c', script],
+    [inventory, '--below', home.path, '--settle', '500', '--', 'bash', '-c', script],
     { encoding: 'utf8', env: { ...process.env, HOME: home.path, INVENTORY_IGNORE: '' } },
   );
   return { status, ofHome: stdout.replaceAll(home.path, '~'), stdout };

@@ -4,6 +4,7 @@
  * nothing itself. Exit code 0 if at least one test ran and none failed, 1 otherwise, 2 for wrong flags.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -59,6 +60,9 @@ async function runTests(request: Request): Promise<number> {
   const startedAtMs = performance.now();
   const report = new Report(process.stdout, request.files.length);
   const interrupt = new AbortController();
+  // Files of tests keep here what is dear to make (testing/).
+  const shared = mkdtempSync(path.join(os.tmpdir(), 'onejob-test-shared-'));
+  process.env['ONEJOB_TEST_SHARED_DIR'] = shared;
   const onSignal = (signal: NodeJS.Signals): void => interrupt.abort(signal);
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
@@ -71,6 +75,7 @@ async function runTests(request: Request): Promise<number> {
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
+    rmSync(shared, { recursive: true, force: true });
   }
   if (interrupt.signal.aborted) report.addProblem(`stopped by ${String(interrupt.signal.reason)}`);
   else if (report.counts.passed + report.counts.failed === 0) {

@@ -14,7 +14,7 @@ import {
   connectControlPlane,
   type ControlPlaneClient,
 } from './control-plane/client.ts';
-import { chooseDriver, type ProbedDriver } from './drivers/choose.ts';
+import { chooseDriver, fitsWish, type ProbedDriver } from './drivers/choose.ts';
 import { createProcessDriver } from './drivers/process/driver.ts';
 import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
 import { createQemuDriver } from './drivers/qemu/driver.ts';
@@ -22,10 +22,12 @@ import { AgentError } from './errors.ts';
 import { createEgressLedger } from './guard/egress-ledger.ts';
 import { createGuard } from './guard/guard.ts';
 import type { AgentContext } from './jobs/agent-context.ts';
+import { DefaultImage, needsImage } from './jobs/default-image.ts';
 import { JobRun } from './jobs/job-run.ts';
 import { Leases } from './jobs/leases.ts';
 import {
   ANNOUNCE_TIMEOUT_MS,
+  IMAGE_LOOK_MS,
   POLL_MS,
   RETRY_FIRST_MS,
   RETRY_LONGEST_MS,
@@ -107,6 +109,7 @@ class RunningAgent implements Agent {
   readonly #config: CompleteAgentConfig;
   readonly #client: ControlPlaneClient;
   readonly #context: AgentContext;
+  readonly #image: DefaultImage;
   readonly #runs = new Set<Promise<void>>();
   readonly #known = Promise.withResolvers<void>();
   #slotFreed = Promise.withResolvers<void>();
@@ -116,6 +119,9 @@ class RunningAgent implements Agent {
   readonly #closing = new AbortController();
   readonly #loop: Promise<void>;
   #announcing: Promise<void> | undefined;
+  /** What the control plane was told of the image. */
+  #toldImage: DefaultImage['state'] = 'missing';
+  #tellingImage: Promise<void> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
   constructor(config: CompleteAgentConfig, drivers: readonly ProbedDriver[], reaped: ReapReport) {
@@ -123,6 +129,10 @@ class RunningAgent implements Agent {
     this.drivers = drivers;
     this.reaped = reaped;
     this.#client = connectControlPlane(config.controlPlaneSocketPath);
+    this.#image = new DefaultImage(
+      async () => await config.image(''),
+      () => this.#tellImage(),
+    );
     const ledger = createEgressLedger();
     const leases = new Leases(
       this.#client,
@@ -142,11 +152,15 @@ class RunningAgent implements Agent {
       guestRunnerPath: config.guestRunnerPath,
       closing: this.#closing.signal,
       onJournalLine: config.onJournalLine,
-      chooseDriver: (wish) => chooseDriver(drivers, wish),
-      image: config.image,
+      chooseDriver: (wish) => chooseDriver(this.#probed(), wish),
+      image: async (digest) => await (digest === '' ? this.#image.prepare() : config.image(digest)),
       egressNotes: ledger.take,
       warn: config.warn,
     };
+    // Whether it could be made is told to the control plane, and to whoever leases a job for it.
+    if (config.prepareImage && drivers.some(({ probe }) => needsImage(probe))) {
+      this.#image.prepare().catch(() => {});
+    }
     this.#loop = this.#serve();
   }
 
@@ -171,6 +185,7 @@ class RunningAgent implements Agent {
     this.#closing.abort();
     this.#known.reject(new AgentError('stopped', 'The agent was stopped before it was announced.'));
     await this.#loop;
+    await this.#tellingImage;
     this.#client.close();
   }
 
@@ -199,6 +214,41 @@ class RunningAgent implements Agent {
     }
   }
 
+  /** The drivers as they stand now, strongest first. */
+  #probed(): ProbedDriver[] {
+    return this.drivers.map((one) => this.#image.probed(one));
+  }
+
+  /**
+   * Is there the image that this offer's machine boots? One that is only to be looked up is waited
+   * for. Else the offer is left to end, and its job waits with `image_preparing`.
+   */
+  async #hasImageFor(offer: Offer): Promise<boolean> {
+    const { imageDigest, driver: wish } = offer;
+    const chosen = this.#probed().find(({ driver, probe }) => fitsWish(driver, probe, wish));
+    // Without a driver it is the lease that fails, with the drivers' own words.
+    if (imageDigest !== '' || chosen === undefined || !needsImage(chosen.probe)) return true;
+    const ready = this.#image.prepare().then(
+      () => true,
+      () => false,
+    );
+    const tooLate = new AbortController();
+    const look = sleep(IMAGE_LOOK_MS, false, {
+      signal: AbortSignal.any([this.#stopping.signal, tooLate.signal]),
+    }).catch(() => false);
+    return await Promise.race([ready, look]).finally(() => tooLate.abort());
+  }
+
+  /** Announces again until the control plane knows what the image is now. */
+  #tellImage(): void {
+    this.#tellingImage = this.#tellingImage.then(async () => {
+      await this.#known.promise.catch(() => {});
+      while (this.#toldImage !== this.#image.state && !this.#stopping.signal.aborted) {
+        await this.#untilWorks(this.#stopping.signal, async () => await this.#announce());
+      }
+    });
+  }
+
   /** Tries until it works, announcing again where the control plane has forgotten us. */
   async #untilWorks<T>(
     signal: AbortSignal,
@@ -221,7 +271,7 @@ class RunningAgent implements Agent {
   }
 
   #start(offer: Offer): void {
-    const run = JobRun.lease(this.#context, offer, this.#stopping.signal)
+    const run = this.#drive(offer)
       .catch((error: unknown) => this.#config.warn(explainError(error)))
       .finally(() => {
         this.#runs.delete(run);
@@ -229,6 +279,11 @@ class RunningAgent implements Agent {
         this.#slotFreed = Promise.withResolvers<void>();
       });
     this.#runs.add(run);
+  }
+
+  async #drive(offer: Offer): Promise<void> {
+    if (!(await this.#hasImageFor(offer))) return;
+    await JobRun.lease(this.#context, offer, this.#stopping.signal);
   }
 
   async #whileBusy(signal: AbortSignal): Promise<void> {
@@ -260,6 +315,7 @@ class RunningAgent implements Agent {
 
   async #announceOnce(): Promise<void> {
     const { hostName, labels, slots, memoryBytes, cpus } = this.#config;
+    const imageState = this.#image.state;
     const answer = await this.#client.rpc.announce(
       {
         hostName,
@@ -268,10 +324,11 @@ class RunningAgent implements Agent {
         cpus,
         memoryBytes: BigInt(memoryBytes),
         agentVersion: AGENT_VERSION,
-        drivers: this.drivers.map(({ driver, probe }) => ({
+        drivers: this.#probed().map(({ driver, probe }) => ({
           name: driver.name,
           ownKernel: probe.ownKernel,
           works: probe.works,
+          preparing: this.#image.isAwaited(probe),
           note: probe.note,
         })),
         buried: this.reaped.leases,
@@ -279,6 +336,7 @@ class RunningAgent implements Agent {
       { signal: this.#closing.signal, timeoutMs: ANNOUNCE_TIMEOUT_MS },
     );
     this.#client.setCredential(answer.agentCredential);
+    this.#toldImage = imageState;
     this.reaped.closeJournals();
     this.reaped.leases = [];
     this.#known.resolve();

@@ -1,5 +1,6 @@
 /** The agent zone: what the embedded mode, tests and the agent's own entry start. */
 export { probeDrivers, startAgent, type Agent } from './agent.ts';
+export { needsImage } from './jobs/default-image.ts';
 export type { AgentConfig } from './config/config.ts';
 export type { ProbedDriver } from './drivers/choose.ts';
 export { AgentError, type AgentErrorCode } from './errors.ts';

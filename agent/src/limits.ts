@@ -3,6 +3,8 @@ import { CANCEL_GRACE_MS, LOG_JOB_BYTES, LOG_WINDOW_BYTES } from '@onejob/protoc
 
 const SECOND_MS = 1000;
 
+/** Looking up an image that is there takes milliseconds; making one must not outlast an offer. */
+export const IMAGE_LOOK_MS = 2 * SECOND_MS;
 /** A guest says hello as its first act; one that takes longer hangs. */
 export const HELLO_TIMEOUT_MS = 60 * SECOND_MS;
 /** Streams a guest may have open on the bulk carrier: a browser opens 6 a host, package managers 50. */
@@ -23,6 +25,8 @@ export const LINK_UNREAD_BYTES = 20 * 1024 * 1024;
 export const RELAY_LOG_BYTES = 2 * LOG_WINDOW_BYTES;
 /** What a row costs besides its text, so that a flood of empty rows fills the relay too. */
 export const RELAY_ROW_OVERHEAD_BYTES = 16;
+/** Text of rows held while a secret may lie over them: several of the longest there can be. */
+export const ROW_GROUP_BYTES = 256 * 1024;
 /** Log text of one job the agent relays; an honest runner stops at LOG_JOB_BYTES itself. */
 export const RELAY_JOB_LOG_BYTES = LOG_JOB_BYTES + 1024 * 1024;
 /** Step states, annotations and summaries of one job: 256 steps with 50 annotations each fit. */

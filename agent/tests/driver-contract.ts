@@ -32,6 +32,7 @@ export function driverContract(subject: DriverUnderTest): void {
     describeLife(subject, newLab);
     describeLimits(subject, newLab);
     describeFailures(subject, newLab);
+    describeRefusals(subject, newLab);
     if (subject.ownKernel) describeOwnKernel(subject, newLab);
   });
 }
@@ -202,7 +203,9 @@ function describeFailures(subject: DriverUnderTest, newLab: () => Promise<Sandbo
     }
     assert.equal(reached.at(-1), 'process', 'the last thing acquired is what boots');
   });
+}
 
+function describeRefusals(subject: DriverUnderTest, newLab: () => Promise<SandboxLab>): void {
   test('a shape that is no machine is refused with each value that is wrong', async () => {
     await using lab = await newLab();
     const driver = subject.createDriver(lab);

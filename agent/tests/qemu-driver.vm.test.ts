@@ -1,5 +1,6 @@
 /** The driver contract on real microVMs, and what only qemu promises. Builds the image when missing. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,6 +52,26 @@ describe('qemu alone', () => {
       assert.equal(end.cause, 'runner_gone', `sysrq ${key}: ${end.detail}`);
       await handle.kill();
       await lab.bury(sandbox);
+    }
+  });
+
+  test('a host without room for what a job may write is told apart from a full disk of its own', async (context) => {
+    if (process.getuid?.() !== 0) return context.skip('a small file system takes root to mount');
+    const small = await mkdtemp(join(tmpdir(), 'onejob-small-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=280m', 'tmpfs', small]);
+    try {
+      await using lab = await SandboxLab.open(image, guestRunnerPath);
+      const sandbox = await lab.newSandbox({ directory: small });
+      const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+      assert.equal(await handle.isHostDiskFull(), false);
+      const said = await runScript(handle, 'dd if=/dev/zero of=fill bs=1M count=300 conv=fsync');
+      assert.equal(said.finished?.conclusion, 'failure', said.log);
+      assert.equal(await handle.isHostDiskFull(), true);
+      await handle.kill();
+      await lab.bury(sandbox);
+    } finally {
+      execFileSync('umount', [small]);
+      await rm(small, { recursive: true });
     }
   });
 

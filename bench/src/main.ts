@@ -8,6 +8,7 @@ import { benchColdStart } from './cold-start.bench.ts';
 import { benchLogs } from './logs.bench.ts';
 import { benchMasking } from './masking.bench.ts';
 import { benchPlan } from './plan.bench.ts';
+import { benchStart } from './start.bench.ts';
 import { benchSteps } from './steps.bench.ts';
 
 const BENCHES = {
@@ -16,6 +17,7 @@ const BENCHES = {
   logs: benchLogs,
   claims: benchClaims,
   plan: benchPlan,
+  start: benchStart,
   steps: benchSteps,
 } as const;
 

@@ -8,9 +8,9 @@ import {
   expandJob,
   type PlannedJob,
   type PlanScope,
-  parseWorkflow,
   type Workflow,
 } from '@onejob/workflow';
+import { parseWorkflow } from '@onejob/workflow/parse';
 import { median, rounded } from './statistics.ts';
 
 const RUNS = 21;

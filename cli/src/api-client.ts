@@ -83,10 +83,8 @@ export class ApiClient {
   }
 
   /** Sends a git pack; the platform then has the commit. */
-  async sendSnapshot(repository: string, sha: string, shallow: string[], pack: Readable) {
-    const query = new URLSearchParams({ sha });
-    for (const one of shallow) query.append('shallow', one);
-    const path = `/repositories/${repository}/snapshots?${query.toString()}`;
+  async sendSnapshot(repository: string, sha: string, pack: Readable) {
+    const path = `/repositories/${repository}/snapshots?sha=${sha}`;
     await this.#json('POST', path, pack, { 'content-type': 'application/x-git-pack' });
   }
 
@@ -178,11 +176,20 @@ function refusal(body: string, status: number): CliError {
   const message =
     parsed?.message ?? `The platform answered with status ${status}: ${body.slice(0, 500)}`;
   const code = codeOf(parsed?.code, status);
-  return new CliError(code, message, { problems: parsed?.problems ?? [] });
+  const hint = HINTS.get(parsed?.code ?? '');
+  return new CliError(code, message, { problems: parsed?.problems ?? [], hint });
 }
+
+/** Choices that nothing fits, by the platform's code: which flag made them, and where to look. */
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ['unknown_job', 'Choose others with --job; what there is: onejob run --list'],
+  ['unknown_matrix', 'Choose others with --matrix; every leg: onejob run --dry-run'],
+  ['invalid_inputs', 'Give them with --input name=value; choose a workflow with --workflows.'],
+]);
 
 function codeOf(code: string | undefined, status: number): CliError['code'] {
   if (code === 'ambiguous_run') return 'ambiguous_run';
+  if (HINTS.has(code ?? '')) return 'usage';
   if (status === 404) return 'not_found';
   // A platform that is stopping answers, but no longer for this question.
   if (code === 'shutting_down') return 'platform_unreachable';

@@ -14,6 +14,7 @@ const CODES = {
   platform_unreachable: EXIT.platform,
   platform_error: EXIT.platform,
   directory_in_use: EXIT.platform,
+  directory_unusable: EXIT.platform,
   driver_unavailable: EXIT.platform,
   interrupted: EXIT.cancelled,
 } as const satisfies Record<string, ExitCode>;
@@ -23,15 +24,18 @@ export class CliError extends Error implements CodedError {
   override readonly name = 'CliError';
   readonly code: CliErrorCode;
   readonly problems: readonly Problem[];
+  /** What to do next, where it is not part of the message; shown last. */
+  readonly hint: string | undefined;
 
   constructor(
     code: CliErrorCode,
     message: string,
-    options: ErrorOptions & { problems?: readonly Problem[] } = {},
+    options: ErrorOptions & { problems?: readonly Problem[]; hint?: string | undefined } = {},
   ) {
     super(message, options);
     this.code = code;
     this.problems = options.problems ?? [];
+    this.hint = options.hint;
   }
 
   get retryable(): boolean {

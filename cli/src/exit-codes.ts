@@ -3,7 +3,7 @@ export const EXIT = {
   success: 0,
   /** A job failed, timed out or was refused. */
   jobFailed: 1,
-  /** Wrong flags or arguments. */
+  /** Wrong flags or arguments, or they name what is not there: a job, a matrix value, an input. */
   usage: 2,
   /** The input cannot be run: workflow errors, no checkout, nothing triggered. */
   invalidInput: 3,

@@ -5,6 +5,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
+import { CliError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { reportError } from './show/report-error.ts';
 
@@ -14,7 +15,7 @@ const EXIT_CODE_HELP = `
 Exit codes:
     0  every job succeeded or was skipped
     1  a job failed, timed out or was refused
-    2  wrong flags or arguments
+    2  wrong flags or arguments, or they name what is not there (job, matrix value, input)
     3  the input cannot be run (workflow errors, no checkout, nothing to run)
     4  the platform failed; no job's fault
   130  cancelled`;
@@ -43,7 +44,7 @@ type DataDirectory = () => string | undefined;
 
 /** Runs the command line; never throws, never exits: answers the exit code. */
 export async function runProgram(words: readonly string[]): Promise<ExitCode> {
-  using _ = ignoreClosedOutput();
+  ignoreClosedOutput();
   let code: ExitCode = EXIT.success;
   const settle: Settle = async (result) => {
     code = await result;
@@ -54,7 +55,7 @@ export async function runProgram(words: readonly string[]): Promise<ExitCode> {
     return EXIT.success;
   }
   try {
-    await program.parseAsync(words, { from: 'user' });
+    await program.parseAsync(withoutHelpOfNothing(program, words), { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
@@ -62,17 +63,31 @@ export async function runProgram(words: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** A reader that went away (`| head -1`) is no error; commands that run on notice it themselves. */
-function ignoreClosedOutput(): Disposable {
+/**
+ * A reader that went away (`| head -1`) is no error; commands that run on notice it themselves. For
+ * the rest of the process: what was written last may fail after the command has ended.
+ */
+function ignoreClosedOutput(): void {
   const ignore = (): void => {};
   process.stdout.on('error', ignore);
   process.stderr.on('error', ignore);
-  return {
-    [Symbol.dispose]: () => {
-      process.stdout.off('error', ignore);
-      process.stderr.off('error', ignore);
-    },
-  };
+}
+
+/** Who asks for help of a command that is not there (`help rnu`) is told so, not shown other help. */
+function withoutHelpOfNothing(program: Command, words: readonly string[]): readonly string[] {
+  if (!words.some((word) => ['help', '-h', '--help'].includes(word))) return words;
+  const path: string[] = [];
+  let command = program;
+  for (const [at, word] of words.entries()) {
+    const isGroup = command.commands.length > 0;
+    if (word.startsWith('-') || words[at - 1] === '--data-dir') continue;
+    if (isGroup && word === 'help') continue;
+    const inner = command.commands.find((one) => one.name() === word);
+    if (inner === undefined) return isGroup ? [...path, word] : words;
+    path.push(word);
+    command = inner;
+  }
+  return words;
 }
 
 function makeProgram(settle: Settle): Command {
@@ -87,10 +102,15 @@ function makeProgram(settle: Settle): Command {
     )
     .showSuggestionAfterError()
     .configureHelp({ optionDescription: describeOption })
+    .configureOutput({ outputError: (text, write) => write(withHint(text)) })
     .exitOverride()
     .addHelpText('after', FIRST_STEPS_HELP)
     .addHelpText('after', EXIT_CODE_HELP.slice(1));
-  const dataDirectory: DataDirectory = () => program.opts<{ dataDir?: string }>().dataDir;
+  const dataDirectory: DataDirectory = () => {
+    const { dataDir } = program.opts<{ dataDir?: string }>();
+    if (dataDir !== '') return dataDir;
+    throw new CliError('usage', '--data-dir is empty. Name a directory, or leave the flag out.');
+  };
   program.commandsGroup('Run workflows:');
   addRun(program, settle, dataDirectory);
   addStored(program, settle, dataDirectory);
@@ -101,6 +121,14 @@ function makeProgram(settle: Settle): Command {
   program.helpCommand('help [command]', 'show help of a command');
   pointToHelp(program, 'onejob');
   return program;
+}
+
+/** Mistakes are told as all others are; one that newcomers make is told with what they meant. */
+function withHint(text: string): string {
+  const meant = text.includes("too many arguments for 'run'")
+    ? 'A job is chosen with --job <key>, a workflow with --workflows <path>.\n'
+    : '';
+  return text.replace(/^error: /, 'onejob: ') + meant;
 }
 
 /** Choices and defaults where they say something: not that a flag is off and a list is empty. */
@@ -169,7 +197,7 @@ function addStored(program: Command, settle: Settle, dataDirectory: DataDirector
   program
     .command('list')
     .description('the latest runs')
-    .option('--limit <count>', 'how many', '20')
+    .option('--limit <count>', 'how many, at most 100', '20')
     .option('--json', 'as JSON', false)
     .action(async (flags: { limit: string; json: boolean }) => {
       await settle((await stored()).list(flags, dataDirectory()));

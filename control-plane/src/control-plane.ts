@@ -10,17 +10,12 @@ import { chmod } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import {
-  explainError,
-  HEARTBEAT_MS,
-  LEASE_MS,
-  LEASES_PER_ATTEMPT,
-  OFFER_MS,
-} from '@onejob/protocol';
+import { explainError } from '@onejob/protocol';
 import { serveAgents } from './agents/agent-server.ts';
 import type { ApiParts } from './api/api-parts.ts';
 import { createApiServer } from './api/server.ts';
-import { type Clock, systemClock } from './clock.ts';
+import type { Clock } from './clock.ts';
+import { type CompleteConfig, completeConfig, type ControlPlaneConfig } from './config/config.ts';
 import { Vault } from './credentials.ts';
 import { openDataDirectory } from './data/data-directory.ts';
 import { diskFull, isDiskFull } from './data/disk-full.ts';
@@ -29,35 +24,14 @@ import { ControlPlaneError } from './errors.ts';
 import { Repositories } from './git/repositories.ts';
 import { SourceServer } from './git/source-server.ts';
 import { recordLife } from './leases/expire-leases.ts';
-import type { LeaseTerms } from './leases/lease-terms.ts';
-import { SWEEP_MS, TENANT_CONCURRENCY } from './limits.ts';
 import { LogArchive } from './logs/log-archive.ts';
+import { RunIntake } from './runs/run-intake.ts';
+import { WorkflowParser } from './runs/workflow-parser.ts';
+import { forgetPresence } from './store/announce-agent.ts';
 import { Notifier } from './store/notifier.ts';
 import { startRelay } from './store/relay.ts';
 import { openStore, type Store } from './store/store.ts';
 import { startSweeper } from './sweeper.ts';
-
-export type ControlPlaneConfig = {
-  dataDirectory: string;
-  database: { kind: 'pglite' } | { kind: 'postgres'; url: string };
-  /** Also serves the API on TCP; `allowedHosts` are names clients may use besides the address. */
-  listen?: { host: string; port: number; allowedHosts?: readonly string[] };
-  /** Jobs a tenant runs at once. Default 30. */
-  tenantConcurrency?: number;
-  /** The same for single tenants. */
-  tenantOverrides?: Readonly<Record<string, number>>;
-  /** Jobs of all tenants at once. Default: no cap. */
-  globalConcurrency?: number;
-  /** Told of failures that are ours, one sentence a line. Default: nowhere. */
-  log?: (message: string) => void;
-  version?: string;
-  /** For tests: time, and how fast it matters. */
-  clock?: Clock;
-  leaseMs?: number;
-  heartbeatMs?: number;
-  offerMs?: number;
-  sweepMs?: number;
-};
 
 export type ControlPlane = AsyncDisposable & {
   readonly dataDirectory: string;
@@ -68,13 +42,16 @@ export type ControlPlane = AsyncDisposable & {
   readonly apiToken: string;
   readonly apiTokenPath: string;
   readonly schemaRevision: number;
+  /** Aborted when it can no longer keep what it is told, with the error to end with. */
+  readonly broken: AbortSignal;
+  /** No run goes on: takes none from now on, so that whoever sends one can go elsewhere. */
+  closeIfIdle(): Promise<boolean>;
 };
 
-export async function startControlPlane(config: ControlPlaneConfig): Promise<ControlPlane> {
-  const clock = config.clock ?? systemClock;
-  const terms = termsOf(config);
-  const reportFault = (error: unknown, where: string): void =>
-    config.log?.(`${where}: ${explainError(error)}`);
+export async function startControlPlane(given: ControlPlaneConfig): Promise<ControlPlane> {
+  const config = completeConfig(given);
+  const { clock, terms } = config;
+  const { reportFault, broken } = watchFaults(config);
 
   await using undo = new AsyncDisposableStack();
   const data = undo.use(
@@ -88,10 +65,12 @@ export async function startControlPlane(config: ControlPlaneConfig): Promise<Con
     undo.use(await startRelay(config.database.url, notifier));
   }
   await recordLife(store, terms);
+  if (config.fleet !== 'open') await forgetPresence(store);
 
   const stopping = new AbortController();
   const vault = new Vault(data.masterKey);
   const repositories = new Repositories(data.repositoriesPath);
+  const parser = undo.use(new WorkflowParser(stopping.signal));
   const archive = new LogArchive(data.objectsPath);
   const source = undo.use(new SourceServer({ store, repositories }));
   await source.recoverViews();
@@ -101,19 +80,24 @@ export async function startControlPlane(config: ControlPlaneConfig): Promise<Con
       terms,
       archive,
       source,
-      sweepMs: config.sweepMs ?? SWEEP_MS,
+      sweepMs: config.sweepMs,
+      fleet: config.fleet,
       reportFault,
     }),
   );
   const agentParts = { store, vault, terms, source, stopping: stopping.signal, reportFault };
   undo.use(await serveAgents(data.agentSocketPath, agentParts));
 
+  const intake = new RunIntake(store, config.fleet !== 'none');
   const apiParts: ApiParts = {
     store,
     repositories,
+    parser,
     archive,
     vault,
-    version: config.version ?? '0.1.0',
+    version: config.version,
+    fleet: config.fleet,
+    intake,
     stopping: stopping.signal,
     reportFault,
   };
@@ -129,22 +113,30 @@ export async function startControlPlane(config: ControlPlaneConfig): Promise<Con
     apiToken: data.apiToken,
     apiTokenPath: data.apiTokenPath,
     schemaRevision: store.schemaRevision,
+    broken,
+    closeIfIdle: async () => await intake.closeIfIdle(),
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }
 
-const termsOf = (config: ControlPlaneConfig): LeaseTerms => ({
-  leaseMs: config.leaseMs ?? LEASE_MS,
-  heartbeatMs: config.heartbeatMs ?? HEARTBEAT_MS,
-  offerMs: config.offerMs ?? OFFER_MS,
-  leasesPerAttempt: LEASES_PER_ATTEMPT,
-  tenantConcurrency: config.tenantConcurrency ?? TENANT_CONCURRENCY,
-  tenantOverrides: config.tenantOverrides ?? {},
-  globalConcurrency: config.globalConcurrency ?? null,
-});
+/** Faults go to the log. On a full disk an embedded database cannot go on; a server's may have room again. */
+function watchFaults({ log, dataDirectory, database }: CompleteConfig): {
+  reportFault: (error: unknown, where: string) => void;
+  broken: AbortSignal;
+} {
+  const broken = new AbortController();
+  return {
+    reportFault: (error, where) => {
+      log?.(`${where}: ${explainError(error)}`);
+      const isEmbedded = database.kind === 'pglite';
+      if (isEmbedded && isDiskFull(error)) broken.abort(diskFull(dataDirectory, error));
+    },
+    broken: broken.signal,
+  };
+}
 
 async function openDatabase(
-  config: ControlPlaneConfig,
+  config: Pick<ControlPlaneConfig, 'database'>,
   embeddedPath: string,
   parts: { clock: Clock; notifier: Notifier },
 ): Promise<Store> {

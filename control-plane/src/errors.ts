@@ -6,6 +6,7 @@ import type { CodedError, Problem } from '@onejob/protocol';
 
 /** code -> [HTTP status of the API, whether the same request can succeed later]. */
 const CODES = {
+  invalid_configuration: [500, false],
   data_directory_in_use: [409, true],
   data_directory_corrupt: [500, false],
   data_directory_unusable: [500, false],
@@ -15,6 +16,7 @@ const CODES = {
   port_in_use: [500, true],
   database_unreachable: [503, true],
   shutting_down: [503, true],
+  overloaded: [503, true],
   unauthorized: [401, false],
   host_not_allowed: [403, false],
   not_found: [404, false],
@@ -24,6 +26,8 @@ const CODES = {
   invalid_workflow: [422, false],
   no_workflow: [422, false],
   unknown_job: [422, false],
+  unknown_matrix: [422, false],
+  invalid_inputs: [422, false],
   snapshot_rejected: [422, false],
   snapshot_missing: [409, false],
   git_failed: [500, false],

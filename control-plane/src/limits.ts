@@ -20,14 +20,25 @@ export const LOG_GRACE_MS = 60 * SECOND_MS;
 /** Offers in one answer, however many slots the agent says it has. */
 export const OFFERS_PER_POLL = 64;
 /** Jobs chosen beyond the wanted ones, for those that another agent is being offered right now. */
-export const SPARE_OFFERS = 60;
-/** Candidates looked at for one repository in one poll: more slots than any host has. */
-export const OFFER_CANDIDATES_PER_REPOSITORY = 128;
+export const SPARE_OFFERS = 16;
+/** How often a poll chooses again when others took everything it had chosen. */
+export const OFFER_TRIES = 3;
 /** Leases in one heartbeat: more than one host can run. */
 export const LEASES_PER_HEARTBEAT = 1024;
 
 /** Concurrent jobs of one tenant when nothing else is configured. */
 export const TENANT_CONCURRENCY = 30;
+/** Leases of one tenant in five minutes: a workflow that starts itself does not take every host. */
+export const TENANT_JOBS_PER_FIVE_MINUTES = 100;
+export const FIVE_MINUTES_MS = 5 * 60 * SECOND_MS;
+/** Minutes of one job where several people share the hosts: one that hangs does not block one all day. */
+export const TENANT_MINUTES_PER_JOB = 60;
+/** Minutes of jobs a month that come with each seat of a tenant. */
+export const MINUTES_PER_SEAT = 1000;
+/** Weights are small whole numbers: a thousandth of the hosts is nobody's share. */
+export const MAX_WEIGHT = 1000;
+/** What a heartbeat's answer may be late without its lease being in danger: an agent's longest pause. */
+export const LEASE_SLACK_MS = 5 * SECOND_MS;
 
 /** Events (steps, annotations, summaries) kept of one job; more are counted as received, not kept. */
 export const EVENTS_PER_JOB = 20_000;
@@ -44,12 +55,12 @@ export const AGENT_MESSAGE_BYTES = 16 * MiB;
 
 /** Rows of one page of a log. */
 export const LOG_PAGE_ROWS = 5000;
-/** Runs of one page. */
-export const RUNS_PAGE = 100;
 /** Between comment lines of a silent event stream, so that dead clients are noticed. */
 export const STREAM_HEARTBEAT_MS = 15 * SECOND_MS;
 /** Between two reads for one event stream: a flood of changes is one update. */
 export const STREAM_COALESCE_MS = 50;
+/** When the control plane stops, a reader gets the rest of its stream for this long. */
+export const STREAM_LAST_MS = 1 * SECOND_MS;
 /** Open event streams of one control plane. */
 export const STREAMS = 256;
 
@@ -67,6 +78,16 @@ export const SOURCE_REQUEST_BYTES = 8 * MiB;
 export const TIPS = 500;
 /** Workflow files looked at in one commit. */
 export const WORKFLOW_FILES = 500;
+/** Processor time for reading one workflow file: the most laborious ones within its limits take 1.5 s. */
+export const WORKFLOW_PARSE_MS = 5 * SECOND_MS;
+/** Heap for reading one workflow file: the most laborious ones take 400 MiB. */
+export const WORKFLOW_PARSE_MIB = 512;
+/** Between two looks at what reading takes: a heap grows by some ten MiB between them. */
+export const PARSE_WATCH_MS = 50;
+/** Reading all files of one request: ten times what 500 ordinary files take. */
+export const WORKFLOWS_PARSE_MS = 60 * SECOND_MS;
+/** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
+export const PARSES_WAITING = 64;
 
 /** sun_path of a Unix socket holds 108 bytes with its terminating zero. */
 export const SOCKET_PATH_BYTES = 107;

@@ -1,12 +1,15 @@
 /**
- * Periodic work of one control plane: the life sign, ends of leases and offers, reasons of waiting
- * jobs, archiving. Rounds never overlap; a round that fails (the database is away) is reported once
+ * Periodic work of one control plane: the life sign, ends of leases and offers, jobs over
+ * their tenant's minutes, reasons of waiting jobs, archiving. Rounds never overlap; a round that fails (the database is away) is reported once
  * until one succeeds again, and tried at the next time.
  */
 import { setTimeout } from 'node:timers/promises';
+import type { Fleet } from '@onejob/protocol';
 import type { SourceServer } from './git/source-server.ts';
+import { endQueuedOverMinutes } from './leases/end-over-minutes.ts';
 import { expireLeases, recordLife } from './leases/expire-leases.ts';
 import { explainQueue } from './leases/explain-queue.ts';
+import { refuseUnplaceable } from './leases/refuse-unplaceable.ts';
 import type { LeaseTerms } from './leases/lease-terms.ts';
 import { EXPLAIN_PAUSE_MS } from './limits.ts';
 import type { LogArchive } from './logs/log-archive.ts';
@@ -19,6 +22,7 @@ type SweeperParts = {
   archive: LogArchive;
   source: SourceServer;
   sweepMs: number;
+  fleet: Fleet;
   reportFault(error: unknown, where: string): void;
 };
 
@@ -44,7 +48,9 @@ async function run(parts: SweeperParts, signal: AbortSignal): Promise<void> {
         dueMs = performance.now() + parts.sweepMs;
         await sweep(parts);
       }
-      await explainQueue(parts.store, parts.terms);
+      await endQueuedOverMinutes(parts.store, parts.terms);
+      await explainQueue(parts.store, parts.terms, parts.fleet);
+      if (parts.fleet === 'closed') await refuseUnplaceable(parts.store);
       failing = false;
     } catch (error) {
       if (!failing) parts.reportFault(error, 'periodic work');

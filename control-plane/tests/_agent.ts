@@ -1,6 +1,6 @@
 /** A client that speaks the agent protocol step by step, as a test wants it, over a real connection. */
 import { randomUUID } from 'node:crypto';
-import type { Client } from '@connectrpc/connect';
+import { type Client, Code, ConnectError } from '@connectrpc/connect';
 import { type JobTask, newSandboxId } from '@onejob/protocol';
 import type {
   AdoptResponse,
@@ -19,6 +19,12 @@ export type HeldLease = {
   sessionCredential: string;
 };
 
+/** For a lease that may be refused: its offer is gone. Anything else is thrown on. */
+export function isGone(error: unknown): undefined {
+  if (error instanceof ConnectError && error.code === Code.FailedPrecondition) return undefined;
+  throw error;
+}
+
 export class TestAgent {
   readonly client: AgentClient;
   readonly id: string;
@@ -28,6 +34,11 @@ export class TestAgent {
     this.client = client;
     this.id = id;
     this.credential = credential;
+  }
+
+  /** An agent that announced itself in words of its own. */
+  static of(client: AgentClient, id: string, credential: string): TestAgent {
+    return new TestAgent(client, id, credential);
   }
 
   static async announce(

@@ -8,8 +8,39 @@ export type StartPlatform = (config?: Partial<ControlPlaneConfig>) => Promise<Pl
 
 /** `tests` gets a function that starts a control plane on a database of its own. */
 export function onEveryDatabase(name: string, tests: (start: StartPlatform) => void): void {
+  onEach(name, (newPostgresUrl) => {
+    tests(async (config) => {
+      const url = await newPostgresUrl();
+      const database = url === undefined ? {} : { database: { kind: 'postgres' as const, url } };
+      return await Platform.start({ ...database, ...config });
+    });
+  });
+}
+
+/** `tests` gets a function that says where an empty database is, for tests of the store alone. */
+export function onEveryStore(
+  name: string,
+  tests: (newDatabase: () => Promise<StoreConfig>) => void,
+): void {
+  onEach(name, (newPostgresUrl) => {
+    tests(async () => {
+      const url = await newPostgresUrl();
+      return url === undefined
+        ? { kind: 'pglite', directory: undefined }
+        : { kind: 'postgres', url };
+    });
+  });
+}
+
+type StoreConfig = { kind: 'pglite'; directory: undefined } | { kind: 'postgres'; url: string };
+
+/** `tests` gets a function that makes a database on a Postgres server; on PGlite it makes none. */
+function onEach(
+  name: string,
+  tests: (newPostgresUrl: () => Promise<string | undefined>) => void,
+): void {
   describe(`${name}, on PGlite`, () => {
-    tests(async (config) => await Platform.start(config));
+    tests(async () => await Promise.resolve(undefined));
   });
   describe(`${name}, on Postgres`, { skip: postgresMissing }, (_context: SuiteContext) => {
     let server: TestPostgres | undefined;
@@ -19,10 +50,9 @@ export function onEveryDatabase(name: string, tests: (start: StartPlatform) => v
     after(async () => {
       await server?.[Symbol.asyncDispose]();
     });
-    tests(async (config) => {
+    tests(async () => {
       if (server === undefined) throw new Error('Postgres did not start');
-      const url = await server.createDatabase();
-      return await Platform.start({ database: { kind: 'postgres', url }, ...config });
+      return await server.createDatabase();
     });
   });
 }

@@ -3,8 +3,8 @@
  * socket, and the agent protocol over HTTP/2. Everything goes away with `await using`.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as startRequest } from 'node:http';
 import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import type { CreatedRuns, CreateRun, Job, Run } from '@onejob/protocol';
 import { AGENT_CREDENTIAL_HEADER, AgentService } from '@onejob/protocol/agent-service';
+import { giveBackDataDirectory, makeDataDirectory } from '@onejob/testing/data-directory';
 import pg from 'pg';
 import { type ControlPlane, type ControlPlaneConfig, startControlPlane } from '../src/index.ts';
 import { LIFE_SIGN_MS } from '../src/limits.ts';
@@ -71,21 +72,6 @@ export async function callApi(
   });
 }
 
-let template: Promise<string> | undefined;
-
-/** A data directory as the first start leaves it, made once a process: the database takes seconds. */
-async function emptyDataDirectory(): Promise<string> {
-  template ??= (async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'oj-cp-empty-'));
-    process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-    const dataDirectory = join(directory, 'data');
-    const first = await startControlPlane({ dataDirectory, database: { kind: 'pglite' } });
-    await first[Symbol.asyncDispose]();
-    return dataDirectory;
-  })();
-  return await template;
-}
-
 export type StreamedEvent = { type: string; [key: string]: unknown };
 
 export class Platform implements AsyncDisposable {
@@ -95,6 +81,7 @@ export class Platform implements AsyncDisposable {
   #config: Partial<ControlPlaneConfig>;
   #sessions: Http2SessionManager[] = [];
   readonly faults: string[] = [];
+  #givesBack = false;
 
   private constructor(directory: string, config: Partial<ControlPlaneConfig>) {
     this.directory = directory;
@@ -123,7 +110,8 @@ export class Platform implements AsyncDisposable {
     this.#config = { ...this.#config, ...changed };
     const data = join(this.directory, 'data');
     if (this.#config.database === undefined && !existsSync(data)) {
-      await cp(await emptyDataDirectory(), data, { recursive: true });
+      await makeDataDirectory(data);
+      this.#givesBack = true;
     }
     this.#controlPlane = await startControlPlane({
       dataDirectory: join(this.directory, 'data'),
@@ -218,6 +206,12 @@ export class Platform implements AsyncDisposable {
     }
   }
 
+  /** So much time passes at once: to the control plane an outage, which costs no lease. */
+  async passOutage(ms: number): Promise<void> {
+    this.clock.advance(ms);
+    await this.lifeSign();
+  }
+
   async run(id: string): Promise<Run> {
     return (await this.api('GET', `/runs/${id}`)).body as Run;
   }
@@ -248,11 +242,12 @@ export class Platform implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    if (this.#givesBack) giveBackDataDirectory(join(this.directory, 'data'));
     await rm(this.directory, { recursive: true, force: true });
   }
 }
 
-const RUN: Omit<CreateRun, 'sha'> = {
+export const RUN: Omit<CreateRun, 'sha'> = {
   repository: 'acme/app',
   ref: 'refs/heads/main',
   workflows: [],

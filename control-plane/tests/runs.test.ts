@@ -180,10 +180,17 @@ jobs:
     runs-on: ubuntu-latest
     container: debian:12
     steps: [{ run: 'true' }]
+  deep:
+    runs-on: ubuntu-latest
+    steps:
+      - { uses: actions/checkout@v4, with: { submodules: true } }
 `);
-    const [job] = run.jobs;
-    assert.deepEqual([job?.conclusion, job?.endReason], ['refused', 'unsupported']);
-    assert.match(job?.endMessage ?? '', /\.github\/workflows\/ci\.yml:\d+/);
+    const [boxed, deep] = run.jobs;
+    for (const job of run.jobs) {
+      assert.deepEqual([job.conclusion, job.endReason], ['refused', 'unsupported']);
+    }
+    assert.match(boxed?.endMessage ?? '', /^\.github\/workflows\/ci\.yml:5:5: .*container/);
+    assert.match(deep?.endMessage ?? '', /^\.github\/workflows\/ci\.yml:10:17: .*'submodules'/);
     assert.equal(run.conclusion, 'refused');
     assert.deepEqual(await agent.poll(), []);
   });

@@ -11,7 +11,8 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { type Leased, TestAgent } from './_agent.ts';
-import { gitIn, packOf, Platform } from './_platform.ts';
+import { onEveryDatabase } from './_databases.ts';
+import { gitIn, packOf, type Platform } from './_platform.ts';
 
 const exec = promisify(execFile);
 const WORKFLOW = `on: push
@@ -115,181 +116,186 @@ const GIT_ENVIRONMENT = {
   GIT_TERMINAL_PROMPT: '0',
 };
 
-test('a job clones the commit of its run under its ref, shallow or with history', async () => {
-  await using platform = await Platform.start();
-  const directory = makeRepository(platform, 'src', 5);
-  const { sha } = await send(platform, directory);
-  await platform.createRuns({ sha, ref: 'refs/heads/topic/x' });
-  // Another commit of the same repository that this run has nothing to do with.
-  appendFileSync(join(directory, 'file.txt'), 'secret\n');
-  gitIn(directory, 'commit', '-qam', 'later');
-  const later = await send(platform, directory, [sha]);
-  assert.equal(later.status, 200);
+onEveryDatabase('source', (start) => {
+  test('a job clones the commit of its run under its ref, shallow or with history', async () => {
+    await using platform = await start();
+    const directory = makeRepository(platform, 'src', 5);
+    const { sha } = await send(platform, directory);
+    await platform.createRuns({ sha, ref: 'refs/heads/topic/x' });
+    // Another commit of the same repository that this run has nothing to do with.
+    appendFileSync(join(directory, 'file.txt'), 'secret\n');
+    gitIn(directory, 'commit', '-qam', 'later');
+    const later = await send(platform, directory, [sha]);
+    assert.equal(later.status, 200);
 
-  const leased = await (await TestAgent.announce(platform)).take();
-  const answer = await leased.adopt();
-  assert.equal(answer.sourcePath, `/source/${leased.jobId}/1`);
-  await using front = await serveFront(platform, leased, answer.sourcePath);
-  for (const [name, depth] of [
-    ['shallow', ['--depth', '1']],
-    ['whole', []],
-  ] as const) {
-    const target = join(platform.directory, name);
-    await exec('git', ['clone', '-q', ...depth, `${front.url}/acme/app.git`, target], {
+    const leased = await (await TestAgent.announce(platform)).take();
+    const answer = await leased.adopt();
+    assert.equal(answer.sourcePath, `/source/${leased.jobId}/1`);
+    await using front = await serveFront(platform, leased, answer.sourcePath);
+    for (const [name, depth] of [
+      ['shallow', ['--depth', '1']],
+      ['whole', []],
+    ] as const) {
+      const target = join(platform.directory, name);
+      await exec('git', ['clone', '-q', ...depth, `${front.url}/acme/app.git`, target], {
+        env: GIT_ENVIRONMENT,
+      });
+      assert.equal(gitIn(target, 'rev-parse', 'HEAD'), sha);
+      assert.equal(gitIn(target, 'rev-parse', '--abbrev-ref', 'HEAD'), 'topic/x');
+      assert.equal(gitIn(target, 'rev-list', '--count', 'HEAD'), name === 'whole' ? '5' : '1');
+      const remote = await exec('git', ['ls-remote', 'origin'], {
+        cwd: target,
+        env: GIT_ENVIRONMENT,
+      });
+      // git names the HEAD of a namespace twice.
+      const refs = [...new Set(remote.stdout.trim().split('\n'))];
+      assert.deepEqual(refs, [`${sha}\tHEAD`, `${sha}\trefs/heads/topic/x`]);
+      assert.doesNotMatch(readFileSync(join(target, 'file.txt'), 'utf8'), /secret/);
+    }
+    const push = exec('git', ['push', '-q', 'origin', 'HEAD:refs/heads/evil'], {
+      cwd: join(platform.directory, 'whole'),
       env: GIT_ENVIRONMENT,
     });
-    assert.equal(gitIn(target, 'rev-parse', 'HEAD'), sha);
-    assert.equal(gitIn(target, 'rev-parse', '--abbrev-ref', 'HEAD'), 'topic/x');
-    assert.equal(gitIn(target, 'rev-list', '--count', 'HEAD'), name === 'whole' ? '5' : '1');
-    const remote = await exec('git', ['ls-remote', 'origin'], {
-      cwd: target,
-      env: GIT_ENVIRONMENT,
+    await assert.rejects(push);
+  });
+
+  test('the source is there for the live lease that asks for its own, and nobody else', async () => {
+    await using platform = await start();
+    const { sha } = await send(platform, makeRepository(platform, 'src', 1));
+    await platform.createRuns({ sha });
+    await platform.createRuns({ sha });
+    const agent = await TestAgent.announce(platform);
+    const mine = await agent.take();
+    const other = await agent.start();
+    const path = `/source/${mine.jobId}/1/info/refs?service=git-upload-pack`;
+    const session = mine.lease.sessionCredential;
+    const status = async (...request: [string, string?, string?]): Promise<number> =>
+      (await getSource(platform, request[0], request[1], request[2])).status;
+
+    assert.equal(await status(path, session), 404, 'before the adoption');
+    await mine.adopt();
+    assert.equal(await status(path, session), 200);
+    assert.equal(await status(path), 404, 'without a session');
+    assert.equal(await status(path, other.lease.sessionCredential), 404, 'with another session');
+    assert.equal(await status(path.replace('/1/', '/2/'), session), 404, 'another attempt');
+    const named = path.replace('/1/', '/1/acme/app.git/');
+    assert.equal(await status(named, session), 200);
+    assert.equal(await status(named.replace('app.git', 'other'), session), 404);
+    const refusedPaths = [
+      path.replace('git-upload-pack', 'git-receive-pack'),
+      `/source/${mine.jobId}/1/HEAD`,
+      `/source/${mine.jobId}/1/../../${other.jobId}/1/info/refs?service=git-upload-pack`,
+      `/source/${mine.jobId}/1/objects/info/packs`,
+      `/source/${mine.jobId}/1/git-receive-pack`,
+    ];
+    for (const refused of refusedPaths) assert.equal(await status(refused, session), 404, refused);
+    assert.equal(await status(`/source/${mine.jobId}/1/git-receive-pack`, session, 'POST'), 404);
+    await mine.finish();
+    assert.equal(await status(path, session), 404, 'after the end');
+  });
+
+  test('the view of a run is gone after its end, also when another process made it', async () => {
+    await using platform = await start();
+    const { sha } = await send(platform, makeRepository(platform, 'src', 1));
+    await platform.createRuns({ sha });
+    const leased = await (await TestAgent.announce(platform)).start();
+    const path = `/source/${leased.jobId}/1/info/refs?service=git-upload-pack`;
+    await getSource(platform, path, leased.lease.sessionCredential);
+    const bare = join(platform.controlPlane.dataDirectory, 'repositories', 'acme', 'app.git');
+    const views = (): string => gitIn(bare, 'for-each-ref', 'refs/namespaces/');
+    assert.notEqual(views(), '');
+    await platform.stop();
+    await platform.startAgain();
+    assert.notEqual(views(), '');
+    const client = platform.agentClient(leased.agent.credential);
+    await client.finish({ lease: leased.lease, reason: 'steps_completed' });
+    await platform.eventually(
+      async () => views(),
+      (refs) => refs === '',
+    );
+  });
+
+  test('a snapshot of what changed since a tip is enough, and tips are listed', async () => {
+    await using platform = await start();
+    const directory = makeRepository(platform, 'src', 3);
+    const first = await send(platform, directory);
+    appendFileSync(join(directory, 'file.txt'), 'more\n');
+    gitIn(directory, 'commit', '-qam', 'more');
+    const thin = await send(platform, directory, [first.sha]);
+    assert.equal(thin.status, 200, thin.text);
+    const tips = await platform.api('GET', '/repositories/acme/app/tips');
+    assert.deepEqual(
+      new Set((tips.body as { tips: string[] }).tips),
+      new Set([first.sha, thin.sha]),
+    );
+    const again = await send(platform, directory, [thin.sha]);
+    assert.equal(again.status, 200, again.text);
+  });
+
+  test('a shallow clone can be sent, and its history can follow later', async () => {
+    await using platform = await start();
+    const directory = makeRepository(platform, 'src', 6);
+    const shallow = join(platform.directory, 'shallow');
+    gitIn(platform.directory, 'clone', '-q', '--depth', '2', `file://${directory}`, shallow);
+    const sent = await send(platform, shallow);
+    assert.equal(sent.status, 200, sent.text);
+    const bare = join(platform.controlPlane.dataDirectory, 'repositories', 'acme', 'app.git');
+    assert.equal(gitIn(bare, 'rev-list', '--count', sent.sha), '2');
+    await platform.createRuns({ sha: sent.sha });
+    const leased = await (await TestAgent.announce(platform)).take();
+    const { sourcePath } = await leased.adopt();
+    await using front = await serveFront(platform, leased, sourcePath);
+    const target = join(platform.directory, 'target');
+    await exec('git', ['clone', '-q', `${front.url}/acme/app`, target], { env: GIT_ENVIRONMENT });
+    assert.equal(gitIn(target, 'rev-list', '--count', 'HEAD'), '2');
+
+    appendFileSync(join(directory, 'file.txt'), 'more\n');
+    gitIn(directory, 'commit', '-qam', 'more');
+    const whole = await send(platform, directory);
+    assert.equal(whole.status, 200, whole.text);
+    assert.equal(gitIn(bare, 'rev-list', '--count', whole.sha), '7');
+  });
+
+  test('a pack that is broken, cut off or lacks a part is refused and nothing is kept', async () => {
+    await using platform = await start();
+    const directory = makeRepository(platform, 'src', 3);
+    const sha = gitIn(directory, 'rev-parse', 'HEAD');
+    const parent = gitIn(directory, 'rev-parse', 'HEAD~1');
+    const whole = packOf(directory, sha);
+    const broken = Uint8Array.from(whole);
+    broken[broken.length >> 1] = broken[broken.length >> 1]! ^ 0xff;
+    const packs: [string, Uint8Array][] = [
+      ['a flipped byte', broken],
+      ['half', whole.subarray(0, whole.length >> 1)],
+      ['no pack', new TextEncoder().encode('hello')],
+      ['nothing', new Uint8Array(0)],
+      ['only the last commit of three, thin', packOf(directory, sha, [parent])],
+    ];
+    for (const [what, pack] of packs) {
+      const path = `/repositories/acme/app/snapshots?sha=${sha}`;
+      const answer = await platform.api('POST', path, pack);
+      assert.equal(answer.status, 422, `${what}: ${answer.text}`);
+      const { error } = answer.body as { error: { code: string } };
+      assert.equal(error.code, 'snapshot_rejected', what);
+    }
+    const tips = await platform.api('GET', '/repositories/acme/app/tips');
+    assert.deepEqual(tips.body, { tips: [] });
+    const missing = await platform.api('POST', '/runs', {
+      repository: 'acme/app',
+      sha,
+      ref: 'refs/heads/main',
+      workflows: [],
+      event: { name: 'push', payload: {} },
+      actor: 'ada',
+      secrets: {},
+      vars: {},
+      env: {},
+      inputs: {},
+      jobs: [],
+      matrix: {},
+      driver: 'auto',
+      keepSandbox: false,
     });
-    // git names the HEAD of a namespace twice.
-    const refs = [...new Set(remote.stdout.trim().split('\n'))];
-    assert.deepEqual(refs, [`${sha}\tHEAD`, `${sha}\trefs/heads/topic/x`]);
-    assert.doesNotMatch(readFileSync(join(target, 'file.txt'), 'utf8'), /secret/);
-  }
-  const push = exec('git', ['push', '-q', 'origin', 'HEAD:refs/heads/evil'], {
-    cwd: join(platform.directory, 'whole'),
-    env: GIT_ENVIRONMENT,
+    assert.equal(missing.status, 409);
   });
-  await assert.rejects(push);
-});
-
-test('the source is there for the live lease that asks for its own, and nobody else', async () => {
-  await using platform = await Platform.start();
-  const { sha } = await send(platform, makeRepository(platform, 'src', 1));
-  await platform.createRuns({ sha });
-  await platform.createRuns({ sha });
-  const agent = await TestAgent.announce(platform);
-  const mine = await agent.take();
-  const other = await agent.start();
-  const path = `/source/${mine.jobId}/1/info/refs?service=git-upload-pack`;
-  const session = mine.lease.sessionCredential;
-  const status = async (...request: [string, string?, string?]): Promise<number> =>
-    (await getSource(platform, request[0], request[1], request[2])).status;
-
-  assert.equal(await status(path, session), 404, 'before the adoption');
-  await mine.adopt();
-  assert.equal(await status(path, session), 200);
-  assert.equal(await status(path), 404, 'without a session');
-  assert.equal(await status(path, other.lease.sessionCredential), 404, 'with another session');
-  assert.equal(await status(path.replace('/1/', '/2/'), session), 404, 'another attempt');
-  const named = path.replace('/1/', '/1/acme/app.git/');
-  assert.equal(await status(named, session), 200);
-  assert.equal(await status(named.replace('app.git', 'other'), session), 404);
-  const refusedPaths = [
-    path.replace('git-upload-pack', 'git-receive-pack'),
-    `/source/${mine.jobId}/1/HEAD`,
-    `/source/${mine.jobId}/1/../../${other.jobId}/1/info/refs?service=git-upload-pack`,
-    `/source/${mine.jobId}/1/objects/info/packs`,
-    `/source/${mine.jobId}/1/git-receive-pack`,
-  ];
-  for (const refused of refusedPaths) assert.equal(await status(refused, session), 404, refused);
-  assert.equal(await status(`/source/${mine.jobId}/1/git-receive-pack`, session, 'POST'), 404);
-  await mine.finish();
-  assert.equal(await status(path, session), 404, 'after the end');
-});
-
-test('the view of a run is gone after its end, also when another process made it', async () => {
-  await using platform = await Platform.start();
-  const { sha } = await send(platform, makeRepository(platform, 'src', 1));
-  await platform.createRuns({ sha });
-  const leased = await (await TestAgent.announce(platform)).start();
-  const path = `/source/${leased.jobId}/1/info/refs?service=git-upload-pack`;
-  await getSource(platform, path, leased.lease.sessionCredential);
-  const bare = join(platform.controlPlane.dataDirectory, 'repositories', 'acme', 'app.git');
-  const views = (): string => gitIn(bare, 'for-each-ref', 'refs/namespaces/');
-  assert.notEqual(views(), '');
-  await platform.stop();
-  await platform.startAgain();
-  assert.notEqual(views(), '');
-  const client = platform.agentClient(leased.agent.credential);
-  await client.finish({ lease: leased.lease, reason: 'steps_completed' });
-  await platform.eventually(
-    async () => views(),
-    (refs) => refs === '',
-  );
-});
-
-test('a snapshot of what changed since a tip is enough, and tips are listed', async () => {
-  await using platform = await Platform.start();
-  const directory = makeRepository(platform, 'src', 3);
-  const first = await send(platform, directory);
-  appendFileSync(join(directory, 'file.txt'), 'more\n');
-  gitIn(directory, 'commit', '-qam', 'more');
-  const thin = await send(platform, directory, [first.sha]);
-  assert.equal(thin.status, 200, thin.text);
-  const tips = await platform.api('GET', '/repositories/acme/app/tips');
-  assert.deepEqual(new Set((tips.body as { tips: string[] }).tips), new Set([first.sha, thin.sha]));
-  const again = await send(platform, directory, [thin.sha]);
-  assert.equal(again.status, 200, again.text);
-});
-
-test('a shallow clone can be sent, and its history can follow later', async () => {
-  await using platform = await Platform.start();
-  const directory = makeRepository(platform, 'src', 6);
-  const shallow = join(platform.directory, 'shallow');
-  gitIn(platform.directory, 'clone', '-q', '--depth', '2', `file://${directory}`, shallow);
-  const sent = await send(platform, shallow);
-  assert.equal(sent.status, 200, sent.text);
-  const bare = join(platform.controlPlane.dataDirectory, 'repositories', 'acme', 'app.git');
-  assert.equal(gitIn(bare, 'rev-list', '--count', sent.sha), '2');
-  await platform.createRuns({ sha: sent.sha });
-  const leased = await (await TestAgent.announce(platform)).take();
-  const { sourcePath } = await leased.adopt();
-  await using front = await serveFront(platform, leased, sourcePath);
-  const target = join(platform.directory, 'target');
-  await exec('git', ['clone', '-q', `${front.url}/acme/app`, target], { env: GIT_ENVIRONMENT });
-  assert.equal(gitIn(target, 'rev-list', '--count', 'HEAD'), '2');
-
-  appendFileSync(join(directory, 'file.txt'), 'more\n');
-  gitIn(directory, 'commit', '-qam', 'more');
-  const whole = await send(platform, directory);
-  assert.equal(whole.status, 200, whole.text);
-  assert.equal(gitIn(bare, 'rev-list', '--count', whole.sha), '7');
-});
-
-test('a pack that is broken, cut off or lacks a part is refused and nothing is kept', async () => {
-  await using platform = await Platform.start();
-  const directory = makeRepository(platform, 'src', 3);
-  const sha = gitIn(directory, 'rev-parse', 'HEAD');
-  const parent = gitIn(directory, 'rev-parse', 'HEAD~1');
-  const whole = packOf(directory, sha);
-  const broken = Uint8Array.from(whole);
-  broken[broken.length >> 1] = broken[broken.length >> 1]! ^ 0xff;
-  const packs: [string, Uint8Array][] = [
-    ['a flipped byte', broken],
-    ['half', whole.subarray(0, whole.length >> 1)],
-    ['no pack', new TextEncoder().encode('hello')],
-    ['nothing', new Uint8Array(0)],
-    ['only the last commit of three, thin', packOf(directory, sha, [parent])],
-  ];
-  for (const [what, pack] of packs) {
-    const path = `/repositories/acme/app/snapshots?sha=${sha}`;
-    const answer = await platform.api('POST', path, pack);
-    assert.equal(answer.status, 422, `${what}: ${answer.text}`);
-    const { error } = answer.body as { error: { code: string } };
-    assert.equal(error.code, 'snapshot_rejected', what);
-  }
-  const tips = await platform.api('GET', '/repositories/acme/app/tips');
-  assert.deepEqual(tips.body, { tips: [] });
-  const missing = await platform.api('POST', '/runs', {
-    repository: 'acme/app',
-    sha,
-    ref: 'refs/heads/main',
-    workflows: [],
-    event: { name: 'push', payload: {} },
-    actor: 'ada',
-    secrets: {},
-    vars: {},
-    env: {},
-    inputs: {},
-    jobs: [],
-    matrix: {},
-    driver: 'auto',
-    keepSandbox: false,
-  });
-  assert.equal(missing.status, 409);
 });

@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { giveBackDataDirectory, makeDataDirectory } from '@onejob/testing/data-directory';
 
 export const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'src', 'main.ts');
 /** Far above what a command takes on a busy machine: only a hang meets it. */
@@ -76,6 +77,15 @@ export class StartedCommand {
 export class CommandLine implements AsyncDisposable {
   readonly data: string;
   readonly #base: string;
+  #isPrepared = false;
+
+  /** With an empty data directory that is there already: its first use takes seconds less. */
+  static async prepared(): Promise<CommandLine> {
+    const line = new CommandLine();
+    await makeDataDirectory(line.data);
+    line.#isPrepared = true;
+    return line;
+  }
 
   constructor() {
     this.#base = mkdtempSync(join(tmpdir(), 'onejob-cli-'));
@@ -153,6 +163,7 @@ export class CommandLine implements AsyncDisposable {
     // A process that was told to end may need a moment to be gone.
     for (let turn = 0; turn < 100 && this.processes().length > 0; turn += 1) await sleep(50);
     const left = [...this.processes(), ...this.sandboxes()];
+    if (this.#isPrepared) giveBackDataDirectory(this.data);
     rmSync(this.#base, { recursive: true, force: true });
     assert.deepEqual(left, [], 'something is left');
   }

@@ -20,13 +20,34 @@ const good = makeCheckout({
 after(async () => await good[Symbol.asyncDispose]());
 
 test('a port in use is named', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));
   const { port } = other.address() as AddressInfo;
   const result = await line.run(['up', '--listen', `127.0.0.1:${port}`]);
   other.close();
   checkRefusal(result, 4, new RegExp(`127\\.0\\.0\\.1:${port} is taken`), /Choose another port/);
+});
+
+test('an address nobody can listen on is a wrong flag', async () => {
+  await using line = await CommandLine.prepared();
+  checkRefusal(
+    await line.run(['up', '--listen', '192.0.2.1:7070']),
+    2,
+    /--listen 192\.0\.2\.1:7070: this host does not have that address\. .*127\.0\.0\.1:7070/,
+  );
+});
+
+test('a directory that cannot be made is named at once, with the flag that chooses another', async () => {
+  await using line = new CommandLine();
+  const nowhere = '/proc/onejob-nowhere';
+  checkRefusal(
+    await line.run(['--data-dir', nowhere, 'list'], { hangMs: 20_000 }),
+    4,
+    /onejob-nowhere cannot be made: its file system takes no new directory.*--data-dir/,
+  );
+  const place = { hangMs: 20_000, environment: { ONEJOB_CACHE_DIR: nowhere } };
+  checkRefusal(await line.run(['doctor'], place), 4, /onejob-nowhere cannot be made.*CACHE_DIR/);
 });
 
 test('a directory of somebody else is not taken for a data directory', async () => {
@@ -44,7 +65,7 @@ test('a directory of somebody else is not taken for a data directory', async () 
 });
 
 test('a damaged database is refused by name and not written to', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   await line.run(['list']);
   const control = join(line.data, 'pg', 'global', 'pg_control');
   for (const damage of [Buffer.from('short'), Buffer.alloc(8192, 0x5a)]) {
@@ -58,7 +79,7 @@ test('a damaged database is refused by name and not written to', async () => {
 });
 
 test('a schema of the future is refused with both revisions', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const { schemaRevision } = await addRevision(line.data);
   const result = await line.run(RUN, { directory: good.directory });
   checkRefusal(
@@ -101,17 +122,26 @@ function mountSmallDisk(t: TestContext, directory: string, size: string): boolea
   return true;
 }
 
+test('a scratch directory that is full or not there is named, with the variable for another', async (t) => {
+  const line = new CommandLine();
+  const small = `${line.data}-small`;
+  const isMounted = mountSmallDisk(t, small, '64k');
+  t.after(async () => await line[Symbol.asyncDispose]());
+  const run = async (TMPDIR: string) =>
+    await line.run(['run', '-n'], { directory: good.directory, environment: { TMPDIR } });
+  checkRefusal(await run('/nowhere'), 4, /cannot be made in \/nowhere: ENOENT.*TMPDIR/);
+  if (!isMounted) return;
+  assert.throws(() => writeFileSync(join(small, 'fill'), Buffer.alloc(1024 * 1024)), /ENOSPC/);
+  checkRefusal(await run(small), 4, /cannot be made in .*-small: no space is left there.*TMPDIR/);
+});
+
 test('a full disk is named, and the data directory is good again when there is room', async (t) => {
   const line = new CommandLine();
   const isMounted = mountSmallDisk(t, line.data, '4m');
   t.after(async () => await line[Symbol.asyncDispose]());
   if (!isMounted) return;
   const result = await line.run(RUN, { directory: good.directory });
-  checkRefusal(
-    result,
-    4,
-    new RegExp(`No space is left for the data directory ${line.data}\\. Free some`),
-  );
+  checkRefusal(result, 4, new RegExp(`No space is left for .*${line.data}\\b.* Free some`));
   execFileSync('mount', ['-o', 'remount,size=500m', line.data]);
   const again = await line.run(RUN, { directory: good.directory });
   assert.equal(again.code, 0, again.stdout + again.stderr);

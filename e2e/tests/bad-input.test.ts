@@ -12,7 +12,7 @@ const GOOD =
   'on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hi\n';
 const RUN = ['run', '--driver', 'process'];
 
-const shared = new CommandLine();
+const shared = await CommandLine.prepared();
 const good = makeCheckout({ [FILE]: GOOD });
 const bad = makeCheckout({});
 after(async () => {
@@ -39,12 +39,21 @@ test('broken YAML is shown with its line', async () => {
   checkRefusal(await runWorkflow('\0\xff\x01 binary'), 3, /ci\.yml:1:\d+: /);
 });
 
-test('an unknown job in needs is named', async () => {
+test('an unknown job in needs is named, also in the only job, and so is a circle', async () => {
   const workflow = `${GOOD}  b:\n    needs: [a, nope]\n    runs-on: ubuntu-latest\n    steps: []\n`;
   checkRefusal(
     await runWorkflow(workflow),
     3,
-    /ci\.yml:8:\d+: Job 'b' depends on unknown job 'nope'/,
+    /ci\.yml:8:16: Job 'b' depends on unknown job 'nope'/,
+  );
+  const needs = (names: string): string => GOOD.replace('  a:\n', `  a:\n    needs: ${names}\n`);
+  const only = await runWorkflow(needs('nope'));
+  checkRefusal(only, 3, /ci\.yml:4:12: Job 'a' depends on unknown job 'nope'/);
+  assert.doesNotMatch(only.stderr, /at least one job/);
+  checkRefusal(
+    await runWorkflow(needs('a')),
+    3,
+    /ci\.yml:4:12: Job 'a' depends on job 'a' which creates a cycle[^]*at least one job/,
   );
 });
 
@@ -74,7 +83,11 @@ test('an alias bomb is refused', async () => {
 
 test('a workflow of 10 MB is refused', async () => {
   const result = await runWorkflow(`${GOOD}#${'x'.repeat(10_000_000)}`);
-  checkRefusal(result, 3, /ci\.yml:1:1: The workflow file has .* maximum is 1048576/);
+  checkRefusal(
+    result,
+    3,
+    /ci\.yml:1:1: The workflow file has 10000080 bytes; the maximum is 1048576 .*Split it/,
+  );
 });
 
 test('a shell that is not there fails the step by its name', async () => {
@@ -110,7 +123,15 @@ test('files that are missing or not what they should be are refused by name', as
     3,
     new RegExp(`--event-file ${text} is not JSON`),
   );
-  checkRefusal(await runGood('--secret-file', '/nowhere'), 3, /Cannot read \/nowhere \(ENOENT\)/);
+  checkRefusal(
+    await runGood('--secret-file', '/nowhere'),
+    3,
+    /--secret-file \/nowhere cannot be read: there is no such file/,
+  );
+  const secrets = shared.write('secrets', 'A=1\n{"TOKEN": "s3cr3t"}\n');
+  const broken = await runGood('--secret-file', secrets);
+  checkRefusal(broken, 3, /secrets:2: this line is no NAME=value/);
+  assert.doesNotMatch(broken.stderr, /s3cr3t/);
   checkRefusal(
     await runGood('-W', '/etc/hostname'),
     2,
@@ -119,11 +140,15 @@ test('files that are missing or not what they should be are refused by name', as
   checkRefusal(await runGood('-W', 'nope.yml'), 3, /-W nope\.yml: there is no such file/);
 });
 
-test('nothing to run is said with what there is', async () => {
-  checkRefusal(await runGood('-j', 'nope'), 3, /No workflow has the job nope\. There are: a/);
-  checkRefusal(await runGood('-e', 'release'), 3, /does not name 'release'/, /onejob run --list/);
-  await using empty = makeCheckout({ 'a.txt': '' });
+test('a checkout without a workflow, or with one that git ignores, has nothing to run', async () => {
+  await using empty = makeCheckout({ 'a.txt': '', '.gitignore': 'ignored.yml' });
   checkRefusal(await shared.run(RUN, { directory: empty.directory }), 3, /\.github\/workflows/);
+  empty.write('ignored.yml', GOOD);
+  checkRefusal(
+    await shared.run([...RUN, '-W', 'ignored.yml'], { directory: empty.directory }),
+    3,
+    /no file ignored\.yml\. What git ignores/,
+  );
 });
 
 test('a directory without a checkout is refused', async () => {
@@ -146,7 +171,7 @@ test('wrong flags and commands are corrected', async () => {
   );
   checkRefusal(await wrong('run', '--jsn'), 2, /Did you mean --json\?/, /See: onejob run --help/);
   checkRefusal(await wrong('run', '--driver', 'vm'), 2, /auto, qemu, process/);
-  checkRefusal(await wrong('run', 'extra'), 2, /too many arguments/);
+  checkRefusal(await wrong('run', 'extra'), 2, /too many arguments/, /A job is chosen with --job/);
   checkRefusal(await wrong('run', '--event-file'), 2, /argument missing/);
   checkRefusal(await wrong('run', '--matrix', 'node'), 2, /key:value/);
   checkRefusal(
@@ -159,4 +184,8 @@ test('wrong flags and commands are corrected', async () => {
   checkRefusal(await wrong('list', '--limit', 'many'), 2, /--limit many: a whole number/);
   checkRefusal(await wrong('image', 'bild'), 2, /Did you mean build\?/, /onejob image --help/);
   checkRefusal(await wrong('image', 'import', 'x'), 2, /--name/);
+  checkRefusal(await wrong('help', 'rnu'), 2, /unknown command 'rnu'/, /Did you mean run\?/);
+  checkRefusal(await wrong('image', 'bild', '--help'), 2, /unknown command 'bild'/);
+  checkRefusal(await wrong('--data-dir', '', 'list'), 2, /--data-dir is empty/);
+  checkRefusal(await wrong('run', '-e', ''), 2, /--event is empty/);
 });

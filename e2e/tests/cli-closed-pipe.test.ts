@@ -32,7 +32,7 @@ async function endedWith(line: CommandLine, command: StartedCommand, code: numbe
 }
 
 test('a reader that goes away ends the run as Ctrl-C does', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const command = line.start([...RUN, '-e', 'release'], place);
   await command.saw(/still talking/);
   command.child.stdout?.destroy();
@@ -41,9 +41,19 @@ test('a reader that goes away ends the run as Ctrl-C does', async () => {
 });
 
 test('a reader of list and logs that goes away is no error', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   await line.run([...RUN, '-e', 'pull_request'], place);
   for (const words of [['list'], ['logs'], ['logs', '--json'], ['list', '--json']]) {
+    const command = line.start(words, place);
+    command.child.stdout?.destroy();
+    const { stderr } = await endedWith(line, command, 0);
+    assert.equal(stderr, '');
+  }
+});
+
+test('a reader of help that goes away is no error', async () => {
+  await using line = await CommandLine.prepared();
+  for (const words of [['--help'], ['run', '--help'], ['help', 'run']]) {
     const command = line.start(words, place);
     command.child.stdout?.destroy();
     const { stderr } = await endedWith(line, command, 0);

@@ -37,7 +37,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
 const SAME_AS: Readonly<Record<string, string>> = { '-f': '--follow' };
 const EVERYWHERE = new Set(['-h', '--help', '-V', '--version', '--data-dir']);
 
-const line = new CommandLine();
+const line = await CommandLine.prepared();
 const help = new Map<string, string>();
 
 before(async () => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
 import { after, test } from 'node:test';
 import { makeCheckout } from '@onejob/testing';
 import { CommandLine, MAIN } from './_command-line.ts';
@@ -74,12 +76,14 @@ test('doctor says what works here, what to install, and where things are', async
   const { code, stdout: json } = await line.run(['doctor', '--json']);
   const report = JSON.parse(json) as {
     drivers: { driver: string; works: boolean; note: string }[];
+    image: { ready: boolean; problem: string | null };
   };
   assert.deepEqual(
     report.drivers.map(({ driver }) => driver),
     ['qemu', 'process'],
   );
-  assert.equal(code, report.drivers[0]?.works === true ? 0 : 4);
+  const works = report.drivers[0]?.works === true && report.image.problem === null;
+  assert.equal(code, works ? 0 : 4);
 });
 
 test('doctor names what to install where it is missing', async (t) => {
@@ -95,6 +99,31 @@ test('doctor names what to install where it is missing', async (t) => {
   assert.match(found.stdout, /✗ driver qemu +Not installed.*apt-get install \S*qemu/);
   assert.match(found.stdout, /No driver with a kernel of its own works here/);
   assert.equal(found.status, 4);
+});
+
+test('doctor promises no image that could not be built here', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('hiding programs from a process needs root');
+  await using line = new CommandLine();
+  const { ONEJOB_CACHE_DIR } = emptyCache(line).environment;
+  const doctor = (before: string, ...as: string[]): string => {
+    const words = ['--mount', 'sh', '-c', `${before}; exec "$@"`, 'sh', ...as];
+    words.push(process.execPath, MAIN, '--data-dir', line.data, 'doctor');
+    const env = { ...process.env, ONEJOB_CACHE_DIR };
+    const found = spawnSync('unshare', words, { encoding: 'utf8', env });
+    assert.equal(found.status, 4, found.stdout + found.stderr);
+    return found.stdout;
+  };
+  const hidden = doctor(
+    'for f in mmdebstrap lz4 flock; do mount --bind /dev/null /usr/bin/$f; done',
+  );
+  assert.match(hidden, /✗ image +not there.*needs flock, lz4, mmdebstrap; install with: apt-get/);
+  assert.match(hidden, /there is no image, and none can be built/);
+  mkdirSync(ONEJOB_CACHE_DIR, { recursive: true });
+  const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  // The checkout may lie where only its owner gets to; its tools and its cache do not.
+  if (spawnSync(nobody[0]!, [...nobody.slice(1), 'test', '-r', MAIN]).status !== 0) return;
+  const plain = doctor(`chown -R 65534 '${dirname(line.data)}'`, ...nobody);
+  assert.match(plain, /✗ image +not there.*without root.*subordinate ids|install with:.*uidmap/);
 });
 
 test('reap finds nothing where nothing was left', async () => {

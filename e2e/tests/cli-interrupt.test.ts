@@ -50,7 +50,7 @@ async function endedWith(line: CommandLine, command: StartedCommand, code: numbe
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   test(`${signal} cancels: clean-up steps run, what waits is cancelled, the code is 130`, async () => {
-    await using line = new CommandLine();
+    await using line = await CommandLine.prepared();
     const command = line.start(RUN, place);
     await command.saw(ASLEEP);
     command.child.kill(signal);
@@ -64,7 +64,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 test('a second Ctrl-C kills what does not want to end', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const command = line.onTerminal(STUBBORN, place);
   await command.saw(ASLEEP);
   command.child.stdin?.write('\x03');
@@ -75,7 +75,7 @@ test('a second Ctrl-C kills what does not want to end', async () => {
 });
 
 test('a third Ctrl-C does not wait for the answer, and still leaves nothing', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const command = line.start(STUBBORN, place);
   await command.saw(ASLEEP);
   for (const _ of [1, 2, 3]) command.child.kill('SIGINT');

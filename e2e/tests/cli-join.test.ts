@@ -51,7 +51,7 @@ const STUBBORN = [...RUN, '-e', 'workflow_dispatch'];
 const ASLEEP = /asleep as \d+/;
 
 test('a second terminal joins the first, which waits for it', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const owner = line.start(STUBBORN, place);
   await owner.saw(ASLEEP);
   const quick = await line.run([...RUN, '--json', '-e', 'pull_request'], place);
@@ -77,7 +77,7 @@ test('a second terminal joins the first, which waits for it', async () => {
 });
 
 test('when the owner is killed, a joined run says so with 4, and the next start buries', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const owner = line.start(STUBBORN, place);
   await owner.saw(ASLEEP);
   const joined = line.start(RUN, place);
@@ -101,7 +101,7 @@ test('when the owner is killed, a joined run says so with 4, and the next start 
 });
 
 test('what a killed owner had not begun goes on with the next, which says so', async () => {
-  await using line = new CommandLine();
+  await using line = await CommandLine.prepared();
   const owner = line.start([...RUN, '-e', 'release'], place);
   await owner.saw(ASLEEP);
   owner.child.kill('SIGKILL');

@@ -25,7 +25,7 @@ jobs:
 `,
   'note.txt': 'from the checkout',
 });
-const line = new CommandLine();
+const line = await CommandLine.prepared();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -51,7 +51,7 @@ const checkout = makeCheckout({
   '.github/workflows/side.yml': SIDE,
   'note.txt': 'committed',
 });
-const line = new CommandLine();
+const line = await CommandLine.prepared();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();
@@ -198,6 +198,19 @@ test('a job that no host can take is refused at once, the others run', async () 
   });
   const { code, stdout } = await line.run(['run', ...DRIVER], { directory: far.directory });
   assert.equal(code, 1);
-  assert.match(stdout, /a: refused\. It runs on \[windows-2022\]; this host is \[.*ubuntu-latest/);
+  assert.match(stdout, /^\[a\] refused \(no host\)$/m);
+  assert.match(stdout, /it runs on \[windows-2022\], and this host is \[.*ubuntu-latest/);
   assert.match(stdout, /^\[b\] \| ran b$/m);
+});
+
+test('a shallow clone runs like any other checkout', async () => {
+  await using clone = makeCheckout({});
+  const shallow = join(clone.directory, 'shallow');
+  const from = `file://${directory}`;
+  checkout.git('commit', '--quiet', '--allow-empty', '--message=more');
+  clone.git('clone', '--quiet', '--depth=1', from, shallow);
+  const words = ['run', ...DRIVER, ...CI, '-j', 'first', '--matrix', 'node:24'];
+  const { code, stdout, stderr } = await line.run(words, { directory: shallow });
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /first on 24/);
 });

@@ -16,7 +16,7 @@ import type { HostHello, HostMessage, JobTask } from '@onejob/protocol';
 import type { GuestConfig } from './config/config.ts';
 import { GuestError } from './errors.ts';
 import type { JobRun } from './job/run-job.ts';
-import { openSession } from './link/carrier.ts';
+import { openSessions } from './link/carrier.ts';
 import { HostControl, openLogStream, sayHello } from './link/host.ts';
 import { INIT_DESCRIPTOR, takeIdentity } from './link/identity.ts';
 import { GUEST_PROTOCOL } from './link/names.ts';
@@ -74,13 +74,13 @@ async function hello(session: ClientHttp2Session, config: GuestConfig): Promise<
 
 /** Runs one job; resolves when the host knows its end. @throws GuestError */
 export async function runGuest(config: GuestConfig): Promise<void> {
-  const bulk = openSession(config.carrier, 'bulk');
-  // Who needs it gets the error; without this line Node would end at once.
-  bulk.catch(() => {});
-  const session = await openSession(config.carrier, 'control');
+  const { control: session, bulk } = await openSessions(config.carrier);
   try {
     const answered = hello(session, config);
     const { JobRun } = await import('./job/run-job.ts');
+    const { Loopback } = await import('./proxy/loopback.ts');
+    const loopback = Loopback.listen(() => bulk);
+    loopback.catch(() => {}); // the job says it
     const { hostname } = await answered;
     const wishes = new HostWishes();
     const host = new HostControl(session, (message) => wishes.take(message));
@@ -89,7 +89,7 @@ export async function runGuest(config: GuestConfig): Promise<void> {
     if (task === undefined)
       throw new GuestError('link_failed', 'the host left before it gave a job');
     const log = new LogSender(openLogStream(session));
-    const job = new JobRun(task, { config, hostname, host, log, bulk: () => bulk });
+    const job = new JobRun(task, { config, hostname, host, log, loopback });
     wishes.start(job);
     const finished = await Promise.race([job.run(), host.ended]);
     if (finished === undefined) {

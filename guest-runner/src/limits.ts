@@ -8,6 +8,8 @@ const SECOND_MS = 1000;
 
 /** Between two tries to open a port whose host side is not connected: shorter only burns CPU. */
 export const PORT_REOPEN_MS = 50;
+/** For the first answer to a host that is there; without one, time is used to load what comes next. */
+export const FIRST_ANSWER_MS = 100;
 /** Bytes of a handshake line: nonce and sequence fit many times, a flood does not. */
 export const HANDSHAKE_LINE_BYTES = 1 * KiB;
 /** For one answer of init on its socket; it only makes a few system calls. */

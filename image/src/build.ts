@@ -7,7 +7,7 @@
  * good. The image appears by one rename at the end.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readDebianArchives, type DebianArchive } from './apt-sources.ts';
 import {
@@ -18,6 +18,7 @@ import {
   type BaseLayer,
 } from './base-layer.ts';
 import { takeBuildLock } from './build-lock.ts';
+import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
 import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCE } from './initramfs.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
@@ -36,7 +37,7 @@ import {
   PACK_SCRIPT,
   type GuestNode,
 } from './root-filesystem.ts';
-import { bundleGuestRunner, type GuestRunnerBundle } from './runner-bundle.ts';
+import { bundleGuestRunner, START_ENTRY, type GuestRunnerBundle } from './runner-bundle.ts';
 import { findByRecipe, publishImage, pruneBuiltImages, scratchDirectory } from './store.ts';
 import { makeRunTool, requireTools, type RunTool } from './tool.ts';
 
@@ -74,6 +75,7 @@ export interface ImageOptions {
 const TOOLS: readonly string[] = [
   'apt-get',
   'dpkg-deb',
+  'flock',
   'gcc',
   'lz4',
   'mkfs.erofs',
@@ -91,6 +93,8 @@ interface Recipe {
   key: string;
   archives: DebianArchive[];
   runner: GuestRunnerBundle;
+  /** What loads the runner in the guest. */
+  start: GuestRunnerBundle;
   node: GuestNode;
 }
 
@@ -102,6 +106,34 @@ export async function ensureImage(options: ImageOptions): Promise<GuestImage> {
 /** Builds even when there is an image, with the newest packages the archives have. */
 export async function buildImage(options: ImageOptions): Promise<GuestImage> {
   return findOrBuild(options, true);
+}
+
+/**
+ * Could a build begin here? The image of the present recipe where it is there already; undefined: a
+ * build has what it needs. Else throws what the build would say, before it has cost anything.
+ */
+export async function checkImage(options: ImageOptions): Promise<GuestImage | undefined> {
+  const { cacheDir } = options;
+  try {
+    await mkdir(cacheDir, { recursive: true });
+    const recipe = await readRecipe(options);
+    const cached = await findByRecipe(cacheDir, recipe.key);
+    if (cached !== undefined) return cached;
+    await using nowhere = await open('/dev/null', 'a');
+    await requireHost(makeRunTool({ logPath: '/dev/null', lockFd: nowhere.fd, signal: undefined }));
+    await requireSpace(cacheDir, recipe, false);
+    return undefined;
+  } catch (error) {
+    throw translateFileError(error, cacheDir);
+  }
+}
+
+/** What this user may do on this host, and with which programs. */
+async function requireHost(run: RunTool): Promise<Privilege> {
+  const privilege = currentPrivilege();
+  await requireTools(privilege === 'root' ? TOOLS : [...TOOLS, ...UNPRIVILEGED_TOOLS]);
+  await requirePrivilege(privilege, run);
+  return privilege;
 }
 
 async function findOrBuild(options: ImageOptions, force: boolean): Promise<GuestImage> {
@@ -122,16 +154,19 @@ async function readRecipe(options: ImageOptions): Promise<Recipe> {
     throw new ImageError('image_tool_missing', message);
   }
   const { cacheDir, guestRunnerEntry } = options;
-  const [archives, runner, node, init] = await Promise.all([
+  const [archives, runner, start, node, init, compileCache] = await Promise.all([
     readDebianArchives(APT_DIRECTORY),
     bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
+    bundleGuestRunner({ cacheDir, entry: START_ENTRY }),
     findGuestNode(),
     readFile(INIT_SOURCE),
+    compileCacheInputs(),
   ]);
   const initDigest = sha256([init.toString(), COMPILER_FLAGS]);
   const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
   inputs.push(initDigest, ROOT_UUID, BOOT_MODULES.join(' '), PACK_SCRIPT);
-  return { key: sha256(inputs), archives, runner, node };
+  inputs.push(start.digest, ...compileCache);
+  return { key: sha256(inputs), archives, runner, start, node };
 }
 
 async function buildUnderLock(
@@ -158,10 +193,8 @@ async function buildUnderLock(
   const run = makeRunTool({ logPath, lockFd: lock.fd, signal });
   // cleaning up is never cancelled by what caused it
   const cleanUp = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
-  const privilege = currentPrivilege();
   report('tools', 'checking tools and disk space');
-  await requireTools(privilege === 'root' ? TOOLS : [...TOOLS, ...UNPRIVILEGED_TOOLS]);
-  await requirePrivilege(privilege, run);
+  const privilege = await requireHost(run);
   await emptyScratch(cacheDir, privilege, cleanUp);
   await requireSpace(cacheDir, recipe, force);
   return await buildInScratch({ cacheDir, recipe, force, privilege, run, cleanUp, report });
@@ -205,9 +238,19 @@ async function buildInScratch(build: Build): Promise<GuestImage> {
       target: join(image, IMAGE_FILES.initrd),
     });
     timer.report('root', 'packing the root disk');
+    const runner = {
+      start: recipe.start.path,
+      bundle: recipe.runner.path,
+      cache: join(workDirectory, 'runner.cache'),
+    };
+    await writeCompileCache(run, {
+      node: recipe.node.path,
+      bundle: runner.bundle,
+      target: runner.cache,
+    });
     await buildRootFilesystem(run, {
       baseTar: join(from, 'base.tar'),
-      runnerPath: recipe.runner.path,
+      runner,
       node: recipe.node,
       archives: recipe.archives,
       privilege,

@@ -1,6 +1,7 @@
 /** The guest image and the store it lives in. */
 export {
   buildImage,
+  checkImage,
   ensureImage,
   type ImageOptions,
   type ImageProgress,

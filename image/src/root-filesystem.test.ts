@@ -27,12 +27,18 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
   await using lock = await open(join(directory, 'lock'), 'a');
   const logPath = join(directory, 'log');
   const run = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
-  const runnerPath = join(workDirectory, 'runner.cjs');
-  await writeFile(runnerPath, '"the runner"\n', { mode: 0o600 });
+  const runner = {
+    start: join(workDirectory, 'a'),
+    bundle: join(workDirectory, 'b'),
+    cache: join(workDirectory, 'c'),
+  };
+  await writeFile(runner.start, '"the start program"\n', { mode: 0o600 });
+  await writeFile(runner.bundle, '"the runner"\n', { mode: 0o600 });
+  await writeFile(runner.cache, 'the compile cache\n', { mode: 0o600 });
   const target = join(workDirectory, 'root.erofs');
   await buildRootFilesystem(run, {
     baseTar,
-    runnerPath,
+    runner,
     node: { version: '24.0.0', path: join(directory, 'node') },
     archives: [
       { uri: 'http://u:p@mirror.example/debian', suite: 'bookworm', checkValidUntil: true },
@@ -57,8 +63,10 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
   assert.ok(first.includes('URIs: http://mirror.example/debian\n'));
   assert.ok(first.includes('127.0.0.1 localhost onejob.localhost\n'));
   assert.ok(!first.includes('mesg n'), "root's home is not empty");
-  const stat = execFileSync('dump.erofs', ['--path=/opt/onejob/guest-runner.cjs', out], {
-    encoding: 'utf8',
-  });
-  assert.match(stat, /Uid: 0\s+Gid: 0\s+Access: 0644/);
+  for (const name of ['start-runner.cjs', 'guest-runner.cjs', 'guest-runner.cache']) {
+    const stat = execFileSync('dump.erofs', [`--path=/opt/onejob/${name}`, out], {
+      encoding: 'utf8',
+    });
+    assert.match(stat, /Uid: 0\s+Gid: 0\s+Access: 0644/, name);
+  }
 });

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { archivesForGuest, formatSources, type DebianArchive } from './apt-sources.ts';
 import { ImageError } from './errors.ts';
 import { asRoot, type Privilege } from './privilege.ts';
+import { RUNNER_FILES } from './guest/runner-script.ts';
 import { ROOT_UUID, SOURCE_DATE_EPOCH } from './recipe.ts';
 import type { RunTool } from './tool.ts';
 
@@ -60,7 +61,8 @@ export async function buildRootFilesystem(
   run: RunTool,
   options: {
     baseTar: string;
-    runnerPath: string;
+    /** Where each file of the guest runner is now. */
+    runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
     node: GuestNode;
     archives: readonly DebianArchive[];
     privilege: Privilege;
@@ -84,8 +86,11 @@ export async function buildRootFilesystem(
     await writeFile(join(stage, path), text);
     await chmod(join(stage, path), 0o644);
   }
-  await cp(options.runnerPath, join(stage, 'opt/onejob/guest-runner.cjs'));
-  await chmod(join(stage, 'opt/onejob/guest-runner.cjs'), 0o644);
+  for (const [part, name] of Object.entries(RUNNER_FILES)) {
+    const target = join(stage, 'opt/onejob', name);
+    await cp(options.runner[part as keyof typeof RUNNER_FILES], target);
+    await chmod(target, 0o644);
+  }
   const node = join(stage, 'usr/local/bin/node');
   await run({ step: 'root', command: ['strip', '-o', node, options.node.path] });
   await chmod(node, 0o755);

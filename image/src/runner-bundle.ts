@@ -3,10 +3,6 @@
  * JavaScript and every file costs a start under emulation. Kept in `<cache>/bundles/<digest>.cjs`
  * with a record of the sources it was made from, so that a second call reads those and bundles
  * nothing.
- *
- * The image carries no compile cache of it (NODE_COMPILE_CACHE): under emulation the runner loads in
- * 492 ms with one and in 510 ms without (medians of 9, each spread over 100 ms), which is not worth a
- * file that has to match Node, its flags and a path, and a variable that every step would inherit.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -35,6 +31,8 @@ interface BundleRecord {
 
 const REPOSITORY = join(import.meta.dirname, '../..');
 const DEFAULT_ENTRY = join(REPOSITORY, 'guest-runner/src/main.ts');
+/** The program that loads the runner in the guest. */
+export const START_ENTRY = join(REPOSITORY, 'image/src/guest/start-runner.ts');
 
 const ESBUILD_OPTIONS = {
   absWorkingDir: REPOSITORY,
@@ -46,6 +44,8 @@ const ESBUILD_OPTIONS = {
   tsconfigRaw: {},
   // readable stack traces; minified it starts no faster
   minify: false,
+  // `import()` of Node's own modules becomes `require`: the guest's start program has no other
+  supported: { 'dynamic-import': false },
 } as const satisfies BuildOptions;
 
 /** Bundles `entry` (the guest runner's main module) unless that was done already. */

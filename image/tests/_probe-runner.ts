@@ -6,6 +6,13 @@ import { execSync } from 'node:child_process';
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 
+/** What the start program tells its bundle. */
+const { compileCache } = module as unknown as { compileCache: string };
+
+/** Flags and variables of a Node that is started here, in double quotes only. */
+const CHILD =
+  'JSON.stringify([process.execArgv.filter((word) => word.startsWith("--")), process.env])';
+
 const COMMANDS: readonly string[] = [
   `entropy ${'ab'.repeat(256)}`,
   `entropy ${'ab'.repeat(257)}`,
@@ -75,6 +82,10 @@ async function inspect(): Promise<unknown> {
     addresses: shell('ip -brief address; ip -brief link | wc -l; ip route get 198.19.7.7'),
     programs: shell('for p in git curl jq unzip xz zstd sudo python ps; do command -v $p; done'),
     python: shell('python -c "import json, ssl; print(json.dumps(1))"'),
+    compileCache,
+    child: shell(`exec node -p '${CHILD}'`),
+    childDescriptors: shell('ls -l /proc/$$/fd | grep -c onejob || true'),
+    pipes: shell('stat -c "%F %a" /dev/onejob-pipes/* | sort | uniq -c'),
     substitution: shell('cat <(echo through /dev/fd)'),
     fillDisk: shell('dd if=/dev/zero of=/tmp/big bs=1M count=2000; rm -f /tmp/big'),
     orphan: shell('(sleep 0.2 &) ; sleep 0.6; ps -o stat= --ppid 1'),
@@ -88,6 +99,10 @@ async function main(): Promise<void> {
       'echo 0 >/proc/self/oom_score_adj; python -c "x = [bytearray(b\'x\' * 10**7) for _ in range(99)]"',
     );
     process.kill(process.pid, 'SIGKILL');
+  }
+  if (mode === 'cache') {
+    process.stdout.write(compileCache);
+    return;
   }
   if (mode === 'output') {
     process.stdout.write(`${'"\\\n'.repeat(20_000)}the end`);

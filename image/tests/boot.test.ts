@@ -1,9 +1,18 @@
 /** The contract between the guest's init and the host, on a real boot of a real image. */
 import assert from 'node:assert/strict';
+import { constants, copyFile, mkdtempDisposable, open, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, suite, test } from 'node:test';
-import { ensureImage, type GuestImage } from '../src/index.ts';
+import { writeCompileCache } from '../src/compile-cache.ts';
+import { bundleGuestRunner, ensureImage, type GuestImage } from '../src/index.ts';
+import { findGuestNode } from '../src/root-filesystem.ts';
+import { makeRunTool } from '../src/tool.ts';
 import { bootGuest, sharedCacheDir, type GuestRun } from './_guest.ts';
+
+const PROBE = join(import.meta.dirname, '_probe-runner.ts');
+/** Of the root disk. */
+const BLOCK_BYTES = 4096;
 
 interface Inspection {
   commands: string[];
@@ -20,6 +29,10 @@ interface Inspection {
   addresses: string;
   programs: string;
   python: string;
+  compileCache: string;
+  child: string;
+  childDescriptors: string;
+  pipes: string;
   substitution: string;
   fillDisk: string;
   orphan: string;
@@ -34,7 +47,7 @@ suite('a booted guest image', () => {
   before(async () => {
     image = await ensureImage({
       cacheDir: sharedCacheDir(),
-      guestRunnerEntry: join(import.meta.dirname, '_probe-runner.ts'),
+      guestRunnerEntry: PROBE,
     });
   });
 
@@ -74,8 +87,38 @@ suite('a booted guest image', () => {
     assert.match(seen.addresses, /local 198\.19\.7\.7 dev lo/);
     assert.equal(seen.programs.split('\n').length, 9, seen.programs);
     assert.equal(seen.python, '1');
+    assert.match(seen.pipes, /^\d+ fifo 600$/);
+    assertCompileCache(seen);
     assert.equal(seen.substitution, 'through /dev/fd');
     assert.doesNotMatch(seen.orphan, /Z/, 'a dead orphan was not reaped');
+  });
+
+  test('a compile cache that is damaged on the disk is not used, and the runner runs', async () => {
+    await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-damaged-'));
+    const cachePath = join(scratch.path, 'cache');
+    const bundle = await bundleGuestRunner({ cacheDir: sharedCacheDir(), entry: PROBE });
+    const { path: node } = await findGuestNode();
+    const lock = await open(join(scratch.path, 'lock'), 'a');
+    const setting = { logPath: join(scratch.path, 'log'), lockFd: lock.fd, signal: undefined };
+    await writeCompileCache(makeRunTool(setting), { node, bundle: bundle.path, target: cachePath });
+    await lock.close();
+    const rootPath = join(scratch.path, 'root.erofs');
+    await copyFile(image.rootPath, rootPath, constants.COPYFILE_FICLONE);
+    // made again it is the same, to the byte, so its first blocks can be found on the disk
+    const cache = (await readFile(cachePath)).subarray(0, 2 * BLOCK_BYTES);
+    const at = (await readFile(rootPath)).indexOf(cache);
+    assert.ok(at > 0, 'the cache on the disk is another than the one made now');
+    const disk = await open(rootPath, 'r+');
+    await disk.write(Buffer.alloc(100, 0x55), 0, 100, at + BLOCK_BYTES);
+    await disk.close();
+    const damaged = { ...image, rootPath };
+    for (const [one, expected] of [
+      [image, 'accepted'],
+      [damaged, 'unusable'],
+    ] as const) {
+      const last = (await bootGuest(one, { append: 'onejob.probe=cache' })).events.at(-1);
+      assert.deepEqual([last?.status, last?.output], [0, expected]);
+    }
   });
 
   test('a process killed for memory is reported, and the killed runner by its signal', async () => {
@@ -110,6 +153,17 @@ suite('a booted guest image', () => {
     assert.deepEqual(run.events, []);
   });
 });
+
+/** Taken by the guest's Node on the guest's processor; nothing of it is in a process of the job. */
+function assertCompileCache(seen: Inspection): void {
+  assert.equal(seen.compileCache, 'accepted');
+  const [flags, environment] = JSON.parse(seen.child) as [string[], Record<string, string>];
+  assert.deepEqual(flags, []);
+  // the shell between the two adds its own
+  for (const name of ['_', 'OLDPWD', 'PWD', 'SHLVL']) delete environment[name];
+  assert.deepEqual(environment, seen.environment);
+  assert.equal(seen.childDescriptors, '0');
+}
 
 function assertCommands(seen: Inspection): void {
   assert.deepEqual(seen.commands, [

@@ -9,6 +9,7 @@
  *     POST /api/v1/plan                                      CreateRun -> Plan      nothing is stored
  *     POST /api/v1/runs                                      CreateRun -> Run
  *     GET  /api/v1/runs?limit=&repository=                   { runs: Run[] }       newest first
+ *                                                            limit: at most RUNS_PER_PAGE
  *     GET  /api/v1/runs/:run                                 Run                    :run is an id or a number
  *     GET  /api/v1/runs/:run/events?logs=true                server-sent RunStreamEvent
  *     POST /api/v1/runs/:run/cancel                          CancelBody -> Run
@@ -20,8 +21,10 @@
  * Every route needs `Authorization: Bearer <api token>`. Errors are ErrorBody.
  */
 import Type, { type Static } from 'typebox';
+import { Problem } from './errors.ts';
 import { Annotation, LogRow, StepEvent } from './guest.ts';
-import { CONCLUSIONS, END_REASON_NAMES, JOB_STATES, WAITING_REASONS } from './states.ts';
+import { WORKFLOWS_PER_REQUEST } from './limits.ts';
+import { CONCLUSIONS, END_REASON_NAMES, FLEETS, JOB_STATES, WAITING_REASONS } from './states.ts';
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const Sha = Type.String({ pattern: '^[0-9a-f]{40}([0-9a-f]{24})?$' });
@@ -37,7 +40,7 @@ export const CreateRun = Type.Object(
     /** `refs/heads/main`, `refs/tags/v1`, `refs/pull/7/merge`. */
     ref: Type.String({ maxLength: 1024 }),
     /** Paths of workflow files in the commit; none: every file in `.github/workflows`. */
-    workflows: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 100 }),
+    workflows: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: WORKFLOWS_PER_REQUEST }),
     event: Type.Object(
       {
         name: Type.String({ maxLength: 100 }),
@@ -52,7 +55,7 @@ export const CreateRun = Type.Object(
     inputs: StringMap,
     /** Only these jobs, with what they need; empty: all. */
     jobs: Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 }),
-    /** Only matrix legs with these values. */
+    /** Only matrix legs with these values; one that no leg has is refused (`unknown_matrix`). */
     matrix: Type.Record(Type.String(), Type.Array(Type.String())),
     driver: Type.String({ maxLength: 50 }),
     keepSandbox: Type.Boolean(),
@@ -122,6 +125,8 @@ export const Run = Type.Object({
   conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
   createdAtMs: TimeMs,
   finishedAtMs: Nullable(TimeMs),
+  /** What its workflow file says that is read and not applied yet. */
+  warnings: Type.Array(Problem),
   jobs: Type.Array(Job),
 });
 export type Run = Static<typeof Run>;
@@ -156,6 +161,8 @@ export const Plan = Type.Object({
       why: Type.String(),
       events: Type.Array(Type.String()),
       jobs: Type.Array(PlannedJobView),
+      /** What the file says that is read and not applied yet. */
+      warnings: Type.Array(Problem),
     }),
   ),
 });
@@ -205,6 +212,8 @@ export const Host = Type.Object({
       name: Type.String(),
       works: Type.Boolean(),
       ownKernel: Type.Boolean(),
+      /** Works, but its image is still being made: its jobs wait for that. */
+      preparing: Type.Boolean(),
       note: Type.String(),
     }),
   ),
@@ -215,6 +224,7 @@ export type Host = Static<typeof Host>;
 
 export const Health = Type.Object({
   status: Type.Literal('ok'),
+  fleet: Type.Enum([...FLEETS]),
   version: Type.String(),
   schemaVersion: Type.Integer(),
   activeRuns: Type.Integer(),

@@ -39,8 +39,7 @@ export const MATRIX_JOBS = 256;
 /** Jobs of a run in all: GitHub's file limits lead to about this many. */
 export const JOBS_PER_RUN = 1024;
 
-/** Minutes of a job when the workflow says nothing (the tenant's cap of the design), and at most. */
-export const JOB_TIMEOUT_DEFAULT_MS = 60 * MINUTE_MS;
+/** A job when its workflow says nothing (GitHub's default), and at most; a tenant may have less. */
 export const JOB_TIMEOUT_MAX_MS = 360 * MINUTE_MS;
 /** Between the polite signal of a cancellation and the kill; GitHub waits 7.5 s + 2.5 s. */
 export const CANCEL_GRACE_MS = 10 * SECOND_MS;
@@ -53,6 +52,11 @@ export const SECRET_BYTES = 48 * KiB;
 export const API_BODY_BYTES = 26 * MiB;
 /** A snapshot's pack. */
 export const SNAPSHOT_PACK_BYTES = 2048 * MiB;
+
+/** Workflow files one request names: more are a mistaken folder, and a commit's own need no names. */
+export const WORKFLOWS_PER_REQUEST = 100;
+/** Runs in one answer: each comes with its jobs and their steps. */
+export const RUNS_PER_PAGE = 100;
 
 /** A lease lives this long after the last heartbeat the control plane answered. */
 export const LEASE_MS = 60 * SECOND_MS;

@@ -66,6 +66,14 @@ export const WAITING_REASONS = [
 export type WaitingReason = (typeof WAITING_REASONS)[number];
 
 /**
+ * Which hosts a platform has. `open`: they come and go, so a job that none can take waits for one
+ * that can. `closed`: the one it was started with, so such a job is refused. `none`: it was opened
+ * to be asked, not to run anything, and is closed again in a moment; it takes no runs.
+ */
+export const FLEETS = ['open', 'closed', 'none'] as const;
+export type Fleet = (typeof FLEETS)[number];
+
+/**
  * Why a job ended, as it was observed. `blame` keeps platform failure and job failure apart: a
  * job's own doing is never shown as ours, and the other way round.
  */
@@ -83,6 +91,7 @@ export const END_REASONS = {
   needs_not_met: { conclusion: 'skipped', blame: 'nobody' },
   condition_false: { conclusion: 'skipped', blame: 'nobody' },
   unsupported: { conclusion: 'refused', blame: 'job' },
+  no_host: { conclusion: 'refused', blame: 'job' },
   runner_minute_cap: { conclusion: 'cancelled', blame: 'nobody' },
   vmm_died: { conclusion: 'lost', blame: 'platform' },
   agent_died: { conclusion: 'lost', blame: 'platform' },

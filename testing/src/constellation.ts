@@ -17,6 +17,7 @@ import {
 import { bundleGuestRunner, ensureImage } from '@onejob/image';
 import type { CreateRun, LogRow, Run } from '@onejob/protocol';
 import { makeCheckout } from './checkout.ts';
+import { giveBackDataDirectory, makeDataDirectory } from './empty-data-directory.ts';
 import type { AgentProcessConfig } from './spawn-agent.ts';
 
 /** Shared by all tests and kept between them: images, bundles, results of probes. */
@@ -67,13 +68,16 @@ export async function startConstellation(
   await using undo = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'onejob-test-'));
   undo.defer(async () => await rm(directory, { recursive: true, force: true }));
+  const dataDirectory = join(directory, 'data');
   const driver = options.driver ?? 'process';
   const startPlane = async (): Promise<ControlPlane> =>
     await startControlPlane({
-      dataDirectory: join(directory, 'data'),
+      dataDirectory,
       database: { kind: 'pglite' },
       ...options.controlPlane,
     });
+  await makeDataDirectory(dataDirectory);
+  undo.defer(() => giveBackDataDirectory(dataDirectory));
   let controlPlane = await startPlane();
   undo.defer(async () => await controlPlane[Symbol.asyncDispose]());
   const agentDirectory = join(directory, 'agent');
@@ -130,7 +134,7 @@ async function startRun(
   await using snapshot = await takeSnapshot(checkout.directory);
   const repository = request.repository ?? 'local/test';
   const pack = await snapshot.pack(await api.tips(repository));
-  await api.sendSnapshot(repository, snapshot.sha, snapshot.shallow, pack);
+  await api.sendSnapshot(repository, snapshot.sha, pack);
   const { runs, notTriggered } = await api.createRuns({
     sha: snapshot.sha,
     ref: snapshot.ref,

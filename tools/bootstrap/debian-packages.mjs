@@ -55,10 +55,20 @@ export const PACKAGES_OF_COMMAND = {
 
 /** Files that keep a package's service from starting; the text says who may delete them. */
 const MARK = 'Written by the set-up of onejob while it installs packages. It may be deleted.';
-const POLICY_FILE = '/usr/sbin/policy-rc.d';
 const POLICY_TEXT = `#!/bin/sh\n# ${MARK}\nexit 101\n`;
-const CLUSTER_FILE = '/etc/postgresql-common/createcluster.d/onejob-setup.conf';
 const CLUSTER_TEXT = `# ${MARK}\ncreate_main_cluster = false\n`;
+
+/**
+ * Where the set-up reads and writes outside the checkout, and as whom.
+ * @typedef {typeof THIS_MACHINE} Machine
+ */
+const THIS_MACHINE = {
+  isRoot: process.getuid?.() === 0,
+  aptGet: '/usr/bin/apt-get',
+  aptLists: '/var/lib/apt/lists',
+  policyFile: '/usr/sbin/policy-rc.d',
+  clusterFile: '/etc/postgresql-common/createcluster.d/onejob-setup.conf',
+};
 
 /** How long apt may wait for another apt. */
 const APT_LOCK_TIMEOUT_S = 300;
@@ -110,15 +120,18 @@ export function parseAptStatus(line) {
   return { fraction, text: match[4] };
 }
 
-/** @param {string[]} args @param {(fraction: number | undefined, text?: string) => void} report */
-async function aptGet(args, report) {
+/**
+ * @param {Machine} machine @param {string[]} args
+ * @param {(fraction: number | undefined, text?: string) => void} report
+ */
+async function aptGet(machine, args, report) {
   const options = [
     `-oDPkg::Lock::Timeout=${APT_LOCK_TIMEOUT_S}`,
     '-oAPT::Status-Fd=3',
     '-oDpkg::Use-Pty=0',
     '-qq',
   ];
-  const result = await runProgram('apt-get', [...options, ...args], {
+  const result = await runProgram(machine.aptGet, [...options, ...args], {
     env: {
       ...process.env,
       DEBIAN_FRONTEND: 'noninteractive',
@@ -139,8 +152,8 @@ async function aptGet(args, report) {
   return result;
 }
 
-function haveAptLists() {
-  const lists = '/var/lib/apt/lists';
+/** @param {string} lists */
+function haveAptLists(lists) {
   return existsSync(lists) && readdirSync(lists).some((name) => /_Packages(\.\w+)?$/.test(name));
 }
 
@@ -167,25 +180,25 @@ function putDown(file, text, mode) {
   };
 }
 
-/** @param {DebianPackage[]} packages */
-async function install(packages) {
+/** @param {Machine} machine @param {DebianPackage[]} packages */
+async function install(machine, packages) {
   const names = packages.map(({ name }) => name);
   const undo = [];
   try {
-    undo.push(putDown(POLICY_FILE, POLICY_TEXT, 0o755));
-    if (names.includes('postgresql')) undo.push(putDown(CLUSTER_FILE, CLUSTER_TEXT, 0o644));
+    undo.push(putDown(machine.policyFile, POLICY_TEXT, 0o755));
+    if (names.includes('postgresql')) undo.push(putDown(machine.clusterFile, CLUSTER_TEXT, 0o644));
     await runStep(`Debian packages (${names.join(', ')})`, async (report) => {
       const installArgs = ['install', '-y', '--no-install-recommends', ...names];
       let result;
       let updateOutput = '';
-      if (haveAptLists()) result = await aptGet(installArgs, report);
+      if (haveAptLists(machine.aptLists)) result = await aptGet(machine, installArgs, report);
       // No lists, or lists older than the mirror: fetch them, once.
       if (
         result === undefined ||
         /Unable to locate|404|Hash Sum|no installation candidate/.test(result.output)
       ) {
         report(0, "reading the machine's apt sources");
-        const update = await aptGet(['update'], () => {});
+        const update = await aptGet(machine, ['update'], () => {});
         updateOutput = update.output;
         if (update.code !== 0) {
           throw new SetupError('"apt-get update" failed', {
@@ -193,7 +206,7 @@ async function install(packages) {
             remedy: 'check the network and /etc/apt/sources.list*, then start again.',
           });
         }
-        result = await aptGet(installArgs, report);
+        result = await aptGet(machine, installArgs, report);
       }
       if (result.code !== 0) {
         throw new SetupError(`"apt-get install" ended with exit code ${result.code}`, {
@@ -224,19 +237,20 @@ function installLine(packages, sudo = '') {
 /**
  * Makes sure that what `packages` name is there, or says what is missing and goes on.
  * @param {DebianPackage[]} packages
+ * @param {Machine} [machine]
  */
-export async function ensureDebianPackages(packages) {
+export async function ensureDebianPackages(packages, machine = THIS_MACHINE) {
   let missing = missingPackages(packages);
   if (missing.length === 0) return;
   const say = (text) => process.stderr.write(`${text}\n`);
   const list = () => missing.map(({ name, why }) => `    ${name.padEnd(16)} ${why}`).join('\n');
 
-  if (!isExecutable('/usr/bin/apt-get')) {
+  if (!isExecutable(machine.aptGet)) {
     say(`! Not installed on this machine, which is no Debian (Debian's names):\n${list()}`);
     say('  Going on with what is there; what needs them will say so.');
     return;
   }
-  if (process.getuid?.() !== 0) {
+  if (!machine.isRoot) {
     say(`! Not installed, and only root can install:\n${list()}`);
     say(`  To install: ${installLine(missing, 'sudo ')}`);
     say('  Going on with what is there; what needs them will say so.');
@@ -247,6 +261,6 @@ export async function ensureDebianPackages(packages) {
     missing = missingPackages(packages);
     if (missing.length === 0) return;
     say(`- These Debian packages are missing and will now be installed:\n${list()}`);
-    await install(missing);
+    await install(machine, missing);
   });
 }

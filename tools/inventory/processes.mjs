@@ -11,6 +11,8 @@ import { randomInt } from 'node:crypto';
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 
 const KERNEL_THREAD_FLAG = 0x00200000;
+/** O_WRONLY and O_RDWR. */
+const ACCESS_MODES = 3;
 /** Below the usual limit of 819200 bytes, so that everybody may set it. */
 const MARK_RANGE = [300_000, 800_000];
 
@@ -65,15 +67,12 @@ export function readProcesses(mark) {
     .flatMap((pid) => readProcess(Number(pid), mark) ?? []);
 }
 
-/**
- * The inode numbers of the sockets that a process holds open; empty if we may not look.
- * @param {number} pid
- */
-export function socketInodesOf(pid) {
+/** What the open descriptors of a process are, by number; none if we may not look. */
+function descriptorsOf(/** @type {number} */ pid) {
   try {
     return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
       try {
-        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
+        return [{ fd, target: readlinkSync(`/proc/${pid}/fd/${fd}`) }];
       } catch {
         return [];
       }
@@ -81,6 +80,23 @@ export function socketInodesOf(pid) {
   } catch {
     return [];
   }
+}
+
+/**
+ * The inode numbers of the sockets, and the paths of the files open for writing, that a process holds.
+ * @param {number} pid
+ */
+export function holdingsOf(pid) {
+  const sockets = [];
+  const writtenFiles = [];
+  for (const { fd, target } of descriptorsOf(pid)) {
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+    if (inode !== undefined) sockets.push(inode);
+    if (!target.startsWith('/') || target.startsWith('/dev/')) continue;
+    const flags = /^flags:\s+([0-7]+)/m.exec(readOr(`/proc/${pid}/fdinfo/${fd}`))?.[1] ?? '0';
+    if ((Number.parseInt(flags, 8) & ACCESS_MODES) !== 0) writtenFiles.push(target);
+  }
+  return { sockets, writtenFiles };
 }
 
 /**

@@ -1,69 +1,51 @@
 /**
- * What there is on a machine, as sets of names by kind. Knows the kernel and no name of onejob.
+ * What there is on a machine, as sets of names by kind, and its files. Knows the kernel and no name of
+ * onejob.
  *
- * Left out, with reasons: kernel threads and zombies (see processes.mjs); processes that do not carry
- * the run's mark, and the sockets, namespaces and control groups that such a process holds (others
- * work on this machine too); unnamed sockets and what else dies with its process (the process is in
- * the list); contents of files outside the home directory (logs and databases of services change all
- * the time; a new file is seen); directories of systemd's private temporary files.
+ * A machine is shared, and what others do at the same time is not the run's. It is told apart so:
+ * processes do not carry the run's mark; sockets, namespaces, control groups, shared memory and files
+ * open for writing are held by such a process; places where the services of a machine write, and names
+ * of rotated logs, are known (see files.mjs); the rest is for INVENTORY_IGNORE to name.
+ *
+ * Left out, with reasons: kernel threads and zombies (see processes.mjs); unnamed sockets and what
+ * else dies with its process (the process is in the list); what others hold.
  */
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
-import { namespacesOf, readProcesses, socketInodesOf } from './processes.mjs';
+import { compareFiles, isWithin, readFiles } from './files.mjs';
+import { readLoopDevices, readModules, readSystemVIpc, readUsers } from './kernel.mjs';
+import { linesOf } from './lines.mjs';
+import { readNetwork, readPacketRules } from './network.mjs';
+import { changedPackages, explainedByPackages } from './package-changes.mjs';
+import { holdingsOf, namespacesOf, readProcesses } from './processes.mjs';
 
 /**
  * @typedef {object} Scope
  * @property {number} mark
- * @property {string[]} directories watched, with everything below
- * @property {string} home of its files also size and time are compared
+ * @property {string} below files are looked at below this directory
+ * @property {string} home a settled place, wherever it lies
  * @property {(path: string) => boolean} isIgnored paths that are not looked into
  */
 
-/** A directory with more entries than this is compared by its entries' names only. */
-const ENTRY_LIMIT = 500_000;
-const SYSTEMD_PRIVATE = /\/systemd-private-/;
 const CGROUP_ROOT = '/sys/fs/cgroup';
 
-/** @param {string} file */
-function linesOf(file) {
-  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [];
-}
-
-function readMounts() {
-  return linesOf('/proc/self/mountinfo').map((line) => {
+/** @param {Scope['isIgnored']} isIgnored */
+function readMounts(isIgnored) {
+  return linesOf('/proc/self/mountinfo').flatMap((line) => {
     const [left, right = ''] = line.split(' - ');
-    return `${left.split(' ')[4]} (${right.split(' ').slice(0, 2).join(' ')})`;
+    const point = left.split(' ')[4];
+    return isWithin(point, isIgnored)
+      ? []
+      : [`${point} (${right.split(' ').slice(0, 2).join(' ')})`];
   });
 }
 
-function readInterfaces() {
-  const names = linesOf('/proc/net/dev')
-    .slice(2)
-    .map((line) => line.split(':')[0].trim());
-  const routes = linesOf('/proc/net/route')
-    .slice(1)
-    .map((line) => {
-      const [device, destination, gateway, , , , , mask] = line.split('\t');
-      return `route ${destination}/${mask} by ${gateway} on ${device}`;
-    });
-  return [...names, ...routes];
-}
-
-/** Counters and handles change by themselves; what is left is what was configured. */
-function readPacketRules() {
-  if (!['/usr/sbin/nft', '/sbin/nft', '/usr/bin/nft'].some((file) => existsSync(file))) return [];
-  try {
-    const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
-    const text = execFileSync('nft', ['-s', 'list', 'ruleset'], options);
-    return text
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '' && line !== '}');
-  } catch {
-    return [];
-  }
+/** Namespaces that are kept by a mount and not by a process, e.g. `net:[4026532009]`. */
+function keptNamespaces() {
+  return linesOf('/proc/self/mountinfo')
+    .filter((line) => line.includes(' - nsfs '))
+    .map((line) => line.split(' ')[3]);
 }
 
 function readCgroups() {
@@ -138,44 +120,20 @@ function readSockets() {
   return [...unix, ...internet];
 }
 
-/** @param {Scope} scope */
-function readFiles(scope) {
-  const found = [];
-  const visit = (/** @type {string} */ directory, /** @type {boolean} */ withContents) => {
-    let names = [];
-    try {
-      names = readdirSync(directory);
-    } catch {
-      return;
-    }
-    for (const name of names) {
-      const file = path.join(directory, name);
-      if (scope.isIgnored(file) || SYSTEMD_PRIVATE.test(file)) continue;
-      if (found.length > ENTRY_LIMIT)
-        throw new Error(`more than ${ENTRY_LIMIT} files below ${directory}`);
-      let stat;
-      try {
-        stat = lstatSync(file);
-      } catch {
-        continue;
-      }
-      const isPlain = withContents && stat.isFile();
-      found.push(isPlain ? `${file} (${stat.size} bytes of ${stat.mtime.toISOString()})` : file);
-      if (stat.isDirectory()) visit(file, withContents);
-    }
-  };
-  for (const directory of scope.directories) visit(directory, directory === scope.home);
-  return found;
-}
-
+/** @typedef {Record<string, Set<string>>} Kinds names by kind */
 /**
- * @typedef {Record<string, Set<string>>} Snapshot names by kind
- * @param {Scope} scope @returns {Snapshot}
+ * @typedef {object} Snapshot
+ * @property {Kinds} kinds everything but files
+ * @property {import('./files.mjs').Files} files
+ * @property {Set<string>} writtenByOthers files that a process of others has open for writing
  */
+
+/** @param {Scope} scope @returns {Snapshot} */
 export function takeSnapshot(scope) {
   const processes = readProcesses(scope.mark);
   const foreign = processes.filter((one) => !one.isMarked);
-  const foreignInodes = new Set(foreign.flatMap(({ pid }) => socketInodesOf(pid)));
+  const foreignHoldings = foreign.map(({ pid }) => holdingsOf(pid));
+  const foreignInodes = new Set(foreignHoldings.flatMap(({ sockets }) => sockets));
   const foreignNamespaces = new Set(foreign.flatMap(({ pid }) => namespacesOf(pid)));
   const marked = processes.filter((one) => one.isMarked);
   const markedPids = new Set(marked.map(({ pid }) => String(pid)));
@@ -185,49 +143,76 @@ export function takeSnapshot(scope) {
     if (members.length === 0) return !neighbourhoods.has(path.dirname(cgroup));
     return members.some((pid) => markedPids.has(pid));
   });
+  const namespaces = [...marked.flatMap(({ pid }) => namespacesOf(pid)), ...keptNamespaces()];
+  const sockets = readSockets().filter(({ inode }) => !foreignInodes.has(inode));
+  const kinds = {
+    processes: marked.map(({ pid, command }) => `${pid} ${command.slice(0, 300)}`),
+    mounts: readMounts(scope.isIgnored),
+    network: readNetwork(),
+    namespaces: namespaces.filter((one) => !foreignNamespaces.has(one)),
+    'packet filter rules': readPacketRules(),
+    'control groups': cgroups,
+    sockets: sockets.map(({ name }) => name),
+    'System V IPC': readSystemVIpc(new Set(foreign.map(({ pid }) => pid))),
+    'loop devices': readLoopDevices((file) => isWithin(file, scope.isIgnored)),
+    'kernel modules': readModules(),
+    users: readUsers(),
+  };
   return {
-    processes: new Set(marked.map(({ pid, command }) => `${pid} ${command.slice(0, 300)}`)),
-    mounts: new Set(readMounts()),
-    'network interfaces': new Set(readInterfaces()),
-    namespaces: new Set(
-      marked.flatMap(({ pid }) => namespacesOf(pid)).filter((one) => !foreignNamespaces.has(one)),
-    ),
-    'packet filter rules': new Set(readPacketRules()),
-    'control groups': new Set(cgroups),
-    sockets: new Set(
-      readSockets()
-        .filter(({ inode }) => !foreignInodes.has(inode))
-        .map(({ name }) => name),
-    ),
-    files: new Set(readFiles(scope)),
+    kinds: Object.fromEntries(Object.entries(kinds).map(([kind, names]) => [kind, new Set(names)])),
+    files: readFiles(scope),
+    writtenByOthers: new Set(foreignHoldings.flatMap(({ writtenFiles }) => writtenFiles)),
   };
 }
 
 /** Kinds of which also what vanished is the run's doing; of the others a holder may just have ended. */
-const LASTING = new Set(['mounts', 'network interfaces', 'packet filter rules']);
+const LASTING = new Set(['mounts', 'network', 'packet filter rules', 'users']);
 
-/**
- * One line for each thing that appeared, or vanished and should not have.
- * @param {Snapshot} before @param {Snapshot} after @param {string} home @returns {string[]}
- */
-export function compareSnapshots(before, after, home) {
-  // A new directory says it all; what is below it would say it again.
-  const isBelowAdded = (/** @type {string} */ kind, /** @type {string} */ name) =>
-    kind === 'files' &&
-    after[kind].has(path.dirname(name)) &&
-    !before[kind].has(path.dirname(name));
-  const mayNotVanish = (/** @type {string} */ kind, /** @type {string} */ name) =>
-    LASTING.has(kind) || (kind === 'files' && name.startsWith(`${home}/`));
+/** @param {Kinds} before @param {Kinds} after */
+function compareKinds(before, after) {
   return Object.keys(after).flatMap((kind) => {
-    const added = [...after[kind]].filter(
-      (name) => !before[kind].has(name) && !isBelowAdded(kind, name),
-    );
-    const removed = [...before[kind]].filter(
-      (name) => !after[kind].has(name) && mayNotVanish(kind, name),
-    );
+    const added = [...after[kind]].filter((name) => !before[kind].has(name));
+    const removed = [...before[kind]].filter((name) => LASTING.has(kind) && !after[kind].has(name));
     return [
-      ...added.map((name) => `${kind}: + ${name}`),
-      ...removed.map((name) => `${kind}: - ${name}`),
+      ...added.map((name) => ({ kind, name, line: `${kind}: + ${name}` })),
+      ...removed.map((name) => ({ kind, name, line: `${kind}: - ${name}` })),
     ];
   });
+}
+
+/** Users and groups below this number belong to packages (Debian policy 9.2.2). */
+const FIRST_USER_OF_PEOPLE = 1000;
+
+/** @param {string} name e.g. `user postgres:x:105:110:...` */
+function isSystemUser(name) {
+  return Number(name.split(':')[2]) < FIRST_USER_OF_PEOPLE;
+}
+
+function isAlternative(/** @type {string} */ file) {
+  try {
+    return readlinkSync(file).startsWith('/etc/alternatives/');
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * One line for each thing that appeared, changed, or vanished and should not have. What the
+ * installation of a package explains is one line, the package's, and none if packages `mayInstall`.
+ * @param {Snapshot} before @param {Snapshot} after @param {{ mayInstall: boolean }} options
+ * @returns {string[]}
+ */
+export function compareSnapshots(before, after, { mayInstall }) {
+  const packages = changedPackages(before.files, after.files);
+  const isExplained = explainedByPackages(packages, { isAlternative });
+  const isExcused = (/** @type {string} */ file) =>
+    before.writtenByOthers.has(file) || after.writtenByOthers.has(file) || isExplained(file);
+  const kinds = compareKinds(before.kinds, after.kinds).filter(
+    ({ kind, name }) => !(packages.length > 0 && kind === 'users' && isSystemUser(name)),
+  );
+  return [
+    ...kinds.map(({ line }) => line),
+    ...(mayInstall ? [] : packages.map((name) => `Debian packages: + ${name}`)),
+    ...compareFiles(before.files, after.files, isExcused).map((line) => `files: ${line}`),
+  ];
 }

@@ -2,10 +2,9 @@
  * Watches the machine while something runs: a snapshot before, another after, and what changed. Also
  * ends what is still running then, so that nothing runs on after us.
  *
- * Watched directories: /tmp, /var/tmp, /dev/shm, /run and the home directory. Not looked into: this
- * checkout, the image cache and npm's cache, which are meant to stay, and what INVENTORY_IGNORE (paths
- * with `:` between, in which `*` stands for any part of a name) or the caller names: work of others on
- * the same machine.
+ * Of files, everything is watched (see files.mjs). Not looked into: this checkout, the image cache and
+ * npm's cache, which are meant to stay, and what INVENTORY_IGNORE (paths with `:` between, in which `*`
+ * stands for any part of a name) or the caller names: work of others on the same machine.
  */
 
 import { spawn } from 'node:child_process';
@@ -34,14 +33,14 @@ export function pathMatcher(patterns) {
   return (file) => expression.test(file);
 }
 
-/** @param {string[]} ignored @param {number} mark */
-function scopeOf(ignored, mark) {
+/** @param {WatchOptions} options @param {number} mark */
+function scopeOf({ ignored, below = '/' }, mark) {
   const home = os.homedir();
   const cacheHome = process.env.XDG_CACHE_HOME ?? path.join(home, '.cache');
   return {
     mark,
     home,
-    directories: ['/tmp', '/var/tmp', '/dev/shm', '/run', home],
+    below,
     isIgnored: pathMatcher([
       realpathSync(fileURLToPath(new URL('../..', import.meta.url))),
       path.join(cacheHome, 'onejob'),
@@ -86,21 +85,31 @@ function runnerFor(mark) {
 }
 
 /**
+ * @typedef {object} WatchOptions
+ * @property {string[]} ignored
+ * @property {number} settleMs
+ * @property {string} [below] files are looked at below this directory only
+ * @property {boolean} [mayInstall] Debian packages may be installed meanwhile
+ */
+
+/**
  * Calls `work` and answers with its result and what stayed: one line for each change.
  * @template T
- * @param {{ ignored: string[], settleMs: number }} options
+ * @param {WatchOptions} options
  * @param {(watched: Watched) => Promise<T>} work
  * @returns {Promise<{ result: T, stayed: string[] }>}
  */
-export async function watchMachine({ ignored, settleMs }, work) {
-  const scope = scopeOf(ignored, newMark());
+export async function watchMachine(options, work) {
+  const { settleMs, mayInstall = false } = options;
+  const scope = scopeOf(options, newMark());
+  const compare = () => compareSnapshots(before, takeSnapshot(scope), { mayInstall });
   const before = takeSnapshot(scope);
   const result = await work(runnerFor(scope.mark));
   const deadlineMs = performance.now() + settleMs;
-  let stayed = compareSnapshots(before, takeSnapshot(scope), scope.home);
+  let stayed = compare();
   while (stayed.length > 0 && performance.now() < deadlineMs) {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    stayed = compareSnapshots(before, takeSnapshot(scope), scope.home);
+    stayed = compare();
   }
   for (const one of readProcesses(scope.mark)) {
     try {
@@ -120,5 +129,5 @@ export function describeStayed(stayed) {
   if (stayed.length === 0) return 'inventory: the machine is as it was before\n';
   const more = stayed.length > SHOWN ? [`... and ${stayed.length - SHOWN} more`] : [];
   const list = [...stayed.slice(0, SHOWN), ...more].map((line) => `  ${line}\n`).join('');
-  return `inventory: FAILED, ${stayed.length} changes stayed (+ appeared, - vanished)\n${list}`;
+  return `inventory: FAILED, ${stayed.length} changes stayed (+ appeared, - vanished, ~ changed)\n${list}`;
 }

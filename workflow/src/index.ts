@@ -1,10 +1,19 @@
-/** Parse and plan: the zone's one list of exports. Pure; evaluation is in `@onejob/workflow/evaluate`. */
+/**
+ * Plans what was parsed. Pure. Evaluation alone is in `@onejob/workflow/evaluate`; parsing is in
+ * `@onejob/workflow/parse`, which loads slowly and is asked in a thread of its own.
+ */
 export { PlanError } from './error.ts';
 export type { DispatchInput, PatternFilter, PlannedJob, Trigger, Workflow } from './model.ts';
-export { parseWorkflow, type ParseResult } from './parse/workflow.ts';
+export { oversizeProblem } from './oversize.ts';
 export { compileJob } from './plan/compile.ts';
 export { evaluateCondition } from './plan/condition.ts';
-export { expandJob, type JobLeg, legMatches, matrixDependsOnNeeds } from './plan/legs.ts';
+export {
+  expandJob,
+  type JobLeg,
+  legMatches,
+  matrixDependsOnNeeds,
+  matrixTexts,
+} from './plan/legs.ts';
 export { whyRefused } from './plan/refusal.ts';
 export type { PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';

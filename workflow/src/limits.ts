@@ -2,6 +2,10 @@
 
 /** YAML nodes of one file, aliases expanded: an alias bomb stops here; 256 jobs of 20 steps need 40,000. */
 export const PARSE_EVENTS = 100_000;
+/** YAML tokens of one file, line breaks and comments too: the largest files within PARSE_EVENTS have 250,000. */
+export const PARSE_TOKENS = 300_000;
+/** Expressions in one text: each is an argument of one `format()`, and GitHub's takes 255 of them. */
+export const EXPRESSIONS_PER_TEXT = 254;
 /** Nesting of a workflow file: GitHub's reader stops at 50. */
 export const PARSE_DEPTH = 50;
 /** Steps of one job: the guest protocol numbers them up to here. */

@@ -1,7 +1,7 @@
 /** Shortest ways to a parsed workflow, for tests. */
 import assert from 'node:assert/strict';
 import type { PlannedJob, Workflow } from '../src/index.ts';
-import { parseWorkflow } from '../src/index.ts';
+import { parseWorkflow } from '../src/parse/workflow.ts';
 
 export const FILE = '.github/workflows/ci.yml';
 

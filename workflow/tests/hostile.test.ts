@@ -5,11 +5,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { expandJob, parseWorkflow, PlanError, whyRefused } from '../src/index.ts';
+import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { expandJob, PlanError, whyRefused } from '../src/index.ts';
+import { parseWorkflow } from '../src/parse/workflow.ts';
 import { FILE, problemsOf, SCOPE } from './_workflows.ts';
 
 const SIZE = 200_000;
-const fill = (unit: string): string => unit.repeat(Math.floor(SIZE / unit.length));
+const fill = (unit: string, size = SIZE): string => unit.repeat(Math.floor(size / unit.length));
+/** Nearly the largest file there may be: what takes the square of it takes minutes. */
+const LARGE = WORKFLOW_FILE_BYTES - 1000;
+const step = 'on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: ';
 const inJob = (condition: string): string =>
   `on: push\njobs: { a: { runs-on: x, if: "${condition}", steps: [{ run: a }] } }\n`;
 
@@ -41,6 +46,10 @@ const HOSTILE: Record<string, string> = {
   'null bytes': fill('\0'),
   'lone surrogates': fill('\ud800'),
   'open expressions': `on: push\nname: "${fill('${{')}"`,
+  'a MiB of wrong expressions in one text': `${step}"${fill('${{a}}', LARGE)}"\n`,
+  'a MiB of lines with an expression each': `${step}|\n${fill('          ${{1}}\n', LARGE)}`,
+  'a MiB of wrong expressions in many texts': `${step}x\n${fill(`      - run: "${'${{a}}'.repeat(250)}"\n`, LARGE)}`,
+  'a MiB of items': `on: [${fill('a,', LARGE)}]\n`,
   'a long expression': inJob(`'${fill('x')}'`),
   'open parentheses': inJob('('.repeat(20_000)),
   'a long chain of comparisons': inJob(`1${'==1'.repeat(6000)}`),
@@ -62,6 +71,15 @@ for (const [name, text] of Object.entries(HOSTILE)) {
     }
   });
 }
+
+test('limits of a file and of a text are said with the limit', () => {
+  assert.deepEqual(problemsOf(HOSTILE['a MiB of items'] ?? ''), [
+    '1:1 Maximum number of YAML tokens exceeded (300000)',
+  ]);
+  const lines = problemsOf(HOSTILE['a MiB of lines with an expression each'] ?? '');
+  assert.deepEqual(lines, ['6:14 A text may hold at most 254 expressions, this one has more']);
+  assert.deepEqual(problemsOf(`${step}"${'${{ 1 }}'.repeat(254)}"\n`), []);
+});
 
 test('an alias bomb is stopped by the count of nodes, not by the schema', () => {
   const text = `on: push\nx: &x {a: [${letters.join()}]}\n`;
@@ -160,7 +178,7 @@ test(
         good++;
         assert.deepEqual(JSON.parse(JSON.stringify(result.workflow)), result.workflow);
         for (const job of result.workflow.jobs) {
-          whyRefused(result.workflow, job);
+          whyRefused(result.workflow, job, 'acme/app');
           try {
             expandJob(job, SCOPE);
           } catch (error) {

@@ -210,15 +210,10 @@ jobs:
 `);
 
 test('selected jobs come with what they need, in the order of the file', () => {
-  const keys = (selected: ReturnType<typeof selectJobs>) =>
-    'jobs' in selected ? selected.jobs.map((job) => job.key) : selected;
-  assert.deepEqual(keys(selectJobs(WORKFLOW, ['b'])), ['b', 'a']);
-  assert.deepEqual(keys(selectJobs(WORKFLOW, ['d'])), ['d', 'b', 'c', 'a']);
-  assert.deepEqual(keys(selectJobs(WORKFLOW, [])), ['d', 'b', 'c', 'a', 'e']);
-  assert.deepEqual(selectJobs(WORKFLOW, ['z', 'a']), {
-    unknown: ['z'],
-    known: ['d', 'b', 'c', 'a', 'e'],
-  });
+  const keys = (...chosen: string[]) => selectJobs(WORKFLOW, chosen).map((job) => job.key);
+  assert.deepEqual(keys('b'), ['b', 'a']);
+  assert.deepEqual(keys('d'), ['d', 'b', 'c', 'a']);
+  assert.deepEqual(keys(), ['d', 'b', 'c', 'a', 'e']);
 });
 
 test('a compiled job layers env and defaults, the job over the workflow', () => {
@@ -238,7 +233,7 @@ test('a compiled job layers env and defaults, the job over the workflow', () => 
 test('what is not there yet is refused with file and line, the first of the file', () => {
   const why = (...lines: string[]) => {
     const { workflow, job } = jobWith(...lines);
-    const refused = whyRefused(workflow, job);
+    const refused = whyRefused(workflow, job, 'acme/app');
     if (refused === null) return null;
     const place = `${FILE}:${refused.at.line}:${refused.at.column}: job 'a' cannot run: `;
     assert.ok(refused.message.startsWith(place), refused.message);
@@ -270,6 +265,30 @@ test('what is not there yet is refused with file and line, the first of the file
   assert.match(why('runs-on: { group: big }') ?? '', /^4: it asks for a runner group/);
 });
 
+test('an input of a checkout that is not done is refused in the plan, unless an expression gives it', () => {
+  const why = (inputs: string) => {
+    const { workflow, job } = jobWith(
+      `steps: [{ run: a }, { uses: actions/checkout@v4, with: { ${inputs} } }]`,
+    );
+    return whyRefused(workflow, job, 'acme/app')?.message ?? null;
+  };
+  const place = `${FILE}:5:33: job 'a' cannot run: \`uses: actions/checkout@v4\`: `;
+  assert.equal(why('submodules: true'), `${place}the input 'submodules' is not supported yet.`);
+  assert.equal(why('LFS: true'), `${place}the input 'lfs' is not supported yet.`);
+  assert.equal(why('depth: 1'), `${place}it has no input 'depth'.`);
+  assert.equal(
+    why('repository: else/where'),
+    `${place}the input 'repository' is 'else/where'; only the run's own (acme/app) is supported yet.`,
+  );
+  for (const inputs of [
+    'submodules: false, ref: main, fetch-depth: 0, lfs: ""',
+    'repository: Acme/App',
+    'repository: "${{ github.repository }}", submodules: "${{ inputs.deep }}"',
+  ]) {
+    assert.equal(why(inputs), null, inputs);
+  }
+});
+
 test('a call of a reusable workflow is planned as a job and refused with its line', () => {
   const workflow = parsed(
     'on: push\njobs:\n  a:\n    uses: ./.github/workflows/b.yml\n    with: { x: 1 }\n',
@@ -278,7 +297,7 @@ test('a call of a reusable workflow is planned as a job and refused with its lin
   assert.ok(job !== undefined);
   assert.deepEqual(expandJob(job, SCOPE)[0]?.runsOn, []);
   assert.match(
-    whyRefused(workflow, job)?.message ?? '',
+    whyRefused(workflow, job, 'acme/app')?.message ?? '',
     /ci\.yml:4:5: job 'a' cannot run: it calls the reusable workflow/,
   );
 });

@@ -17,6 +17,11 @@ export type AgentConfig = {
   guestRunnerPath: string;
   /** Finds an image by digest; an empty digest is the default image. Throws `image_missing`. */
   image: (digest: string) => Promise<MachineImage>;
+  /**
+   * Get the default image ready at once; jobs that need it wait meanwhile, reason
+   * `image_preparing`. Default: when the first such job comes.
+   */
+  prepareImage?: boolean;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;
@@ -58,6 +63,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   return {
     bootTimeoutMs: undefined,
     drivers: ['qemu', 'process'],
+    prepareImage: false,
     hostName: hostname(),
     labels: DEFAULT_LABELS,
     onJournalLine: () => {},

@@ -85,7 +85,7 @@ function addresses(
 const isOpen = (text: string): boolean =>
   ['public', 'carrier-grade-nat'].includes(classifyAddress(text).kind);
 
-test('IPv4 is open exactly where the registries say that it is global', () => {
+test('IPv4 is open exactly where the registries say that it is global, and to carrier-grade NAT', () => {
   const ranges = CLOSED_4.map(([base, prefix]) => [value4(base), prefix] as const);
   fc.assert(
     fc.property(addresses(32, ranges), (value) => {

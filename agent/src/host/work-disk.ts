@@ -13,6 +13,8 @@ import { findTool, runTool } from './short-tool.ts';
 
 /** Below this the first thing a job writes would fill the host's disk under all other sandboxes. */
 const HOST_FREE_BYTES = 256 * 1024 * 1024;
+/** A write to a sparse file that fails for want of space leaves no more than this. */
+const HOST_FULL_BYTES = 4 * 1024 * 1024;
 /** mke2fs writes some MB; a disk that takes longer than this for it is broken. */
 const FORMAT_TIMEOUT_MS = 30_000;
 
@@ -40,6 +42,14 @@ export async function createWorkDisk(
     'boot_failed',
     `The sandbox's disk ${path} (${sizeBytes} bytes) could not be formatted: ${said || (result.timedOut ? 'mke2fs hangs' : `mke2fs ended with ${result.exitCode}`)}.`,
   );
+}
+
+/** Whether the file system under a work disk is full, so that writes within its size fail. */
+export async function isHostDiskFull(directory: string): Promise<boolean> {
+  const host = await statfs(directory);
+  // Root may use what is reserved for it.
+  const freeBlocks = process.getuid?.() === 0 ? host.bfree : host.bavail;
+  return freeBlocks * host.bsize < HOST_FULL_BYTES;
 }
 
 function hostDiskFull(directory: string): AgentError {

@@ -12,6 +12,7 @@ const NOTHING: Observed = {
   machine: undefined,
   linkClosed: undefined,
   oomKills: 0,
+  isHostDiskFull: false,
 };
 const finished = (reason: FinishedMessage['reason']): FinishedMessage => ({
   type: 'finished',
@@ -27,6 +28,24 @@ const CASES: [what: string, observed: Partial<Observed>, reason: EndReason, mess
   ['steps completed', { finished: finished('steps_completed') }, 'steps_completed', /said/],
   ['a step failed', { finished: finished('step_failed') }, 'step_failed', /^said/],
   ['the runner saw a full disk', { finished: finished('disk_full') }, 'disk_full', /said/],
+  [
+    'a step failed on a host whose disk is full',
+    { finished: finished('step_failed'), isHostDiskFull: true },
+    'platform_error',
+    /host's disk is full.*free some.*said/,
+  ],
+  [
+    'the runner saw its disk full, because the host was',
+    { finished: finished('disk_full'), isHostDiskFull: true },
+    'platform_error',
+    /host's disk is full/,
+  ],
+  [
+    'steps completed on a host whose disk is full',
+    { finished: finished('steps_completed'), isHostDiskFull: true },
+    'steps_completed',
+    /^said/,
+  ],
   ['the runner met its deadline', { finished: finished('deadline') }, 'deadline', /said/],
   [
     'an expression was wrong',

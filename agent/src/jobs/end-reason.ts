@@ -16,11 +16,17 @@ export type Observed = {
   /** The link went while the machine lived. */
   linkClosed: string | undefined;
   oomKills: number;
+  /** The host had no room for the job's own disk. */
+  isHostDiskFull: boolean;
 };
 
 export function endReason(observed: Observed): { reason: EndReason; message: string } {
   const { finished, asked, machine } = observed;
   if (finished !== undefined) {
+    const mayBeDisk = finished.reason === 'step_failed' || finished.reason === 'disk_full';
+    if (mayBeDisk && observed.isHostDiskFull) {
+      return { reason: 'platform_error', message: `${HOST_DISK_FULL} ${finished.message}` };
+    }
     if (finished.reason === 'step_failed' && observed.oomKills > 0) {
       return { reason: 'out_of_memory', message: `${outOfMemory(observed)} ${finished.message}` };
     }
@@ -62,6 +68,10 @@ const ASKED_MESSAGES = {
   fail_fast: 'Another job of the matrix failed (fail-fast); this one was killed.',
   deadline: 'The job ran longer than its time limit (timeout-minutes); its machine was killed.',
 } as const;
+
+const HOST_DISK_FULL =
+  "The host's disk is full, so the job could not write to its own. This is the platform's failure, " +
+  "not the job's: free some space on the host and run the job again.";
 
 const outOfMemory = (observed: Observed): string =>
   `The machine ran out of memory (its kernel killed ${observed.oomKills} process${observed.oomKills === 1 ? '' : 'es'}).`;

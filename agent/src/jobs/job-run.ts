@@ -66,6 +66,7 @@ export class JobRun implements LeaseHolder {
     machine: undefined,
     linkClosed: undefined,
     oomKills: 0,
+    isHostDiskFull: false,
   };
   #fenced: string | undefined;
   /** `asked`: it may have happened, the answer is not here (yet). */
@@ -246,6 +247,7 @@ export class JobRun implements LeaseHolder {
       clearTimeout(deadline);
     }
     this.#observed.oomKills = handle.oomKills();
+    this.#observed.isHostDiskFull = await handle.isHostDiskFull();
   }
 
   /** What explains an end may come a moment after it, and so may the last rows of a log. */

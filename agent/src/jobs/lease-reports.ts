@@ -9,6 +9,7 @@ import type { AdoptRequest, AdoptResponse } from '@onejob/protocol/agent-service
 import { callUntilAnswered, type ControlPlaneClient } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
 import { EventRelay } from './event-relay.ts';
+import { RowMask } from './row-mask.ts';
 import type { LeaseRef } from './leases.ts';
 import { LogRelay } from './log-relay.ts';
 
@@ -47,7 +48,7 @@ export class LeaseReports {
       const request = { lease, offset: BigInt(offset), rows: wire };
       const answer = await this.#call((signal) => client.rpc.appendLog(request, { signal }));
       return answer === undefined ? offset : Number(answer.ack);
-    }, this.mask);
+    }, new RowMask(this.#masker));
     this.events = new EventRelay(async (sequence, eventsJson) => {
       const request = { lease, sequence: BigInt(sequence), eventsJson };
       const answer = await this.#call((signal) => client.rpc.reportEvents(request, { signal }));
@@ -103,6 +104,12 @@ export class LeaseReports {
     const outputs = Object.entries(end.outputs).filter(
       ([name, value]) => !this.#masker.containsSecret(name) && !this.#masker.containsSecret(value),
     );
+    const dropped = Object.keys(end.outputs).length - outputs.length;
+    if (dropped > 0) {
+      notes.push(
+        `Outputs that hold a secret were dropped by the agent: ${dropped}. A needed job gets them empty.`,
+      );
+    }
     const request = {
       lease: this.#lease,
       reason: end.reason,

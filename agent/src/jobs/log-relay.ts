@@ -19,12 +19,17 @@ import { RELAY_JOB_LOG_BYTES, RELAY_LOG_BYTES, RELAY_ROW_OVERHEAD_BYTES } from '
  */
 type AppendRows = (offset: number, rows: LogRow[]) => Promise<number>;
 
+/** Takes a row, gives those that are decided; `flush` gives all (row-mask.ts). */
+type Masking = { push(row: LogRow): LogRow[]; flush(): LogRow[] };
+
 /** `bytes`: of the guest's own text. */
 type HeldRow = { row: LogRow; bytes: number };
 
 export class LogRelay {
   readonly #append: AppendRows;
-  readonly #mask: (text: string) => string;
+  readonly #mask: Masking;
+  /** Sizes of rows that the masking holds, in their order. */
+  #undecided: number[] = [];
   #rows: HeldRow[] = [];
   /** Offset of the first row held. */
   #durable = 0;
@@ -35,7 +40,7 @@ export class LogRelay {
   #acknowledge: (ack: LogAck) => void = () => {};
   #pump: Promise<void> | undefined;
 
-  constructor(append: AppendRows, mask: (text: string) => string) {
+  constructor(append: AppendRows, mask: Masking) {
     this.#append = append;
     this.#mask = mask;
   }
@@ -53,12 +58,13 @@ export class LogRelay {
   /** Throws `guest_protocol` on rows out of turn and on a flood. */
   accept(message: LogMessage, acknowledge: (ack: LogAck) => void): void {
     this.#acknowledge = acknowledge;
-    const received = this.#durable + this.#rows.length;
+    const received = this.#durable + this.#rows.length + this.#undecided.length;
     if ('total' in message) {
       if (message.total !== received || this.#total !== undefined) {
         throw outOfTurn(`it ended its log at row ${message.total}, but sent ${received}`);
       }
       this.#total = message.total;
+      this.#decide(this.#mask.flush());
     } else {
       if (message.offset > received || this.#total !== undefined) {
         throw outOfTurn(`it sent log row ${message.offset} where ${received} was due`);
@@ -74,6 +80,8 @@ export class LogRelay {
 
   /** Waits until everything received is durable. */
   async drained(): Promise<void> {
+    this.#decide(this.#mask.flush());
+    if (this.#rows.length > 0) this.#start();
     while (this.#pump !== undefined) await this.#pump;
   }
 
@@ -82,7 +90,13 @@ export class LogRelay {
     const bytes = textBytes + RELAY_ROW_OVERHEAD_BYTES;
     this.#heldBytes += bytes;
     this.#jobBytes += textBytes + 1; // as the runner counts: with the end of the line
-    this.#rows.push({ row: { ...row, text: this.#mask(row.text) }, bytes });
+    this.#undecided.push(bytes);
+    this.#decide(this.#mask.push(row));
+  }
+
+  #decide(rows: readonly LogRow[]): void {
+    const sizes = this.#undecided.splice(0, rows.length);
+    this.#rows.push(...rows.map((row, at) => ({ row, bytes: sizes[at] ?? 0 })));
   }
 
   #start(): void {

@@ -68,6 +68,8 @@ export interface SandboxHandle {
   readonly ended: Promise<MachineEnd>;
   /** Times a kernel killed in the sandbox for want of memory, as seen from outside the job. */
   oomKills(): number;
+  /** The host had no room for what the job wrote to a disk that is its own and within its size. */
+  isHostDiskFull(): Promise<boolean>;
   /** Kills every process of the machine. Idempotent. */
   kill(): Promise<void>;
 }

@@ -10,7 +10,6 @@ const snapshot: Snapshot = {
   repository: 'ada/engine',
   before: 'a'.repeat(40),
   clean: true,
-  shallow: [],
   actor: 'Ada',
   author: { name: 'Grace', email: 'grace@example.test' },
   message: 'title\n\nbody',

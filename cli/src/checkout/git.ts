@@ -24,7 +24,13 @@ function spawnGit(
 const exitOf = (child: ReturnType<typeof spawnGit>): Promise<number> =>
   new Promise((resolve, reject) => {
     child.once('error', (error) =>
-      reject(new CliError('git_failed', `git cannot be started: ${error.message}. Install it.`)),
+      reject(
+        new CliError(
+          'git_failed',
+          `git cannot be started (${error.message}). Is it installed? apt-get install git`,
+          { cause: error },
+        ),
+      ),
     );
     child.once('close', (code) => resolve(code ?? 1));
   });

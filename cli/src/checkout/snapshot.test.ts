@@ -140,7 +140,7 @@ test('a linked worktree is taken with its own index and branch', async () => {
   assert.deepEqual(files, { '100644 b.txt': 'b' });
 });
 
-test('a shallow clone names the commits where its history ends', async () => {
+test('a shallow clone is read as it is, and nothing in it changes', async () => {
   using repository = new ScratchRepository();
   for (const content of ['1', '2', '3']) {
     repository.write('a.txt', content);
@@ -150,7 +150,7 @@ test('a shallow clone names the commits where its history ends', async () => {
   repository.git('clone', '--quiet', '--depth=2', `file://${repository.directory}`, clone);
   const before = fingerprint(clone);
   await using snapshot = await takeSnapshot(clone);
-  assert.deepEqual(snapshot.shallow, [repository.git('rev-parse', 'HEAD~1')]);
+  assert.deepEqual([snapshot.sha, snapshot.clean], [repository.git('rev-parse', 'HEAD'), true]);
   assert.deepEqual(changedPaths(before, fingerprint(clone)), []);
 });
 

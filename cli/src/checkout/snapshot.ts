@@ -4,7 +4,7 @@
  * the user's. The user's index, refs, stash, objects and files are not written to; only the times
  * of objects are renewed by git, where it finds that it need not write them.
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, stat, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -24,8 +24,6 @@ export type Snapshot = AsyncDisposable & {
   readonly before: string;
   /** Is the snapshot HEAD itself? */
   readonly clean: boolean;
-  /** Commits where the user's history is cut off (a shallow clone). */
-  readonly shallow: string[];
   /** Who works here (`user.name`). */
   readonly actor: string;
   readonly author: { name: string; email: string };
@@ -57,6 +55,28 @@ type GitPlace = { directory: string; environment: Record<string, string> };
 
 export async function takeSnapshot(directory: string): Promise<Snapshot> {
   const root = await findRoot(directory);
+  try {
+    return await snapshotOf(root);
+  } catch (error) {
+    throw scratchTrouble(error) ?? error;
+  }
+}
+
+/** What went wrong with our own scratch directory is neither the checkout's fault nor git's. */
+function scratchTrouble(cause: unknown): CliError | undefined {
+  const { code = '', syscall = '', message } = cause as NodeJS.ErrnoException;
+  const isFull =
+    ['ENOSPC', 'EDQUOT'].includes(code) || /No space left|quota exceeded/.test(message);
+  if (!isFull && syscall !== 'mkdtemp') return undefined;
+  const what = isFull ? 'no space is left there' : code;
+  return new CliError(
+    'directory_unusable',
+    `The snapshot of the checkout cannot be made in ${tmpdir()}: ${what}. Choose another directory ` +
+      'with TMPDIR.',
+  );
+}
+
+async function snapshotOf(root: string): Promise<Snapshot> {
   await using undo = new AsyncDisposableStack();
   const scratch = await mkdtemp(join(tmpdir(), 'onejob-snapshot-'));
   undo.defer(async () => await rm(scratch, { recursive: true, force: true }));
@@ -79,7 +99,6 @@ export async function takeSnapshot(directory: string): Promise<Snapshot> {
     ref: branch ?? 'refs/heads/detached',
     repository: await repositoryName(root),
     before: head ?? NO_COMMIT,
-    shallow: await shallowCommits(root),
     actor: (await tryGit(['config', '--get', 'user.name'], { directory: root })) ?? name,
     author: { name, email },
     message: lines.join('\n').trim(),
@@ -160,9 +179,4 @@ async function packFor(sha: string, tips: readonly string[], options: GitPlace):
 async function pathInGit(root: string, name: string): Promise<string> {
   const path = await git(['rev-parse', '--git-path', name], { directory: root });
   return isAbsolute(path) ? path : join(root, path);
-}
-
-async function shallowCommits(root: string): Promise<string[]> {
-  const found = await readFile(await pathInGit(root, 'shallow'), 'utf8').catch(() => '');
-  return found.split('\n').filter((line) => line !== '');
 }

@@ -20,23 +20,18 @@ type Answers = {
 };
 
 /** The far side: a server that speaks the API's few words which are asked for here. */
-async function follow(answers: Answers, closedFleet = false) {
+async function follow(answers: Answers) {
   await using undo = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'onejob-test-follow-'));
   undo.defer(() => rmSync(directory, { recursive: true }));
-  const asked: string[] = [];
   let streams = 0;
   const server = createServer((request, answer) => {
-    asked.push(`${request.method} ${request.url?.replace('/api/v1', '')}`);
     if (request.url?.includes('/events') === true) {
       const stream = answers.streams[Math.min(streams, answers.streams.length - 1)];
       streams += 1;
       const send = (event: RunStreamEvent): void =>
         void answer.write(`data: ${JSON.stringify(event)}\n\n`);
       return stream?.(send, answer);
-    }
-    if (request.url?.includes('/hosts') === true) {
-      return void answer.end(JSON.stringify({ hosts: [{ labels: ['linux', 'x64'] }] }));
     }
     const run = answers.run();
     if (run === undefined) return void request.socket.destroy();
@@ -53,13 +48,19 @@ async function follow(answers: Answers, closedFleet = false) {
     begin: () => {},
     event: (event) => shown.push(describe(event)),
     say: (line) => shown.push(`say ${line}`),
+    warn: ({ message }) => shown.push(`warn ${message}`),
     close: () => shown.push('closed'),
     finish: () => {},
   };
   using interrupts = undo.use(new Interrupts());
-  const following = { api: new ApiClient(socketPath, 'token'), view, interrupts, closedFleet };
+  const following = {
+    api: new ApiClient(socketPath, 'token'),
+    view,
+    interrupts,
+    broken: undefined,
+  };
   const ended = await followRuns(following, [makeRun([])]).catch((error: unknown) => error);
-  return { ended, shown, asked };
+  return { ended, shown };
 }
 
 const describe = (event: RunStreamEvent): string => {
@@ -106,7 +107,7 @@ test('the end of a job is shown after its last row, though it is told before', a
     'run finished',
     'closed',
   ]);
-  assert.deepEqual(ended, { runs: [finished], unplaceable: new Set() });
+  assert.deepEqual(ended, [finished]);
 });
 
 test('a stream that breaks off is taken up again, and no row comes twice', async () => {
@@ -156,23 +157,4 @@ test('a platform that is gone is said, with the exit code of the platform', asyn
     run: () => makeRun([]),
   });
   assert.ok(silent.ended instanceof CliError);
-});
-
-test('a job no host can take is cancelled once, where no other host can come', async () => {
-  const waits = makeJob({ waitingReason: 'no_host_for_label', labels: ['mars'] });
-  const answers: Answers = {
-    streams: [
-      (send, answer) => {
-        send({ type: 'run', run: makeRun([waits]) });
-        send({ type: 'job', job: waits });
-        setTimeout(() => answer.end(), 200);
-      },
-    ],
-    run: () => finished,
-  };
-  const closed = await follow(answers, true);
-  assert.equal(closed.asked.filter((one) => one === 'POST /jobs/job-1/cancel').length, 1);
-  assert.ok(closed.shown.some((one) => /refused.*\[mars\].*\[linux, x64\]/.test(one)));
-  const open = await follow(answers, false);
-  assert.ok(!open.asked.some((one) => one.includes('cancel')));
 });

@@ -15,21 +15,14 @@ export type Following = {
   api: ApiClient;
   view: RunView;
   interrupts: Interrupts;
-  /** May hosts with other labels still appear? Not where this process is the whole platform. */
-  closedFleet: boolean;
-};
-
-export type EndedRuns = {
-  runs: Run[];
-  /** Jobs that no host here can ever take; they were cancelled. */
-  unplaceable: ReadonlySet<string>;
+  /** Aborted when the platform can no longer say how runs end. */
+  broken: AbortSignal | undefined;
 };
 
 /** Streams every run to its end. The first Ctrl-C cancels, the second kills, the third gives up. */
-export async function followRuns(following: Following, runs: readonly Run[]): Promise<EndedRuns> {
-  const { view, interrupts } = following;
+export async function followRuns(following: Following, runs: readonly Run[]): Promise<Run[]> {
+  const { view, interrupts, broken } = following;
   const giveUp = new AbortController();
-  const unplaceable = new Set<string>();
   using _ = interrupts.during((count) => {
     if (count > 2) return giveUp.abort();
     view.say(
@@ -39,20 +32,24 @@ export async function followRuns(following: Following, runs: readonly Run[]): Pr
     );
     cancelAll(following, runs, count > 1);
   });
+  const stop = (): void => giveUp.abort();
+  if (broken?.aborted === true) stop();
+  broken?.addEventListener('abort', stop, { once: true });
   // Signals that came while the runs were being made.
   if (interrupts.signal.aborted) cancelAll(following, runs, false);
   try {
-    const ended = await Promise.all(
-      runs.map(async (run) => await followOne(following, run, unplaceable, giveUp.signal)),
+    return await Promise.all(
+      runs.map(async (run) => await followOne(following, run, giveUp.signal)),
     );
-    return { runs: ended, unplaceable };
   } catch (error) {
+    broken?.throwIfAborted();
     if (!giveUp.signal.aborted) throw error;
     throw new CliError(
       'interrupted',
       `Did not wait for the end of run ${runs.map((run) => run.number).join(', ')}.`,
     );
   } finally {
+    broken?.removeEventListener('abort', stop);
     view.close();
   }
 }
@@ -63,21 +60,18 @@ function cancelAll({ api, view }: Following, runs: readonly Run[], kill: boolean
   }
 }
 
-async function followOne(
-  following: Following,
-  run: Run,
-  unplaceable: Set<string>,
-  signal: AbortSignal,
-): Promise<Run> {
+async function followOne(following: Following, run: Run, signal: AbortSignal): Promise<Run> {
   const { api, view } = following;
-  const order = new EventOrder((event) => {
-    view.event(event);
-    if (following.closedFleet) refuseUnplaceable(following, event, unplaceable);
-  });
+  const order = new EventOrder((event) => view.event(event));
+  let seen: Run | undefined;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      for await (const event of api.events(run.id, signal)) order.take(event);
-      const now = await api.run(run.id);
+      for await (const event of api.events(run.id, signal)) {
+        order.take(event);
+        if (event.type === 'run' && event.run.state === 'finished') seen = event.run;
+      }
+      // An owner that ran it for others may be gone the moment after its last event.
+      const now = seen ?? (await api.run(run.id));
       if (now.state === 'finished') {
         order.end();
         return now;
@@ -91,35 +85,13 @@ async function followOne(
   }
 }
 
-const platformGone = (run: Run, cause?: unknown): CliError =>
+export const platformGone = (run: Run, cause?: unknown): CliError =>
   new CliError(
     'platform_unreachable',
     `The onejob that ran run ${run.number} (${run.workflowName}) has ended before it, and its ` +
       'machines with it. Start again: onejob run. What is known of it: onejob logs --why',
     { cause },
   );
-
-/** A job whose labels no host has would wait for ever where no other host can come. */
-function refuseUnplaceable(
-  { api, view }: Following,
-  event: RunStreamEvent,
-  unplaceable: Set<string>,
-): void {
-  const jobs = event.type === 'run' ? event.run.jobs : event.type === 'job' ? [event.job] : [];
-  for (const job of jobs) {
-    if (job.state === 'finished' || job.waitingReason !== 'no_host_for_label') continue;
-    if (unplaceable.has(job.id)) continue;
-    unplaceable.add(job.id);
-    refuse(api, view, job).catch((error: Error) => view.say(error.message));
-  }
-}
-
-async function refuse(api: ApiClient, view: RunView, job: Job): Promise<void> {
-  const labels = (await api.hosts()).flatMap((host) => host.labels);
-  const wants = job.labels.join(', ');
-  view.say(`${job.name}: refused. It runs on [${wants}]; this host is [${labels.join(', ')}].`);
-  await api.cancelJob(job.id, false);
-}
 
 /** Each row once, and a job's end not before its rows. */
 class EventOrder {

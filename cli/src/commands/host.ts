@@ -4,7 +4,7 @@ import { freemem, totalmem, availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { tryGit } from '../checkout/git.ts';
 import { findDirectories, terminalStyle } from '../config/environment.ts';
-import { ImageStore } from '../embedded/images.ts';
+import { ImageStore, type GuestImage } from '../embedded/images.ts';
 import { reapLeftovers, tryDrivers } from '../embedded/platform.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { painter } from '../show/style.ts';
@@ -20,12 +20,16 @@ export async function doctor(
 ): Promise<ExitCode> {
   const directories = findDirectories(dataDirectory);
   const drivers = await tryDrivers(directories);
-  const { images } = await new ImageStore(directories.cache).list();
+  const store = new ImageStore(directories.cache);
+  const { images } = await store.list();
+  const own = await tryImage(store);
   const gitVersion = await tryGit(['--version'], { directory: '/' }).catch(() => undefined);
-  const works = drivers.some(({ probe }) => probe.works && probe.ownKernel);
+  const hasDriver = drivers.some(({ probe }) => probe.works && probe.ownKernel);
+  const works = hasDriver && own.problem === undefined;
   if (flags.json) {
     const report = drivers.map(({ driver, probe }) => ({ driver: driver.name, ...probe }));
-    print(JSON.stringify({ drivers: report, images, gitVersion, directories }));
+    const image = { ready: own.image !== undefined, problem: own.problem ?? null };
+    print(JSON.stringify({ drivers: report, image, images, gitVersion, directories }));
     return works ? EXIT.success : EXIT.platform;
   }
   const paint = painter(terminalStyle(process.stdout).color);
@@ -36,12 +40,7 @@ export async function doctor(
       `${probe.note}${probe.ownKernel ? '' : ' (never chosen by auto)'}`,
     ]),
     [`${sign(gitVersion !== undefined)} git`, gitVersion ?? 'missing: apt-get install git'],
-    [
-      `${sign(images.length > 0)} image`,
-      images[0] === undefined
-        ? 'none yet; the first run builds one: onejob image build'
-        : `${images[0].name} ${images[0].digest.slice(0, 12)} (${images.length} in ${directories.cache})`,
-    ],
+    [`${sign(own.problem === undefined)} image`, describeImage(own, images.length)],
     ['  host', `${availableParallelism()} CPUs, ${bytes(freemem())} of ${bytes(totalmem())} free`],
     ['  data', directories.data],
   ];
@@ -49,9 +48,28 @@ export async function doctor(
   print(
     works
       ? 'Jobs run in machines of their own here.'
-      : 'No driver with a kernel of its own works here.',
+      : hasDriver
+        ? 'Jobs cannot run in machines of their own here: there is no image, and none can be built.'
+        : 'No driver with a kernel of its own works here.',
   );
   return works ? EXIT.success : EXIT.platform;
+}
+
+/** onejob's own image, or what a build of it would need. */
+type OwnImage = { image?: GuestImage | undefined; problem?: string };
+
+async function tryImage(store: ImageStore): Promise<OwnImage> {
+  try {
+    return { image: await store.check() };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function describeImage({ image, problem }: OwnImage, stored: number): string {
+  if (problem !== undefined) return `not there, and ${problem}`;
+  if (image === undefined) return 'none yet; the first run builds one: onejob image build';
+  return `${image.name} ${image.digest.slice(0, 12)} (${stored} stored: onejob image list)`;
 }
 
 export async function reap(

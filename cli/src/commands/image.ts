@@ -26,9 +26,12 @@ function describe(image: GuestImage): string {
 
 export async function imageBuild(flags: { force: boolean }): Promise<ExitCode> {
   using interrupts = new Interrupts();
-  const progress = buildProgress(process.stderr);
+  const progress = buildProgress(
+    terminalStyle(process.stderr).live ? process.stderr : undefined,
+    (line) => void process.stderr.write(`${line}\n`),
+  );
   const image = await store(interrupts.signal)
-    .build(flags.force, progress.show)
+    .build(flags.force, (one) => progress.show(one))
     .finally(() => progress.end());
   print(describe(image));
   return EXIT.success;

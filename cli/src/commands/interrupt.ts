@@ -41,9 +41,10 @@ export class Interrupts implements Disposable {
   async first(): Promise<void> {
     if (this.signal.aborted) return;
     const alive = setInterval(() => {}, 60_000);
+    this.#undo.defer(() => clearInterval(alive));
     const { promise, resolve } = Promise.withResolvers<void>();
     this.signal.addEventListener('abort', () => resolve(), { once: true });
-    await promise.finally(() => clearInterval(alive));
+    await promise;
   }
 
   [Symbol.dispose](): void {

@@ -74,6 +74,11 @@ test('a secret file holds lines as of a shell, and a flag goes before it', async
   assert.deepEqual(options.secrets, { A: '1', B: 'two words', C: 'single', D: 'ridden' });
 });
 
+test('a secret file that is broken or not there is refused with its place', async () => {
+  await refused({ secretFile: file('bad', 'A=1\na.b=1\n') }, 3, /bad:2: .*no NAME=value/);
+  await refused({ secretFile: directory }, 3, /--secret-file .* cannot be read: it is a directory/);
+});
+
 test('a secret without a value is not asked for where nobody answers, nor where nothing runs', async () => {
   await refused({ secret: ['ONEJOB_TEST_NOWHERE'] }, 2, /set the variable ONEJOB_TEST_NOWHERE/);
   const options = await read({ secret: ['ONEJOB_TEST_NOWHERE'], list: true });
@@ -88,7 +93,7 @@ test('what is not a name or a pair is refused with the flag it was given to', as
   await refused({ secret: ['a b'] }, 2, /--secret a b/);
   await refused({ matrix: ['node'] }, 2, /--matrix node.*key:value/);
   await refused({ matrix: [':24'] }, 2, /key:value/);
-  await refused({ secretFile: file('bad', 'a.b=1\n') }, 2, /a\.b/);
+  await refused({ event: '' }, 2, /--event is empty/);
 });
 
 test('a value is never repeated in a complaint about its name', async () => {
@@ -103,6 +108,9 @@ test('an event file is an object in JSON, or refused by its name', async () => {
   assert.deepEqual(good.event, { name: 'push', payload: { ref: 'refs/heads/x' } });
   await refused({ eventFile: file('text', 'hello') }, 3, /text is not JSON/);
   await refused({ eventFile: file('list', '[1]') }, 3, /list holds no JSON object/);
-  await refused({ eventFile: join(directory, 'missing') }, 3, /missing \(ENOENT\)/);
-  await refused({ secretFile: directory }, 3, /EISDIR/);
+  await refused(
+    { eventFile: join(directory, 'missing') },
+    3,
+    /missing cannot be read: there is no/,
+  );
 });

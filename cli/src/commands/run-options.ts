@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { parseEnv } from 'node:util';
 import { environmentValue } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
+import { parseSecrets } from './secret-file.ts';
 
 /** As commander delivers it. */
 export type RunFlags = {
@@ -41,6 +41,9 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
 /** @param signal ends the wait for a secret that is asked for. */
 export async function readRunOptions(flags: RunFlags, signal: AbortSignal): Promise<RunOptions> {
+  if (flags.event === '') {
+    throw new CliError('usage', '--event is empty. Name one, for example: --event pull_request');
+  }
   if (flags.input.length > 0 && flags.event !== 'workflow_dispatch') {
     throw new CliError(
       'usage',
@@ -86,18 +89,14 @@ function checkName(flag: string, name: string): void {
   if (NAME.test(name)) return;
   throw new CliError(
     'usage',
-    `${flag} ${name}: a name is letters, digits, "_" and "-", and does not begin with a digit.`,
+    `${flag} ${name === '' ? '""' : name}: a name is letters, digits, "_" and "-", and does not begin with a digit.`,
   );
 }
 
 async function readSecrets(flags: RunFlags, signal: AbortSignal): Promise<Record<string, string>> {
   const planOnly = flags.list || flags.dryRun;
-  const fromFile = flags.secretFile === undefined ? {} : parseEnv(await readText(flags.secretFile));
-  const given: Record<string, string> = {};
-  for (const [name, value] of Object.entries(fromFile)) {
-    checkName(`--secret-file ${flags.secretFile}:`, name);
-    given[name] = value ?? '';
-  }
+  const file = flags.secretFile;
+  const given = file === undefined ? {} : parseSecrets(file, await readText('--secret-file', file));
   for (const word of flags.secret) {
     if (word.includes('=')) {
       const [name, value] = pair('--secret', word);
@@ -147,7 +146,7 @@ function matrixFilter(words: readonly string[]): Record<string, string[]> {
 }
 
 async function readPayload(file: string): Promise<Record<string, unknown>> {
-  const text = await readText(file);
+  const text = await readText('--event-file', file);
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -159,8 +158,16 @@ async function readPayload(file: string): Promise<Record<string, unknown>> {
   throw new CliError('file_unreadable', `--event-file ${file} holds no JSON object.`);
 }
 
-async function readText(file: string): Promise<string> {
-  return await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new CliError('file_unreadable', `Cannot read ${file} (${error.code}).`, { cause: error });
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  EACCES: 'you may not read it',
+};
+
+async function readText(flag: string, file: string): Promise<string> {
+  return await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const { code = cause.message } = cause;
+    const message = `${flag} ${file} cannot be read: ${UNREADABLE[code] ?? code}.`;
+    throw new CliError('file_unreadable', message, { cause });
   });
 }

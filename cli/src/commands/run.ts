@@ -1,6 +1,6 @@
 /** `onejob run`: the checkout's workflows, each job in a machine of its own. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CreateRun, Health, Plan, Run } from '@onejob/protocol';
+import type { CreatedRuns, CreateRun, Plan, Run } from '@onejob/protocol';
 import type { ApiClient } from '../api-client.ts';
 import { eventPayload } from '../checkout/event-payload.ts';
 import { takeSnapshot, type Snapshot } from '../checkout/snapshot.ts';
@@ -19,13 +19,13 @@ import { exitCodeOf } from '../show/summary.ts';
 import { treeView } from '../show/tree-view.ts';
 import { followRuns } from './follow-runs.ts';
 import { Interrupts } from './interrupt.ts';
+import { openAndAsk } from './open-and-ask.ts';
 import { readRunOptions, type RunFlags, type RunOptions } from './run-options.ts';
 
 /** How often an owner looks whether other terminals' runs have ended. */
 const OTHERS_POLL_MS = 500;
-/** An agent of this process announces itself within milliseconds; under load, seconds. */
-const ANNOUNCE_PATIENCE_MS = 10_000;
-const HOSTS_POLL_MS = 20;
+/** Workflows named where none runs: a screen of reasons. */
+const NAMED_WORKFLOWS = 8;
 
 export async function run(flags: RunFlags, dataDirectory: string | undefined): Promise<ExitCode> {
   using interrupts = new Interrupts();
@@ -34,71 +34,116 @@ export async function run(flags: RunFlags, dataDirectory: string | undefined): P
   interrupts.signal.throwIfAborted();
   const body = await requestBody(flags, options, snapshot);
   const planOnly = flags.list || flags.dryRun;
-  await using platform = await openForRun(flags, dataDirectory, interrupts.signal);
-  const { api, joined } = platform;
-  if (!planOnly) await refuseMissingDriver(api, flags.driver);
-  if (!planOnly && !joined) warnOfUnfinished(await api.health());
-  await sendSnapshot(api, snapshot);
+  let write = toStderr;
+  const open = async (): Promise<Platform> =>
+    await openForRun(flags, dataDirectory, interrupts.signal, (line) => write(line));
+  const { platform: opened, answer } = await openAndAsk(open, async (owner) => {
+    if (!planOnly) await makeReady(owner, flags.driver, interrupts);
+    await sendSnapshot(owner.api, snapshot);
+    if (planOnly) return { plan: await owner.api.plan(body) };
+    interrupts.signal.throwIfAborted();
+    return { created: await sendRun(owner.api, body) };
+  });
+  await using platform = opened;
   // The platform has it: of a command that is killed later, nothing is left in the checkout's name.
   await snapshot[Symbol.asyncDispose]();
-  if (planOnly) return printPlan(flags, await api.plan(body));
-  interrupts.signal.throwIfAborted();
+  if ('plan' in answer) return printPlan(flags, answer.plan);
 
+  const { api, joined, broken } = platform;
   const view = chooseView(flags.json);
-  const runs = await createRuns(api, body, view, { dirty: !snapshot.clean, joined });
+  if (isLive(flags.json)) write = (line) => view.say(line);
+  const dirty = !snapshot.clean;
+  const runs = sayCreated(answer.created, body.event.name, view, { dirty, joined });
   view.begin(runs);
-  const following = { api, view, interrupts, closedFleet: !joined };
-  const ended = await followRuns(following, runs);
-  view.finish(ended.runs);
-  if (!joined) await waitForOthers(api, interrupts);
-  return exitCodeOf(ended.runs, ended.unplaceable);
+  for (const warning of runs.flatMap((one) => one.warnings)) view.warn(warning);
+  const ended = await followRuns({ api, view, interrupts, broken }, runs).finally(
+    () => (write = toStderr),
+  );
+  view.finish(ended);
+  if (!joined) await waitForOthers(platform, interrupts);
+  return exitCodeOf(ended);
 }
 
 async function openForRun(
   flags: RunFlags,
   dataDirectory: string | undefined,
   signal: AbortSignal,
+  write: (line: string) => void,
 ): Promise<Platform> {
-  const progress = buildProgress(process.stderr);
+  // With the process driver an image is built only for somebody who joins, while jobs are shown.
+  const isAlone = flags.driver !== 'process' && terminalStyle(process.stderr).live;
+  return await openPlatform({
+    directories: findDirectories(dataDirectory),
+    driver: flags.driver,
+    image: flags.image,
+    withAgent: !flags.list && !flags.dryRun,
+    imageWatcher: buildProgress(isAlone ? process.stderr : undefined, write),
+    warn: (message) => write(`onejob: ${message}`),
+    signal,
+  });
+}
+
+/** Everything that jobs of this command need before they are stored. */
+async function makeReady(
+  platform: Platform,
+  driver: string,
+  interrupts: Interrupts,
+): Promise<void> {
+  await refuseMissingDriver(platform, driver);
+  warnOfUnfinished(platform.leftRuns);
   try {
-    return await openPlatform({
-      directories: findDirectories(dataDirectory),
-      driver: flags.driver,
-      image: flags.image,
-      withAgent: !flags.list && !flags.dryRun,
-      onProgress: progress.show,
-      warn,
-      signal,
-    });
-  } finally {
-    progress.end();
+    await platform.image;
+  } catch (error) {
+    // Jobs of terminals that joined may do without.
+    if (!interrupts.signal.aborted) await waitForOthers(platform, interrupts);
+    throw error;
   }
 }
 
-const warn = (message: string): void => void process.stderr.write(`onejob: ${message}\n`);
+const toStderr = (line: string): void => void process.stderr.write(`${line}\n`);
+const warn = (message: string): void => toStderr(`onejob: ${message}`);
 
 /** Runs outlive the process that owned them: what of them had not begun begins now. */
-function warnOfUnfinished({ activeRuns }: Health): void {
+function warnOfUnfinished(activeRuns: number): void {
   if (activeRuns === 0) return;
   const runs = activeRuns === 1 ? '1 run goes' : `${activeRuns} runs go`;
   warn(`${runs} on that a killed onejob left unfinished. Which: onejob list. Stop: onejob cancel.`);
 }
 
-async function createRuns(
-  api: ApiClient,
-  body: CreateRun,
+/** Once at most: what may have been stored already is not sent again. */
+async function sendRun(api: ApiClient, body: CreateRun): Promise<CreatedRuns> {
+  return await api.createRuns(body).catch((error: unknown) => {
+    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+    if (code === undefined || code === 'ECONNREFUSED' || code === 'ENOENT') throw error;
+    throw new CliError(
+      'platform_error',
+      'The onejob that owns the data directory ended while it took this run. Whether it has it: ' +
+        'onejob list. If not, start again.',
+      { cause: error },
+    );
+  });
+}
+
+function sayCreated(
+  { runs, notTriggered }: CreatedRuns,
+  event: string,
   view: RunView,
   { dirty, joined }: { dirty: boolean; joined: boolean },
-): Promise<Run[]> {
-  const { runs, notTriggered } = await api.createRuns(body);
+): Run[] {
   if (dirty) view.say('The snapshot includes uncommitted changes.');
   if (joined) view.say('Joined the onejob that owns this data directory.');
-  for (const { workflow, why } of notTriggered) view.say(`${workflow} does not run: ${why}`);
-  if (runs.length > 0) return runs;
+  const idle = notTriggered.map(({ workflow, why }) => `${workflow} does not run: ${why}`);
+  if (runs.length > 0) {
+    for (const line of idle) view.say(line);
+    return runs;
+  }
   view.close();
+  const more = idle.length > NAMED_WORKFLOWS ? [`and ${idle.length - NAMED_WORKFLOWS} more`] : [];
+  const lines = [...idle.slice(0, NAMED_WORKFLOWS), ...more].map((line) => `\n  ${line}`);
   throw new CliError(
     'nothing_to_run',
-    `No workflow runs on "${body.event.name}". See what there is: onejob run --list`,
+    `No workflow runs on "${event}".${lines.join('')}\n` +
+      'Name another event with --event; what there is: onejob run --list',
   );
 }
 
@@ -106,17 +151,19 @@ async function sendSnapshot(api: ApiClient, snapshot: Snapshot): Promise<void> {
   const tips = await api.tips(snapshot.repository);
   if (tips.includes(snapshot.sha)) return;
   const pack = await snapshot.pack(tips);
-  await api.sendSnapshot(snapshot.repository, snapshot.sha, snapshot.shallow, pack);
+  await api.sendSnapshot(snapshot.repository, snapshot.sha, pack);
 }
 
-/** Says at once what would otherwise be a job that waits for ever. */
-async function refuseMissingDriver(api: ApiClient, driver: string): Promise<void> {
-  const hosts = await announcedHosts(api);
-  const drivers = hosts.flatMap((host) => host.drivers);
+/**
+ * Says at once what would otherwise be a refused job. An agent that was joined and has not announced
+ * itself yet is not judged: the platform refuses what it cannot take.
+ */
+async function refuseMissingDriver(platform: Platform, driver: string): Promise<void> {
+  const drivers = await knownDrivers(platform);
   const fits = drivers.some(
     (one) => one.works && (driver === 'auto' ? one.ownKernel : one.name === driver),
   );
-  if (fits) return;
+  if (fits || drivers.length === 0) return;
   const notes = drivers.map((one) => `${one.name}: ${one.note}`).join('\n  ');
   throw new CliError(
     'driver_unavailable',
@@ -125,14 +172,11 @@ async function refuseMissingDriver(api: ApiClient, driver: string): Promise<void
   );
 }
 
-/** An agent announces itself a moment after it starts. */
-async function announcedHosts(api: ApiClient) {
-  const deadlineMs = performance.now() + ANNOUNCE_PATIENCE_MS;
-  for (;;) {
-    const hosts = (await api.hosts()).filter((host) => host.online);
-    if (hosts.length > 0 || performance.now() > deadlineMs) return hosts;
-    await sleep(HOSTS_POLL_MS);
+async function knownDrivers({ api, agent }: Platform) {
+  if (agent !== undefined) {
+    return agent.drivers.map(({ driver, probe }) => ({ name: driver.name, ...probe }));
   }
+  return (await api.hosts()).filter((host) => host.online).flatMap((host) => host.drivers);
 }
 
 async function requestBody(
@@ -170,17 +214,21 @@ function printPlan(flags: RunFlags, plan: Plan): ExitCode {
 function chooseView(json: boolean): RunView {
   const write = (line: string): void => void process.stdout.write(`${line}\n`);
   if (json) return jsonView(write);
-  const { live, color } = terminalStyle(process.stdout);
-  return live ? treeView(process.stdout, color) : plainView(write);
+  const { color } = terminalStyle(process.stdout);
+  return isLive(json) ? treeView(process.stdout, color) : plainView(write);
 }
 
+/** Is the terminal redrawn, so that a line of anybody else would be drawn over? */
+const isLive = (json: boolean): boolean => !json && terminalStyle(process.stdout).live;
+
 /** This process owns the platform; runs of terminals that joined it need it until they end. */
-async function waitForOthers(api: ApiClient, interrupts: Interrupts): Promise<void> {
+async function waitForOthers(platform: Platform, interrupts: Interrupts): Promise<void> {
   let told = false;
   const stop = new AbortController();
   using _ = interrupts.during(() => stop.abort());
   while (!stop.signal.aborted) {
-    if ((await api.health()).activeRuns === 0) return;
+    platform.broken?.throwIfAborted();
+    if (await platform.closeIfIdle()) return;
     if (!told) warn('Another run still uses this platform; waiting for it. Ctrl-C ends it.');
     told = true;
     await sleep(OTHERS_POLL_MS, undefined, { signal: stop.signal }).catch(() => {});

@@ -1,33 +1,41 @@
 /** `onejob list`, `logs` and `cancel`: what the platform of a data directory knows. */
-import type { Job, LogRow, Run } from '@onejob/protocol';
+import { RUNS_PER_PAGE, type Job, type LogRow, type Run } from '@onejob/protocol';
 import type { ApiClient } from '../api-client.ts';
 import { checkoutRepository } from '../checkout/repository-name.ts';
 import { findDirectories, terminalStyle } from '../config/environment.ts';
-import { openPlatform } from '../embedded/platform.ts';
+import { openPlatform, type Platform } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
 import { mark, painter, safeText, type Paint } from '../show/style.ts';
 import { table } from '../show/table.ts';
 import { duration } from '../show/time.ts';
+import { platformGone } from './follow-runs.ts';
+import { openAndAsk } from './open-and-ask.ts';
 
-/** The most the platform gives at once. */
-const LIST_LIMIT = 1000;
-
-/** A platform to ask: the running one, or this data directory opened for the question. */
-async function withApi(
+/**
+ * A platform to ask: the running one, or this data directory opened for the question. What `find`
+ * asks is asked again where an owner that was joined ends meanwhile; `use` happens once.
+ */
+async function withPlatform<T>(
   dataDirectory: string | undefined,
-  ask: (api: ApiClient) => Promise<ExitCode>,
+  find: (api: ApiClient) => Promise<T>,
+  use: (found: T, platform: Platform) => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
-  await using platform = await openPlatform({
-    directories: findDirectories(dataDirectory),
-    driver: 'process',
-    image: undefined,
-    withAgent: false,
-    onProgress: () => {},
-    warn: () => {},
-  });
-  return await ask(platform.api);
+  const { platform: opened, answer } = await openAndAsk(
+    async () =>
+      await openPlatform({
+        directories: findDirectories(dataDirectory),
+        driver: 'process',
+        image: undefined,
+        withAgent: false,
+        imageWatcher: { show: () => {}, end: () => {} },
+        warn: (message) => void process.stderr.write(`onejob: ${message}\n`),
+      }),
+    async ({ api }) => await find(api),
+  );
+  await using platform = opened;
+  return await use(answer, platform);
 }
 
 /** False: nobody reads any more. */
@@ -43,11 +51,14 @@ export async function list(
   dataDirectory: string | undefined,
 ): Promise<ExitCode> {
   const limit = Number(flags.limit);
-  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT) {
-    throw new CliError('usage', `--limit ${flags.limit}: a whole number from 1 to ${LIST_LIMIT}.`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > RUNS_PER_PAGE) {
+    throw new CliError(
+      'usage',
+      `--limit ${flags.limit}: a whole number from 1 to ${RUNS_PER_PAGE}.`,
+    );
   }
-  return await withApi(dataDirectory, async (api) => {
-    const runs = await api.runs(limit);
+  const find = async (api: ApiClient): Promise<Run[]> => await api.runs(limit);
+  return await withPlatform(dataDirectory, find, (runs) => {
     if (flags.json) print(JSON.stringify(runs));
     else if (runs.length === 0) print('No runs yet. Start one in a checkout with: onejob run');
     else print(runTable(runs));
@@ -88,12 +99,13 @@ export async function logs(
   flags: LogFlags,
   dataDirectory: string | undefined,
 ): Promise<ExitCode> {
-  return await withApi(dataDirectory, async (api) => {
-    const run = await findRun(api, runName);
+  const find = async (api: ApiClient): Promise<Run> => await findRun(api, runName);
+  return await withPlatform(dataDirectory, find, async (run, platform) => {
+    const { api } = platform;
     const jobs = findJobs(run, jobName);
     const rows = new LogPrinter(jobs, flags.json);
     if (flags.why) for (const job of jobs) await printTransitions(api, job);
-    else if (flags.follow) await followLog(api, run, rows);
+    else if (flags.follow) await followLog(platform, run, rows);
     else for (const job of jobs) await printLog(api, job, rows);
     return EXIT.success;
   });
@@ -175,13 +187,31 @@ async function printLog(api: ApiClient, job: Job, printer: LogPrinter): Promise<
   }
 }
 
-async function followLog(api: ApiClient, run: Run, printer: LogPrinter): Promise<void> {
+/** To the end of the run; throws where that does not come, because nothing runs there any more. */
+async function followLog(platform: Platform, run: Run, printer: LogPrinter): Promise<void> {
+  const { api, fleet } = platform;
+  if (fleet === 'none') {
+    for (const job of run.jobs) await printLog(api, job, printer);
+    if (run.state !== 'finished') throw nothingRuns(run);
+    return;
+  }
   const stop = new AbortController();
   for await (const event of api.events(run.id, stop.signal)) {
-    if (event.type === 'log' && !printer.print(event.jobId, event.rows)) break;
+    // An owner that ran it may be gone the next moment.
+    if (event.type === 'run' && event.run.state === 'finished') return;
+    if (event.type !== 'log' || printer.print(event.jobId, event.rows)) continue;
+    stop.abort();
+    return;
   }
-  stop.abort();
+  throw platformGone(run);
 }
+
+const nothingRuns = (run: Run): CliError =>
+  new CliError(
+    'platform_unreachable',
+    `Run ${run.number} has not ended, and nothing more of it comes: no onejob runs on its data ` +
+      'directory. It goes on with the next "onejob run" or "onejob up"; to end it: onejob cancel.',
+  );
 
 /** Why did this job wait, and where did it go? */
 async function printTransitions(api: ApiClient, job: Job): Promise<void> {
@@ -202,8 +232,8 @@ export async function cancel(
   flags: { kill: boolean },
   dataDirectory: string | undefined,
 ): Promise<ExitCode> {
-  return await withApi(dataDirectory, async (api) => {
-    const run = await findRun(api, runName);
+  const find = async (api: ApiClient): Promise<Run> => await findRun(api, runName);
+  return await withPlatform(dataDirectory, find, async (run, { api }) => {
     if (run.state === 'finished') {
       print(`Run ${run.number} has ended already: ${run.conclusion}.`);
       return EXIT.success;

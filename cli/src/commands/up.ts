@@ -1,6 +1,6 @@
 /** `onejob up`: the platform by itself, until a signal; other terminals join it. */
 import { findDirectories } from '../config/environment.ts';
-import { openPlatform } from '../embedded/platform.ts';
+import { openPlatform, type Platform } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
@@ -12,17 +12,17 @@ export async function up(
 ): Promise<ExitCode> {
   using interrupts = new Interrupts();
   const directories = findDirectories(dataDirectory);
-  const progress = buildProgress(process.stderr);
+  const tell = (line: string): void => void process.stderr.write(`${line}\n`);
   await using platform = await openPlatform({
     directories,
     driver: 'auto',
     image: flags.image,
     withAgent: true,
     ...(flags.listen === undefined ? {} : { listen: parseListen(flags.listen) }),
-    onProgress: progress.show,
-    warn: (message) => process.stderr.write(`onejob: ${message}\n`),
+    imageWatcher: buildProgress(undefined, tell),
+    warn: (message) => tell(`onejob: ${message}`),
     signal: interrupts.signal,
-  }).finally(() => progress.end());
+  });
   if (platform.joined) {
     throw new CliError(
       'directory_in_use',
@@ -40,8 +40,17 @@ export async function up(
   using _ = interrupts.during((count) => {
     if (count === 1) say('Stopping: running jobs are ended and their machines buried.');
   });
-  await interrupts.first();
+  await Promise.race([interrupts.first(), failureOf(platform)]);
   return EXIT.success;
+}
+
+/** Rejects when this host can no longer do what it was started for; settles in no other way. */
+async function failureOf({ image, broken }: Platform): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  image?.catch(reject);
+  if (broken?.aborted === true) reject(broken.reason);
+  broken?.addEventListener('abort', () => reject(broken.reason), { once: true });
+  return await promise;
 }
 
 function parseListen(text: string): { host: string; port: number } {

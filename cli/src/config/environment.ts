@@ -1,6 +1,6 @@
 /** The one reader of the user's environment. */
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 
 export type Directories = {
   /** Database, repositories, objects, sockets, agent state. */
@@ -14,16 +14,26 @@ export const userEnvironment = (): NodeJS.ProcessEnv => process.env;
 
 export const environmentValue = (name: string): string | undefined => process.env[name];
 
-/** `--data-dir`, else ONEJOB_DATA_DIR, else the XDG base directories. */
+/**
+ * `--data-dir`, else ONEJOB_DATA_DIR, else the XDG base directories. Empty variables count as unset,
+ * and so do relative XDG ones (XDG Base Directory Specification 0.8).
+ */
 export function findDirectories(dataDirectory: string | undefined): Directories {
-  const { env } = process;
-  const data = dataDirectory ?? env['ONEJOB_DATA_DIR'];
-  const dataHome = env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share');
-  const cacheHome = env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  return {
-    data: resolve(data ?? join(dataHome, 'onejob')),
-    cache: resolve(env['ONEJOB_CACHE_DIR'] ?? join(cacheHome, 'onejob')),
+  const home = (name: string, otherwise: string): string => {
+    const value = variable(name);
+    return value !== undefined && isAbsolute(value) ? value : join(homedir(), otherwise);
   };
+  const data = dataDirectory ?? variable('ONEJOB_DATA_DIR');
+  const cache = variable('ONEJOB_CACHE_DIR');
+  return {
+    data: resolve(data ?? join(home('XDG_DATA_HOME', '.local/share'), 'onejob')),
+    cache: resolve(cache ?? join(home('XDG_CACHE_HOME', '.cache'), 'onejob')),
+  };
+}
+
+function variable(name: string): string | undefined {
+  const value = process.env[name];
+  return value === '' ? undefined : value;
 }
 
 /** Colours and live redrawing only where somebody looks: https://no-color.org, and a terminal. */

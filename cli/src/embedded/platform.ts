@@ -10,23 +10,40 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AgentError,
   probeDrivers,
+  needsImage,
   startAgent,
   type Agent,
   type AgentConfig,
-  type DriverName,
   type MachineImage,
   type ReapReport,
 } from '@onejob/agent';
-import { ControlPlaneError, startControlPlane, type ControlPlane } from '@onejob/control-plane';
+import {
+  ControlPlaneError,
+  startControlPlane,
+  type ControlPlane,
+  type TenantLimits,
+} from '@onejob/control-plane';
 import { bundleGuestRunner } from '@onejob/image';
+import type { Fleet } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
 import type { Directories } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
-import { ImageStore, type ImageProgress } from './images.ts';
+import { ImageStore, type ImageWatcher } from './images.ts';
+import { makeCacheDirectory, makeDirectories } from './make-directory.ts';
 
 /** An owner that starts or stops holds the directory without answering; longer than this it hangs. */
 const OWNER_PATIENCE_MS = 30_000;
 const OWNER_RETRY_MS = 100;
+
+/** One person's machine is shared with nobody: only its slots bound what runs, and GitHub's time. */
+const OWN_MACHINE: Partial<TenantLimits> = {
+  concurrentJobs: null,
+  jobsPerFiveMinutes: null,
+  minutesPerJob: 360,
+};
+
+/** A command that only asks is done within this; longer, whoever waits for it is told. */
+const READER_QUIET_MS = 2_000;
 
 export type PlatformOptions = {
   directories: Directories;
@@ -34,23 +51,40 @@ export type PlatformOptions = {
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;
-  /** Start an agent, too: false where nothing is run. */
+  /** Start an agent, too, or join a platform that has one: false where nothing is run. */
   withAgent: boolean;
   listen?: { host: string; port: number };
-  onProgress: (progress: ImageProgress) => void;
+  imageWatcher: ImageWatcher;
+  /** Things the user should know, a line each: of the agent, and faults of the control plane. */
   warn: (message: string) => void;
   /** Ends the start: what was started until then is stopped. */
   signal?: AbortSignal;
 };
 
+type Joined = { api: ApiClient; fleet: Fleet; joined: true };
+
 export type Platform = AsyncDisposable & {
   readonly api: ApiClient;
+  /** `none`: nothing runs here, nor will while it is open. */
+  readonly fleet: Fleet;
   /** Did this process start it, or does another one own the data directory? */
   readonly joined: boolean;
   readonly agent: Agent | undefined;
+  /** Of an owner whose jobs boot it: there, or being made. Rejects when it cannot be made. */
+  readonly image: Promise<unknown> | undefined;
   readonly url: string | undefined;
+  /** Runs of an earlier owner that go on in this one. */
+  readonly leftRuns: number;
+  /** Of an owner: aborted when nothing can be kept any more, with the error to end with. */
+  readonly broken: AbortSignal | undefined;
+  /** True: no run goes on, and none is taken any more. Only for owners. */
+  closeIfIdle(): Promise<boolean>;
 };
 
+/**
+ * The agent starts before an image is built: jobs that need none run meanwhile, in this and in other
+ * terminals, and the others say what they wait for.
+ */
 export async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using undo = new AsyncDisposableStack();
   const controlPlane = await startOrJoin(options);
@@ -58,71 +92,135 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     return {
       ...controlPlane,
       agent: undefined,
+      image: undefined,
       url: undefined,
+      leftRuns: 0,
+      broken: undefined,
+      closeIfIdle: async () => await Promise.resolve(false),
       [Symbol.asyncDispose]: async () => {},
     };
   }
   undo.use(controlPlane);
   options.signal?.throwIfAborted();
-  const agent = options.withAgent
-    ? undo.use(await startAgent(await agentConfig(options, controlPlane.agentSocketPath)))
+  const api = new ApiClient(controlPlane.apiSocketPath, controlPlane.apiToken);
+  // Before anybody can have joined.
+  const { activeRuns: leftRuns } = await api.health();
+  const config = options.withAgent
+    ? await agentConfig(options, controlPlane.agentSocketPath)
     : undefined;
+  const agent = config === undefined ? undefined : undo.use(await startAgent(config));
   options.signal?.throwIfAborted();
+  const isImageNeeded =
+    config?.prepareImage === true && agent?.drivers.some(({ probe }) => needsImage(probe));
+  const image = isImageNeeded === true ? config?.image('') : undefined;
+  // Whoever does not ask for it learns of its failure from the jobs that needed it.
+  image?.catch(() => {});
   const owned = undo.move();
   return {
-    api: new ApiClient(controlPlane.apiSocketPath, controlPlane.apiToken),
+    api,
+    fleet: fleetOf(options),
     joined: false,
     agent,
+    image,
     url: controlPlane.apiUrl,
+    leftRuns,
+    broken: controlPlane.broken,
+    closeIfIdle: async () => await controlPlane.closeIfIdle(),
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }
 
-async function startOrJoin(
-  options: PlatformOptions,
-): Promise<ControlPlane | { api: ApiClient; joined: true }> {
-  const deadlineMs = performance.now() + OWNER_PATIENCE_MS;
+const fleetOf = ({ withAgent }: PlatformOptions): Fleet => (withAgent ? 'closed' : 'none');
+
+async function startOrJoin(options: PlatformOptions): Promise<ControlPlane | Joined> {
+  await makeDirectories(options.directories);
+  const startedAtMs = performance.now();
+  let told = false;
   for (;;) {
-    const found = (await tryStart(options)) ?? (await tryJoin(options, deadlineMs));
-    if (found !== undefined) return found;
+    const waitedMs = performance.now() - startedAtMs;
+    const found = (await tryStart(options)) ?? (await tryJoin(options, waitedMs));
+    if (found !== undefined && found !== 'reader') return found;
+    if (found === 'reader' && waitedMs > READER_QUIET_MS && !told) {
+      options.warn(`Waiting for another onejob command that reads ${options.directories.data}.`);
+      told = true;
+    }
     await sleep(OWNER_RETRY_MS);
     options.signal?.throwIfAborted();
   }
 }
 
 /** Undefined: another process owns the data directory. */
-async function tryStart({
-  directories,
-  listen,
-}: PlatformOptions): Promise<ControlPlane | undefined> {
+async function tryStart(options: PlatformOptions): Promise<ControlPlane | undefined> {
+  const { directories, listen, warn } = options;
   try {
     return await startControlPlane({
       dataDirectory: directories.data,
       database: { kind: 'pglite' },
+      fleet: fleetOf(options),
+      tenantDefaults: OWN_MACHINE,
+      log: eachOnce((message) => warn(onOneLine(message))),
       ...(listen === undefined ? {} : { listen }),
     });
   } catch (error) {
     if (isOwnedByAnother(error)) return undefined;
-    throw error;
+    throw (listen && refusedAddress(error, listen)) ?? error;
   }
+}
+
+const UNUSABLE_ADDRESSES: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'this host does not have that address',
+  ENOTFOUND: 'no address has that name',
+  EAI_AGAIN: 'that name cannot be looked up now',
+  EACCES: 'you may not listen on that port; take one above 1023',
+};
+
+/** An address nobody can listen on is a wrong flag, where one that is taken is not. */
+function refusedAddress(cause: unknown, { host, port }: { host: string; port: number }) {
+  const { code = '', syscall = '' } = cause as NodeJS.ErrnoException;
+  const reason = UNUSABLE_ADDRESSES[code];
+  if (reason === undefined || !/^(listen|getaddrinfo)$/.test(syscall)) return undefined;
+  const message = `--listen ${host}:${port}: ${reason}. For this host alone: 127.0.0.1:${port}`;
+  return new CliError('usage', message, { cause });
 }
 
 const isOwnedByAnother = (error: unknown): boolean =>
   error instanceof ControlPlaneError && error.code === 'data_directory_in_use';
 
-/** Undefined: the owner does not answer yet, or no longer. */
+/** A fault that comes again with every call is told until another one comes. */
+function eachOnce(tell: (message: string) => void): (message: string) => void {
+  let last = '';
+  return (message) => {
+    if (message !== last) tell(message);
+    last = message;
+  };
+}
+
+/** What is told in several lines elsewhere is one line of a log. */
+const onOneLine = (message: string): string => message.replaceAll(/\s*\n\s*/g, '; ');
+
+/**
+ * Undefined: the owner does not answer yet, or no longer. `reader`: it runs nothing and will be gone
+ * in a moment, perhaps in the middle of an answer.
+ */
 async function tryJoin(
-  { directories: { data }, image }: PlatformOptions,
-  deadlineMs: number,
-): Promise<{ api: ApiClient; joined: true } | undefined> {
-  try {
-    const api = ApiClient.ofDataDirectory(join(data, 'api.sock'), join(data, 'api.token'));
-    await api.health();
-    if (image === undefined) return { api, joined: true };
-  } catch (error) {
-    if (performance.now() < deadlineMs) return undefined;
+  { directories: { data }, image, withAgent }: PlatformOptions,
+  waitedMs: number,
+): Promise<Joined | 'reader' | undefined> {
+  const isPatient = waitedMs < OWNER_PATIENCE_MS;
+  const found = await ask(data).catch((error: unknown) => {
+    if (isPatient) return undefined;
     throw error;
+  });
+  if (found === undefined) return undefined;
+  if (found.fleet === 'none' && isPatient) return 'reader';
+  if (found.fleet === 'none' && withAgent) {
+    throw new CliError(
+      'directory_in_use',
+      `Another onejob command has been reading ${data} for ${OWNER_PATIENCE_MS / 1000} seconds, and ` +
+        'nothing can run there before it ends. End it, or use a --data-dir of your own.',
+    );
   }
+  if (image === undefined) return found;
   throw new CliError(
     'usage',
     `--image has no effect: another onejob owns ${data} and chose its image at its start. ` +
@@ -130,37 +228,35 @@ async function tryJoin(
   );
 }
 
-/** The agent's configuration for this data directory. An image is built when first needed. */
+async function ask(data: string): Promise<Joined> {
+  const api = ApiClient.ofDataDirectory(join(data, 'api.sock'), join(data, 'api.token'));
+  const { fleet } = await api.health();
+  return { api, fleet, joined: true };
+}
+
+/** The agent's configuration for this data directory. */
 async function agentConfig(
   options: PlatformOptions,
   controlPlaneSocketPath: string,
 ): Promise<AgentConfig> {
-  const { directories, onProgress, warn, signal } = options;
-  let image: Promise<MachineImage> | undefined;
+  const { directories, imageWatcher, warn, signal } = options;
   const images = new ImageStore(directories.cache, signal);
-  const resolveImage = (): Promise<MachineImage> =>
-    (image ??=
-      options.image === undefined ? images.build(false, onProgress) : images.find(options.image));
-  const config: AgentConfig = {
+  const named = options.image === undefined ? undefined : await images.find(options.image);
+  let built: Promise<MachineImage> | undefined;
+  return {
     stateDirectory: join(directories.data, 'agent'),
     cacheDirectory: directories.cache,
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
-    image: resolveImage,
+    image: async () => named ?? (await (built ??= images.buildWatched(imageWatcher))),
+    prepareImage: options.driver !== 'process',
     warn,
   };
-  if (options.image !== undefined) await resolveImage();
-  if (options.driver !== 'process' && (await worksHere(config, 'qemu'))) await resolveImage();
-  return config;
-}
-
-async function worksHere(config: AgentConfig, name: DriverName): Promise<boolean> {
-  const [found] = await probeDrivers({ ...config, drivers: [name] });
-  return found?.probe.works ?? false;
 }
 
 /** Drivers as tried on this host, without a platform: for `doctor`. */
 export async function tryDrivers(directories: Directories) {
+  await makeCacheDirectory(directories.cache);
   return await probeDrivers(offlineConfig(directories));
 }
 
@@ -169,9 +265,11 @@ export async function tryDrivers(directories: Directories) {
  * what became of the jobs. A platform that runs does this itself at its start: then it is refused.
  */
 export async function reapLeftovers(directories: Directories): Promise<ReapReport> {
+  await makeDirectories(directories);
   await using controlPlane = await startControlPlane({
     dataDirectory: directories.data,
     database: { kind: 'pglite' },
+    fleet: 'none',
   }).catch((error: unknown) => {
     if (!isOwnedByAnother(error)) throw error;
     throw new CliError(

@@ -51,6 +51,7 @@ export function makeRun(jobs: Job[], some: Partial<Run> = {}): Run {
     conclusion: null,
     createdAtMs: 1000,
     finishedAtMs: null,
+    warnings: [],
     jobs,
     ...some,
   };

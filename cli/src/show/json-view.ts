@@ -7,6 +7,7 @@ export function jsonView(write: (line: string) => void): RunView {
     begin: () => {},
     event: line,
     say: (message) => line({ type: 'message', message }),
+    warn: (warning) => line({ type: 'warning', ...warning }),
     close: () => {},
     finish: (runs) => line({ type: 'finished', runs }),
   };

@@ -1,6 +1,6 @@
 /** Plain lines for pipes and files: every state change and every log row, with the job's name before it. */
 import type { Job } from '@onejob/protocol';
-import { isLogNoise, JobNames, jobStatus, logLine, type RunView } from './run-view.ts';
+import { isLogNoise, JobNames, jobStatus, logLine, type RunView, warningLine } from './run-view.ts';
 import { painter, safeText } from './style.ts';
 import { summary } from './summary.ts';
 
@@ -28,6 +28,7 @@ export function plainView(write: (line: string) => void): RunView {
       for (const row of event.rows) if (!isLogNoise(row)) line(`[${name}] | ${logLine(row)}`);
     },
     say: line,
+    warn: (warning) => line(warningLine(warning)),
     close: () => {},
     finish: (runs) => write(`\n${summary(painter(false), runs)}`),
   };

@@ -1,31 +1,36 @@
-/** `run --list` and `run --dry-run`: what would happen, and why not. */
+/** `run --list` and `run --dry-run`: what would happen, why not, and what is not done yet. */
 import type { Plan } from '@onejob/protocol';
-import type { Paint } from './style.ts';
+import { warningLine } from './run-view.ts';
+import { safeText, type Paint } from './style.ts';
 import { table } from './table.ts';
 
 export function showPlan(plan: Plan, paint: Paint, withSteps: boolean): string {
-  if (plan.workflows.length === 0) return 'There are no workflows in .github/workflows.';
   return plan.workflows
     .map((workflow) => {
-      const verdict = workflow.triggered ? 'runs' : `does not run: ${workflow.why}`;
-      const events = workflow.events.join(', ');
-      const heading = `${paint('bold', workflow.name)}  ${paint('dim', `${workflow.file}  on: ${events}`)}  ${verdict}`;
-      return [heading, withSteps ? steps(workflow) : jobTable(workflow, paint)].join('\n');
+      const name = paint('bold', safe(workflow.name));
+      const verdict = workflow.triggered ? 'runs' : `does not run: ${safe(workflow.why)}`;
+      const place = `${safe(workflow.file)}  on: ${workflow.events.join(', ')}`;
+      const jobs = withSteps ? steps(workflow) : jobTable(workflow, paint);
+      const warnings = workflow.warnings.map((one) => paint('yellow', safe(warningLine(one))));
+      return [`${name}  ${paint('dim', place)}  ${verdict}`, jobs, ...warnings].join('\n');
     })
     .join('\n\n');
 }
 
 type PlannedWorkflow = Plan['workflows'][number];
 
+/** Names and titles come from the workflow file; they must not steer the terminal. */
+const safe = (text: string): string => safeText(text, false);
+
 function jobTable({ jobs }: PlannedWorkflow, paint: Paint): string {
   const header = ['job', 'name', 'machines', 'needs', 'runs-on', ''];
   const rows = jobs.map((job) => [
     job.key,
-    job.name,
+    safe(job.name),
     job.legs === null ? 'after needs' : String(job.legs.length),
     job.needs.join(', ') || '-',
-    job.runsOn.join(', '),
-    job.refused === null ? '' : paint('red', `refused: ${job.refused}`),
+    safe(job.runsOn.join(', ')),
+    job.refused === null ? '' : paint('red', `refused: ${safe(job.refused)}`),
   ]);
   return table([header.map((cell) => paint('dim', cell)), ...rows]);
 }
@@ -38,7 +43,7 @@ function steps({ jobs }: PlannedWorkflow): string {
       const lines = job.steps.map((step, index) => `      ${index + 1}. ${step}`);
       const refused = job.refused === null ? [] : [`      refused: ${job.refused}`];
       const heads = legs.map((leg) => `  ${leg}${needs}  if ${job.condition}`);
-      return [...heads, ...lines, ...refused].join('\n');
+      return safe([...heads, ...lines, ...refused].join('\n'));
     })
     .join('\n');
 }

@@ -24,6 +24,15 @@ test('an input is complained about with its places, and nothing of our insides',
   });
 });
 
+test('what to do next comes last, below the places', () => {
+  const message = 'ci.yml:1:3: wrong 1';
+  const error = new CliError('usage', message, { problems: [problem(1)], hint: 'Do better.' });
+  assert.deepEqual(report(error), {
+    code: 2,
+    text: 'onejob: The workflows cannot be run:\n  ci.yml:1:3: wrong 1\nDo better.\n',
+  });
+});
+
 test('a message that is only the places is not said twice', () => {
   const message = 'ci.yml:1:3: wrong 1\nci.yml:2:3: wrong 2';
   const { text } = report(

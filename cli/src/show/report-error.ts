@@ -27,7 +27,12 @@ export function reportError(error: unknown, stream: NodeJS.WritableStream): Exit
   const places = problems.slice(0, SHOWN_PROBLEMS).map(placeOf);
   const hidden = problems.length - places.length;
   if (hidden > 0) places.push(`... and ${hidden} more`);
-  const [first = '', ...rest] = [...lines, ...places.map((line) => `  ${line}`)];
+  const hint = error instanceof CliError ? error.hint : undefined;
+  const [first = '', ...rest] = [
+    ...lines,
+    ...places.map((line) => `  ${line}`),
+    ...(hint === undefined ? [] : [hint]),
+  ];
   for (const line of [`onejob: ${first}`, ...rest]) {
     stream.write(`${safeText(line, false).slice(0, LINE_CHARS)}\n`);
   }

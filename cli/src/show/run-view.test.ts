@@ -6,6 +6,8 @@ import { jsonView } from './json-view.ts';
 import { plainView } from './plain-view.ts';
 import { isLogNoise, JobNames, jobStatus, logLine } from './run-view.ts';
 
+const WARNING = { file: 'ci.yml', line: 2, column: 1, message: 'not\nyet \x1b[2Japplied' };
+
 test('every state and every reason to wait has words', () => {
   for (const state of JOB_STATES) {
     assert.match(jobStatus(makeJob({ state })), /^[a-z]/, state);
@@ -57,6 +59,7 @@ test('plain lines tell every change once and every row with its job', () => {
   view.event({ type: 'job', job: end });
   view.event({ type: 'run', run: { ...run, jobs: [end] } });
   view.say('said');
+  view.warn(WARNING);
   view.close();
   assert.deepEqual(lines, [
     '[test] queued',
@@ -65,6 +68,7 @@ test('plain lines tell every change once and every row with its job', () => {
     '[test] running',
     '[test] success',
     'said',
+    'ci.yml:2:1: warning: not yet applied',
   ]);
 });
 
@@ -74,6 +78,7 @@ test('JSON is one value a line, and the last one is finished', () => {
   const run = makeRun([makeJob({ name: 'a\nb' })]);
   view.begin([run]);
   view.say('hello');
+  view.warn(WARNING);
   view.event({ type: 'run', run });
   view.close();
   view.finish([run]);
@@ -81,6 +86,7 @@ test('JSON is one value a line, and the last one is finished', () => {
   const values = lines.map((line) => JSON.parse(line) as { type: string });
   assert.deepEqual(
     values.map(({ type }) => type),
-    ['message', 'run', 'finished'],
+    ['message', 'warning', 'run', 'finished'],
   );
+  assert.deepEqual(values[1], { type: 'warning', ...WARNING });
 });

@@ -2,7 +2,7 @@
  * What a run looks like to the user while it happens. Three views of the same events: a tree that
  * redraws itself on a terminal, plain lines in a pipe, and JSON events for programs.
  */
-import type { Job, LogRow, Run, RunStreamEvent } from '@onejob/protocol';
+import type { Job, LogRow, Problem, Run, RunStreamEvent } from '@onejob/protocol';
 
 export interface RunView {
   /** The runs that follow, as they were created. */
@@ -10,6 +10,8 @@ export interface RunView {
   event(event: RunStreamEvent): void;
   /** A line from the platform itself, not from a job. */
   say(line: string): void;
+  /** What a workflow file says that is not done, with its place. */
+  warn(warning: Problem): void;
   /** No more events: the terminal is as it was before. Called on every way out; twice does nothing. */
   close(): void;
   /** All runs have ended: the last word. */
@@ -31,6 +33,10 @@ export class JobNames {
       : job.name;
   }
 }
+
+/** On one line, as compilers say it: editors and terminals find the place. */
+export const warningLine = ({ file, line, column, message }: Problem): string =>
+  `${file}:${line}:${column}: warning: ${message.replaceAll(/\s+/g, ' ')}`;
 
 /** A row as a terminal shows it: the markers a page would fold or colour by become words. */
 export const logLine = (row: LogRow): string =>

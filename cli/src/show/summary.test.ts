@@ -86,11 +86,3 @@ test('the exit code is the worst of what happened, the platform before the jobs'
   assert.equal(codeOf('cancelled', 'lost', 'failure'), 4);
   assert.equal(exitCodeOf([makeRun([])]), 4, 'a run without an end is a failure of the platform');
 });
-
-test('a run cancelled only because no host can take its job has failed, not been cancelled', () => {
-  const refused = ended('cancelled', { id: 'no-host' });
-  const run = (...more: ReturnType<typeof makeJob>[]) =>
-    makeRun([refused, ...more], { conclusion: 'cancelled' });
-  assert.equal(exitCodeOf([run(ended('success', { id: 'b' }))], new Set(['no-host'])), 1);
-  assert.equal(exitCodeOf([run(ended('cancelled', { id: 'b' }))], new Set(['no-host'])), 130);
-});

@@ -81,22 +81,9 @@ const CODES: Record<Conclusion, ExitCode> = {
   lost: EXIT.platform,
 };
 
-/**
- * The worst of all runs; a platform's failure before a job's, for it may hide one.
- * @param unplaceable jobs cancelled because no host can take them: refused, not cancelled.
- */
-export function exitCodeOf(
-  runs: readonly Run[],
-  unplaceable: ReadonlySet<string> = new Set(),
-): ExitCode {
-  const codes = runs.map((run) => {
-    const refused = run.jobs.filter((job) => unplaceable.has(job.id));
-    const rest = run.jobs.filter((job) => !unplaceable.has(job.id));
-    const wasOnlyRefused =
-      refused.length > 0 && rest.every((job) => job.conclusion !== 'cancelled');
-    const conclusion = run.conclusion ?? 'lost';
-    return CODES[conclusion === 'cancelled' && wasOnlyRefused ? 'refused' : conclusion];
-  });
+/** The worst of all runs; a platform's failure before a job's, for it may hide one. */
+export function exitCodeOf(runs: readonly Run[]): ExitCode {
+  const codes = runs.map((run) => CODES[run.conclusion ?? 'lost']);
   const order = [EXIT.platform, EXIT.cancelled, EXIT.jobFailed];
   return order.find((code) => codes.includes(code)) ?? EXIT.success;
 }

@@ -5,7 +5,7 @@
  */
 import type { Job, RunStreamEvent } from '@onejob/protocol';
 import { createLogUpdate } from 'log-update';
-import { isLogNoise, JobNames, jobStatus, logLine, type RunView } from './run-view.ts';
+import { isLogNoise, JobNames, jobStatus, logLine, type RunView, warningLine } from './run-view.ts';
 import { mark, painter, safeText, type Paint } from './style.ts';
 import { summary } from './summary.ts';
 import { duration } from './time.ts';
@@ -25,16 +25,18 @@ const DEFAULT_ROWS = 24;
 type Tail = { job: Job; name: string; rows: string[] };
 export type Screen = { columns: number; rows: number };
 
+const screenOf = ({ columns, rows }: NodeJS.WriteStream): Screen => ({
+  columns: columns || DEFAULT_COLUMNS,
+  rows: rows || DEFAULT_ROWS,
+});
+
 export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
   const paint = painter(color);
   const update = createLogUpdate(stream);
   const names = new JobNames();
   const living = new Map<string, Tail>();
   const ended = new Set<string>();
-  const screen = (): Screen => ({
-    columns: stream.columns || DEFAULT_COLUMNS,
-    rows: stream.rows || DEFAULT_ROWS,
-  });
+  const screen = (): Screen => screenOf(stream);
   let drawn: string[] = [];
   const draw = (): void => {
     drawn = drawLiving(paint, [...living.values()], screen(), Date.now());
@@ -88,6 +90,7 @@ export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
       tail.rows = [...tail.rows, ...added.map(logLine)].slice(-FAILED_LINES);
     },
     say: (text) => settle(paint('dim', safeText(text, false))),
+    warn: (warning) => settle(paint('yellow', safeText(warningLine(warning), false))),
     close,
     finish: (runs) => {
       close();

@@ -3,13 +3,13 @@
  * means is said where the operation is (leases/, logs/); here is only the border.
  */
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect';
-import { isSandboxId, isUuid, type LogRow } from '@onejob/protocol';
+import { HEARTBEAT_MS, isSandboxId, isUuid, type LogRow } from '@onejob/protocol';
 import {
   AGENT_CREDENTIAL_HEADER,
   type AgentService,
   type LeaseRef,
 } from '@onejob/protocol/agent-service';
-import type { Vault } from '../credentials.ts';
+import { hashCredential, type Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { adoptJob } from '../leases/adopt-job.ts';
 import { buryLeases } from '../leases/expire-leases.ts';
@@ -24,11 +24,16 @@ import { reportProgress } from '../leases/report-progress.ts';
 import { LEASES_PER_HEARTBEAT, LONG_POLL_MS } from '../limits.ts';
 import { appendLog } from '../logs/append-log.ts';
 import { recordEvents } from '../logs/record-events.ts';
-import { announceAgent, findAgent, touchAgent, type AgentRow } from '../store/announce-agent.ts';
+import {
+  announceAgent,
+  findAgent,
+  findAgentAndTenant,
+  touchAgent,
+  type AgentRow,
+} from '../store/announce-agent.ts';
 import { translateDatabaseError } from '../store/database-error.ts';
 import { Wake } from '../store/notifier.ts';
-import type { Store, Tx } from '../store/store.ts';
-import type { JobRow } from '../store/transition-job.ts';
+import type { Store } from '../store/store.ts';
 import { CommandLog, toCommand } from './commands.ts';
 import { checkAnnouncement, toOffer } from './messages.ts';
 
@@ -36,8 +41,10 @@ import { checkAnnouncement, toOffer } from './messages.ts';
 function toConnectError(thrown: unknown, parts: AgentServiceParts): ConnectError {
   const error = translateDatabaseError(thrown);
   if (error instanceof ConnectError) return error;
-  if (!(error instanceof ControlPlaneError)) {
+  if (!(error instanceof ControlPlaneError) || error.code === 'disk_full') {
     parts.reportFault(error, 'agent protocol');
+  }
+  if (!(error instanceof ControlPlaneError)) {
     return new ConnectError(
       'The control plane failed.',
       Code.Internal,
@@ -54,6 +61,7 @@ function toConnectError(thrown: unknown, parts: AgentServiceParts): ConnectError
     invalid_request: Code.InvalidArgument,
     not_found: Code.NotFound,
     database_unreachable: Code.Unavailable,
+    disk_full: Code.Unavailable,
     shutting_down: Code.Unavailable,
   };
   const code = codes[error.code] ?? Code.Internal;
@@ -86,20 +94,34 @@ export function createAgentService(parts: AgentServiceParts): Impl {
   return { ...hostCalls(parts), ...leaseCalls(parts), ...reportCalls(parts) };
 }
 
-/** Runs one call for a known agent; translates what it throws. */
+const credentialOf = (context: HandlerContext): string =>
+  context.requestHeader.get(AGENT_CREDENTIAL_HEADER) ?? '';
+
+/** What was found for a credential; throws `agent_unknown` when that is nothing. */
+function known<T>(found: T | undefined): T {
+  if (found !== undefined) return found;
+  throw new ControlPlaneError('agent_unknown', 'This credential is no agent’s. Announce again.');
+}
+
+/** Runs one call; translates what it throws. */
+async function answer<T>(parts: AgentServiceParts, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw toConnectError(error, parts);
+  }
+}
+
+/** The same for a known agent. */
 async function asAgent<T>(
   parts: AgentServiceParts,
   context: HandlerContext,
   call: (agent: AgentRow) => Promise<T>,
 ): Promise<T> {
-  try {
-    const credential = context.requestHeader.get(AGENT_CREDENTIAL_HEADER) ?? '';
-    const agent = credential === '' ? undefined : await findAgent(parts.store, credential);
-    if (agent !== undefined) return await call(agent);
-    throw new ControlPlaneError('agent_unknown', 'This credential is no agent’s. Announce again.');
-  } catch (error) {
-    throw toConnectError(error, parts);
-  }
+  return await answer(
+    parts,
+    async () => await call(known(await findAgent(parts.store, credentialOf(context)))),
+  );
 }
 
 /**
@@ -128,37 +150,34 @@ function hostCalls(parts: AgentServiceParts): Pick<Impl, 'announce' | 'pollOffer
   const { store, terms } = parts;
   const told = new CommandLog();
   return {
-    announce: async (request) => {
-      try {
-        const agent = checkAnnouncement(request);
+    announce: async (request) =>
+      await answer(parts, async () => {
+        const said = checkAnnouncement(request);
         return await store.transaction(async (tx) => {
-          const { row, credential } = await announceAgent(tx, agent);
+          const { row, credential } = await announceAgent(tx, said);
           const buried = request.buried
             .map((lease) => ({ ...lease, epoch: Number(lease.epoch) }))
             .filter((lease) => isUuid(lease.jobId));
           await buryLeases(tx, row.id, buried, terms.leasesPerAttempt);
-          return {
-            agentId: row.id,
-            agentCredential: credential,
-            heartbeatMs: terms.heartbeatMs,
-          };
+          return { agentId: row.id, agentCredential: credential, heartbeatMs: HEARTBEAT_MS };
         });
-      } catch (error) {
-        throw toConnectError(error, parts);
-      }
-    },
+      }),
 
     pollOffers: async (request, context) =>
-      await asAgent(parts, context, async (agent) => {
-        const offer = async (tx: Tx): Promise<JobRow[]> => {
-          await touchAgent(tx, agent.id, request.freeSlots);
-          return await offerJobs(tx, agent, request.freeSlots, terms);
-        };
+      await answer(parts, async () => {
+        const credentialHash = hashCredential(credentialOf(context));
         const offers = await poll(
           parts,
           context,
           { key: 'queue', waitMs: request.waitMs, isAnswer: (jobs) => jobs.length > 0 },
-          async () => await store.transaction(offer, { mayBeLost: true }),
+          async () => {
+            // The call itself says who asks: noting it is finding the agent.
+            const agent = await store.statement(
+              async (writer) =>
+                await touchAgent(writer, credentialHash, request.freeSlots, { mayBeLost: true }),
+            );
+            return await offerJobs(store, known(agent), request.freeSlots, terms);
+          },
         );
         return { offers: offers.map(toOffer) };
       }),
@@ -179,12 +198,13 @@ function hostCalls(parts: AgentServiceParts): Pick<Impl, 'announce' | 'pollOffer
           {
             key: `agent:${agent.id}`,
             waitMs: request.waitMs,
-            isAnswer: (all) => told.hasNews(agent.id, all),
+            isAnswer: (all) => told.hasNews(agent.id, leases, all),
           },
           async () =>
             await store.transaction(async (tx) => await extendLeases(tx, agent, leases, options)),
         );
-        told.remember(agent.id, commands);
+        // Nobody hears an answer to a client that has left.
+        if (!context.signal.aborted) told.remember(agent.id, leases, commands);
         return {
           commands: commands.map(toCommand),
           leaseMs: terms.leaseMs,
@@ -201,18 +221,16 @@ function leaseCalls(
   const { store, vault, terms } = parts;
   return {
     lease: async (request, context) =>
-      await asAgent(parts, context, async (agent) => {
+      await answer(parts, async () => {
+        const credential = credentialOf(context);
+        const { agent, tenant } = known(await findAgentAndTenant(store, credential, request.jobId));
         if (!isSandboxId(request.sandboxId) || request.requestKey === '') {
           throw new ControlPlaneError(
             'invalid_request',
             'A lease needs a sandbox id (sb and 16 hexadecimal digits) and a request key.',
           );
         }
-        const granted = await store.transaction(
-          async (tx) => await leaseJob(tx, agent, request, terms),
-          { mayBeLost: true },
-        );
-        if (granted instanceof ControlPlaneError) throw granted;
+        const granted = await leaseJob(store, agent, tenant, request, terms);
         return {
           epoch: BigInt(granted.job.epoch),
           adoptionCredential: granted.adoptionCredential,
@@ -226,7 +244,12 @@ function leaseCalls(
       await asAgent(parts, context, async (agent) => {
         const adoption = await store.transaction(
           async (tx) =>
-            await adoptJob(tx, agent, { ...request, epoch: Number(request.epoch) }, vault),
+            await adoptJob(
+              tx,
+              agent,
+              { ...request, epoch: Number(request.epoch) },
+              { vault, terms },
+            ),
         );
         return {
           task: new TextEncoder().encode(JSON.stringify(adoption.task)),
@@ -243,11 +266,7 @@ function leaseCalls(
         const { reason, message, outputs, notes } = request;
         const finish = { reason, message, outputs, notes, logRows: Number(request.logRows) };
         const job = await store.transaction(
-          async (tx) =>
-            await finishJob(tx, agent, lease, finish, {
-              vault,
-              leasesPerAttempt: terms.leasesPerAttempt,
-            }),
+          async (tx) => await finishJob(tx, agent, lease, finish, { vault, terms }),
         );
         // A platform failure before the adoption: no conclusion, the job is queued again.
         return { conclusion: job.conclusion ?? '', reason: job.end_reason ?? '' };

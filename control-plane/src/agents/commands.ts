@@ -1,31 +1,45 @@
 /**
  * What an agent was told. A pending command is in every heartbeat's answer, so a lost answer costs
  * one heartbeat; but only one that was not told yet ends a long poll early, or an agent with a
- * cancelled job would poll as fast as it can.
+ * cancelled job would poll as fast as it can. An agent that gets a lease drops the heartbeat under
+ * way and begins another that names it, so with a new lease everything is told once more.
  */
 import type { AgentCommand } from '../leases/extend-leases.ts';
 
-const keyOf = (command: AgentCommand): string =>
-  [
-    command.jobId,
-    command.attempt,
-    command.epoch,
-    command.kind,
-    command.kind === 'cancel' && command.kill ? 'kill' : '',
-  ].join(' ');
+type LeaseKey = Pick<AgentCommand, 'jobId' | 'attempt' | 'epoch'>;
 
-/** Remembers per agent the commands of its last answer: bounded by its leases. */
+const leaseKey = ({ jobId, attempt, epoch }: LeaseKey): string => `${jobId} ${attempt} ${epoch}`;
+const commandKey = (command: AgentCommand): string =>
+  `${leaseKey(command)} ${command.kind} ${command.kind === 'cancel' && command.kill ? 'kill' : ''}`;
+
+type Told = { leases: ReadonlySet<string>; commands: ReadonlySet<string> };
+
+/** Remembers per agent the leases and commands of its last answer: bounded by its leases. */
 export class CommandLog {
-  readonly #told = new Map<string, ReadonlySet<string>>();
+  readonly #told = new Map<string, Told>();
 
-  hasNews(agentId: string, commands: readonly AgentCommand[]): boolean {
+  hasNews(
+    agentId: string,
+    leases: readonly LeaseKey[],
+    commands: readonly AgentCommand[],
+  ): boolean {
     const told = this.#told.get(agentId);
-    return commands.some((command) => told?.has(keyOf(command)) !== true);
+    if (told === undefined || commands.length === 0) return commands.length > 0;
+    return (
+      leases.some((lease) => !told.leases.has(leaseKey(lease))) ||
+      commands.some((command) => !told.commands.has(commandKey(command)))
+    );
   }
 
-  remember(agentId: string, commands: readonly AgentCommand[]): void {
+  /** The answer to a heartbeat with these leases. */
+  remember(agentId: string, leases: readonly LeaseKey[], commands: readonly AgentCommand[]): void {
     if (commands.length === 0) this.#told.delete(agentId);
-    else this.#told.set(agentId, new Set(commands.map(keyOf)));
+    else {
+      this.#told.set(agentId, {
+        leases: new Set(leases.map(leaseKey)),
+        commands: new Set(commands.map(commandKey)),
+      });
+    }
   }
 }
 

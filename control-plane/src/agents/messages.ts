@@ -1,8 +1,8 @@
 /** Translates messages of the agent protocol, and checks what an agent says of itself. */
 import type { AnnounceRequest } from '@onejob/protocol/agent-service';
 import { ControlPlaneError } from '../errors.ts';
+import type { OfferedJob } from '../leases/offer-jobs.ts';
 import type { announceAgent } from '../store/announce-agent.ts';
-import type { JobRow } from '../store/transition-job.ts';
 
 /** Counts and lengths nobody's honest host exceeds; they bound a row, and a screen. */
 const MAX = { labels: 100, drivers: 20, slots: 1024, text: 255, note: 1000, buried: 10_000 };
@@ -32,6 +32,7 @@ export function checkAnnouncement(request: AnnounceRequest): Announcement {
       name: driver.name.slice(0, MAX.text),
       works: driver.works,
       ownKernel: driver.ownKernel,
+      preparing: driver.preparing,
       note: driver.note.slice(0, MAX.note),
     })),
     slots: request.slots,
@@ -46,7 +47,7 @@ const GiB = 1024 ** 3;
 const DEFAULT_SHAPE = { cpus: 2, memoryBytes: 2 * GiB, diskBytes: 8 * GiB } as const;
 
 /** The message of an offer. */
-export const toOffer = (job: JobRow) => ({
+export const toOffer = (job: OfferedJob) => ({
   jobId: job.id,
   attempt: job.attempt,
   labels: job.labels,

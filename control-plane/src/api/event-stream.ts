@@ -2,14 +2,22 @@
  * Server-sent events of one run (WHATWG HTML, "Server-sent events"): first the run, then every job
  * that changes and, on request, every log row from the first, archived or not, then live; last the
  * finished run, after all its rows. Comment lines keep a silent stream alive. A slow client slows
- * its own stream: nothing is read for it before it took what was sent.
+ * its own stream: nothing is read for it before it took what was sent. When the control plane stops,
+ * each stream tells once more what there is: a run that ended just before is seen to have ended.
  */
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import type { Job, Run, RunStreamEvent } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
-import { LOG_PAGE_ROWS, STREAM_COALESCE_MS, STREAM_HEARTBEAT_MS, STREAMS } from '../limits.ts';
+import {
+  LOG_PAGE_ROWS,
+  STREAM_COALESCE_MS,
+  STREAM_HEARTBEAT_MS,
+  STREAM_LAST_MS,
+  STREAMS,
+} from '../limits.ts';
 import { readLog } from '../logs/read-log.ts';
 import { viewRuns } from '../runs/run-view.ts';
 import { Wake } from '../store/notifier.ts';
@@ -20,14 +28,25 @@ type StreamRequest = { runId: string; logs: boolean };
 
 export function createEventStreams(parts: ApiParts): {
   serve(reply: FastifyReply, request: StreamRequest): Promise<void>;
+  /** Once the control plane stops: every reader has what there is to read, or is too slow. */
+  drained(): Promise<void>;
 } {
-  let open = 0;
+  const open = new Set<Promise<void>>();
   return {
+    async drained() {
+      const tooSlow = new AbortController();
+      const all = Promise.all(open).finally(() => tooSlow.abort());
+      await Promise.race([
+        all,
+        sleep(STREAM_LAST_MS, undefined, { signal: tooSlow.signal }).catch(() => {}),
+      ]);
+    },
     async serve(reply, request) {
-      if (open >= STREAMS) {
+      if (open.size >= STREAMS) {
         throw new ControlPlaneError('shutting_down', `${STREAMS} event streams are open already.`);
       }
-      open += 1;
+      const { promise, resolve: ended } = Promise.withResolvers<void>();
+      open.add(promise);
       const left = new AbortController();
       const body = new PassThrough();
       body.once('close', () => left.abort());
@@ -35,15 +54,15 @@ export function createEventStreams(parts: ApiParts): {
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       const sent = reply.send(body);
       try {
-        const signal = AbortSignal.any([left.signal, parts.stopping]);
-        await new RunStream(parts, request, body, signal).run();
+        await new RunStream(parts, request, body, left.signal).run();
       } catch (error) {
         // The head is sent: the client sees a stream that ends before its run has.
         if (!left.signal.aborted) parts.reportFault(error, 'event stream');
       } finally {
-        open -= 1;
         body.end();
         await sent;
+        open.delete(promise);
+        ended();
       }
     },
   };
@@ -53,23 +72,26 @@ class RunStream {
   readonly #parts: ApiParts;
   readonly #request: StreamRequest;
   readonly #body: PassThrough;
-  readonly #signal: AbortSignal;
+  /** Fires when the client has left. */
+  readonly #left: AbortSignal;
   /** The last thing sent of each job, as text: sent again only when it differs. */
   readonly #sent = new Map<string, string>();
   /** First log row of each job that was not sent. */
   readonly #offsets = new Map<string, number>();
 
-  constructor(parts: ApiParts, request: StreamRequest, body: PassThrough, signal: AbortSignal) {
+  constructor(parts: ApiParts, request: StreamRequest, body: PassThrough, left: AbortSignal) {
     this.#parts = parts;
     this.#request = request;
     this.#body = body;
-    this.#signal = signal;
+    this.#left = left;
   }
 
   async run(): Promise<void> {
     using wake = new Wake(this.#parts.store.notifier, [`run:${this.#request.runId}`]);
+    const signal = AbortSignal.any([this.#left, this.#parts.stopping]);
     let isFirst = true;
-    while (!this.#signal.aborted) {
+    while (!this.#left.aborted) {
+      const isLast = this.#parts.stopping.aborted;
       // Read before the logs: when it says finished, every row is there to be read after.
       const run = await this.#read();
       if (isFirst) await this.#first(run);
@@ -80,8 +102,8 @@ class RunStream {
         await this.#send({ type: 'run', run });
         return;
       }
-      while (!(await wake.wait(STREAM_HEARTBEAT_MS, this.#signal))) {
-        if (this.#signal.aborted) return;
+      if (isLast) return;
+      while (!(await wake.wait(STREAM_HEARTBEAT_MS, signal)) && !signal.aborted) {
         await this.#write(': still here\n\n');
       }
       await new Promise((resolve) => setTimeout(resolve, STREAM_COALESCE_MS));
@@ -112,7 +134,7 @@ class RunStream {
     for (const job of jobs) {
       for (;;) {
         const offset = this.#offsets.get(job.id) ?? 0;
-        if (offset >= job.log.rows || this.#signal.aborted) break;
+        if (offset >= job.log.rows || this.#left.aborted) break;
         const key = { jobId: job.id, attempt: job.attempt };
         const page = await readLog(this.#parts, key, { offset, limit: LOG_PAGE_ROWS });
         if (page.rows.length === 0) break;
@@ -127,10 +149,10 @@ class RunStream {
   }
 
   async #write(text: string): Promise<void> {
-    if (this.#signal.aborted || this.#body.write(text)) return;
+    if (this.#left.aborted || this.#body.write(text)) return;
     // Ends with the client too: then the signal has fired.
-    await once(this.#body, 'drain', { signal: this.#signal }).catch((error: unknown) => {
-      if (!this.#signal.aborted) throw error;
+    await once(this.#body, 'drain', { signal: this.#left }).catch((error: unknown) => {
+      if (!this.#left.aborted) throw error;
     });
   }
 }

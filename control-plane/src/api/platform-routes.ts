@@ -20,6 +20,7 @@ export function addPlatformRoutes(app: FastifyInstance, parts: ApiParts): void {
       .executeTakeFirstOrThrow();
     return {
       status: 'ok',
+      fleet: parts.fleet,
       version: parts.version,
       schemaVersion: store.schemaRevision,
       activeRuns: runs.n,
@@ -38,7 +39,7 @@ export function addPlatformRoutes(app: FastifyInstance, parts: ApiParts): void {
         slots: agent.slots,
         cpus: agent.cpus,
         memoryBytes: agent.memory_bytes,
-        drivers: agent.drivers,
+        drivers: agent.drivers.map((one) => ({ ...one, preparing: one.preparing ?? false })),
         online: agent.last_seen_at_ms > onlineSinceMs,
         lastSeenAtMs: agent.last_seen_at_ms,
       })),

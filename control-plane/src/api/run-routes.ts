@@ -2,9 +2,15 @@
 import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import { CancelBody, CreateRun, type CreatedRuns, isUuid, type Run } from '@onejob/protocol';
+import {
+  CancelBody,
+  CreateRun,
+  type CreatedRuns,
+  isUuid,
+  type Run,
+  RUNS_PER_PAGE,
+} from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
-import { RUNS_PAGE } from '../limits.ts';
 import { cancelRun } from '../runs/cancel-run.ts';
 import { createRuns } from '../runs/create-run.ts';
 import { planRuns } from '../runs/plan-runs.ts';
@@ -13,6 +19,9 @@ import { required } from '../store/store.ts';
 import type { ApiParts } from './api-parts.ts';
 import { NoQuery, RunParams, toNumber, WholeNumber } from './parameters.ts';
 import { createEventStreams } from './event-stream.ts';
+
+/** Runs of a page when nobody says how many. */
+const DEFAULT_PAGE = 20;
 
 const RepositoryQuery = Type.Object(
   { repository: Type.Optional(Type.String({ maxLength: 201 })) },
@@ -37,18 +46,21 @@ export function addRunRoutes(server: FastifyInstance, parts: ApiParts): void {
   const app = server.withTypeProvider<TypeBoxTypeProvider>();
   const { store } = parts;
   const streams = createEventStreams(parts);
+  app.addHook('preClose', async () => await streams.drained());
 
   app.post(
     '/api/v1/plan',
     { schema: { body: CreateRun, querystring: NoQuery } },
-    async (request) => await planRuns(parts.repositories, request.body),
+    async (request) => await planRuns(parts, request.body),
   );
 
   app.post(
     '/api/v1/runs',
     { schema: { body: CreateRun, querystring: NoQuery } },
     async (request, reply): Promise<CreatedRuns> => {
-      const { runIds, notTriggered } = await createRuns(parts, request.body);
+      const { runIds, notTriggered } = await parts.intake.take(
+        async () => await createRuns(parts, request.body),
+      );
       reply.code(201);
       return { runs: await viewRuns(store, runIds), notTriggered };
     },
@@ -58,7 +70,7 @@ export function addRunRoutes(server: FastifyInstance, parts: ApiParts): void {
     const { repository, limit } = request.query;
     let query = store.db.selectFrom('runs').select('id').orderBy('id', 'desc');
     if (repository !== undefined) query = query.where('repository', '=', repository);
-    const ids = await query.limit(Math.min(toNumber(limit, 20), RUNS_PAGE)).execute();
+    const ids = await query.limit(pageSize(limit)).execute();
     return {
       runs: await viewRuns(
         store,
@@ -92,6 +104,16 @@ export function addRunRoutes(server: FastifyInstance, parts: ApiParts): void {
       await cancelRun(store, runId, request.body.kill);
       return await viewRun(parts, runId);
     },
+  );
+}
+
+/** Runs of one page; fewer than were asked for would look like all there are. */
+function pageSize(limit: string | undefined): number {
+  const runs = toNumber(limit, DEFAULT_PAGE);
+  if (runs >= 1 && runs <= RUNS_PER_PAGE) return runs;
+  throw new ControlPlaneError(
+    'invalid_request',
+    `limit is ${runs}; it must be from 1 to ${RUNS_PER_PAGE} runs.`,
   );
 }
 

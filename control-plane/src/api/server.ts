@@ -68,7 +68,8 @@ export function createApiServer(parts: ApiParts, options: ApiServerOptions): Fas
   app.setErrorHandler(async (thrown: FastifyError, request, reply) => {
     const error = translateDatabaseError(thrown) as FastifyError | ControlPlaneError;
     const { status, answer } = explain(error);
-    if (status === 500) parts.reportFault(error, `${request.method} ${request.routeOptions.url}`);
+    if (OPERATORS_FAULTS.includes(status))
+      parts.reportFault(error, `${request.method} ${request.routeOptions.url}`);
     await reply.code(status).send(answer);
   });
   addPlatformRoutes(app, parts);
@@ -77,6 +78,9 @@ export function createApiServer(parts: ApiParts, options: ApiServerOptions): Fas
   addJobRoutes(app, parts);
   return app;
 }
+
+/** Our mistakes, and a full disk: the operator hears of them. */
+const OPERATORS_FAULTS = [500, 507];
 
 const body = (code: string, message: string): ErrorBody => ({
   error: { code, message, retryable: false },

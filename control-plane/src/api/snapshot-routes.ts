@@ -22,7 +22,11 @@ export function addSnapshotRoutes(server: FastifyInstance, parts: ApiParts): voi
   app.get(
     '/api/v1/repositories/:tenant/:name/tips',
     { schema: { params: RepositoryParams, querystring: NoQuery } },
-    async (request) => ({ tips: await parts.repositories.tips(request.params) }),
+    async (request) => {
+      // Who asks this is about to start a run.
+      parts.parser.warm();
+      return { tips: await parts.repositories.tips(request.params) };
+    },
   );
 
   app.post(

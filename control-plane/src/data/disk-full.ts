@@ -2,6 +2,7 @@
  * Recognizes a full disk, whoever met it: Node's file system calls, PGlite's file system inside
  * WebAssembly (WASI's errno 51 is ENOSPC), PostgreSQL (SQLSTATE 53100).
  */
+import { statfsSync } from 'node:fs';
 import { ControlPlaneError } from '../errors.ts';
 
 const WASI_ENOSPC = 51;
@@ -21,11 +22,24 @@ export function isDiskFull(error: unknown): boolean {
   return false;
 }
 
-export const diskFull = (path: string, cause: unknown): ControlPlaneError =>
-  new ControlPlaneError(
+/** Says whose disk is full; one that says it already is returned as it is. */
+export function diskFull(path: string, cause: unknown): ControlPlaneError {
+  if (cause instanceof ControlPlaneError && cause.code === 'disk_full') return cause;
+  return new ControlPlaneError(
     'disk_full',
-    `No space is left for the data directory ${path}. Free some on that disk, or choose another ` +
-      'directory.',
+    `No space is left for ${path}: ${freeBytes(path)} on its disk are free. Free some on that disk, ` +
+      'or choose another data directory.',
     // PGlite throws an object that is no Error and says nothing but a number.
     cause instanceof Error ? { cause } : {},
   );
+}
+
+function freeBytes(path: string): string {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return `${bavail * bsize} bytes`;
+  } catch {
+    // What could not even be made has no disk of its own to ask.
+    return 'too few bytes';
+  }
+}

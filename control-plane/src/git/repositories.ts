@@ -18,8 +18,6 @@ export type RepositoryId = { tenant: string; name: string };
 const SHA = /^[0-9a-f]{40}$/;
 const SNAPSHOTS = 'refs/onejob/snapshots/';
 const WORKFLOWS_FOLDER = '.github/workflows';
-/** A file a byte beyond the limit is still read, so that the parser says the limit itself. */
-const READ_FILE_BYTES = WORKFLOW_FILE_BYTES + 1;
 
 export class Repositories {
   readonly #root: string;
@@ -140,16 +138,21 @@ export class Repositories {
     return paths.filter((path) => /\.ya?ml$/.test(path)).slice(0, WORKFLOW_FILES);
   }
 
-  /** The text of a file in a commit; undefined: there is none. Longer ones are cut past the limit. */
-  async readFile(repository: RepositoryId, sha: string, path: string): Promise<string | undefined> {
+  /** A workflow file of a commit; undefined: there is none. One beyond the limit is not read. */
+  async readWorkflow(
+    repository: RepositoryId,
+    sha: string,
+    path: string,
+  ): Promise<{ bytes: number; text: string | null } | undefined> {
     const clean = path.replace(/^\.\//, '');
     if (clean === '' || clean.startsWith('/') || clean.includes('\0')) return undefined;
     const spec = `${sha}:${clean}`;
     const kind = await runGit([...this.#in(repository), 'cat-file', '-t', spec]);
     if (kind.exitCode !== 0 || kind.stdout.toString().trim() !== 'blob') return undefined;
-    const size = Number(await git([...this.#in(repository), 'cat-file', '-s', spec]));
-    if (size > READ_FILE_BYTES) return ' '.repeat(READ_FILE_BYTES);
-    return (await git([...this.#in(repository), 'cat-file', 'blob', spec])).toString('utf8');
+    const bytes = Number(await git([...this.#in(repository), 'cat-file', '-s', spec]));
+    if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
+    const blob = await git([...this.#in(repository), 'cat-file', 'blob', spec]);
+    return { bytes, text: blob.toString('utf8') };
   }
 
   /** Makes the run's view: `ref` and HEAD in the namespace of the run, at `sha`. */

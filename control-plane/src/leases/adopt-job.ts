@@ -6,8 +6,6 @@
 import { compileJob, type JobLeg, type Workflow } from '@onejob/workflow';
 import {
   isUuid,
-  JOB_TIMEOUT_DEFAULT_MS,
-  JOB_TIMEOUT_MAX_MS,
   type JobId,
   type JobTask,
   type JsonObject,
@@ -20,6 +18,8 @@ import { githubContext, needsContext, type RunRow } from '../runs/run-contexts.t
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { type JobRow, transitionJob } from '../store/transition-job.ts';
+import { type LeaseTerms, limitsOf } from './lease-terms.ts';
+import { jobTimeoutMs } from './time-limit.ts';
 
 type AdoptRequest = {
   jobId: string;
@@ -41,7 +41,7 @@ export async function adoptJob(
   tx: Tx,
   agent: AgentRow,
   request: AdoptRequest,
-  vault: Vault,
+  parts: { vault: Vault; terms: LeaseTerms },
 ): Promise<Adoption> {
   const job = await lockForAdoption(tx, agent, request);
   const token = mintCredential();
@@ -64,7 +64,7 @@ export async function adoptJob(
           });
     if (running === undefined) throw refused(request.jobId, 'somebody else was faster');
   }
-  return await makeAnswer(tx, job, token, vault);
+  return await makeAnswer(tx, job, token, parts);
 }
 
 /** The locked row, proved to be adoptable by this request: for the first time, or again. */
@@ -99,7 +99,12 @@ async function lockForAdoption(tx: Tx, agent: AgentRow, request: AdoptRequest): 
 }
 
 /** The task from what is stored; made again it differs in the token only. */
-async function makeAnswer(tx: Tx, job: JobRow, token: string, vault: Vault): Promise<Adoption> {
+async function makeAnswer(
+  tx: Tx,
+  job: JobRow,
+  token: string,
+  { vault, terms }: { vault: Vault; terms: LeaseTerms },
+): Promise<Adoption> {
   const run = await tx.db
     .selectFrom('runs')
     .selectAll()
@@ -141,7 +146,7 @@ async function makeAnswer(tx: Tx, job: JobRow, token: string, vault: Vault): Pro
     secrets: Object.fromEntries(secrets),
     token,
     source: sourceOf(run),
-    jobTimeoutMs: jobTimeoutMs(planned.timeoutMinutes),
+    jobTimeoutMs: jobTimeoutMs(planned.timeoutMinutes, limitsOf(terms, run.tenant)),
   };
   return {
     task,
@@ -171,13 +176,4 @@ export async function openSecrets(
     .orderBy('name')
     .execute();
   return rows.map((row) => [row.name, vault.open(row.sealed, { runId, name: row.name })]);
-}
-
-const MINUTE_MS = 60_000;
-
-/** `timeout-minutes` where it is a plain number; an expression is the runner's, under the default. */
-function jobTimeoutMs(timeoutMinutes: unknown): number {
-  if (timeoutMinutes === null || timeoutMinutes === undefined) return JOB_TIMEOUT_DEFAULT_MS;
-  if (typeof timeoutMinutes !== 'number') return JOB_TIMEOUT_MAX_MS;
-  return Math.min(Math.max(Math.round(timeoutMinutes * MINUTE_MS), 1), JOB_TIMEOUT_MAX_MS);
 }

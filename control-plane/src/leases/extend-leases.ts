@@ -18,7 +18,7 @@ export async function extendLeases(
   leases: readonly Lease[],
   options: { freeSlots: number; terms: LeaseTerms },
 ): Promise<AgentCommand[]> {
-  await touchAgent(tx, agent.id, options.freeSlots);
+  await touchAgent(tx, agent.credential_hash, options.freeSlots, { mayBeLost: false });
   const ids = leases.map((lease) => lease.jobId).filter(isUuid);
   if (ids.length === 0) return leases.map((lease) => ({ ...idOf(lease), kind: 'fenced' }));
   const rows = await tx.db

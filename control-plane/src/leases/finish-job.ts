@@ -9,15 +9,19 @@ import {
   OUTPUT_BYTES_PER_JOB,
 } from '@onejob/protocol';
 import { SecretMasker } from '@onejob/masking';
+import type { Workflow } from '@onejob/workflow';
 import type { Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { END_MESSAGE_CHARS, LOG_GRACE_MS, NOTE_CHARS, NOTES_PER_JOB } from '../limits.ts';
 import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import type { RunRow } from '../runs/run-contexts.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { endJob, type JobRow, requeueJob } from '../store/transition-job.ts';
 import { openSecrets } from './adopt-job.ts';
 import { type Lease, lockLeasedJob } from './lease-guard.ts';
+import { type LeaseTerms, limitsOf } from './lease-terms.ts';
+import { explainCut } from './time-limit.ts';
 
 export type Finish = {
   reason: string;
@@ -39,7 +43,7 @@ export async function finishJob(
   agent: AgentRow,
   lease: Lease,
   finish: Finish,
-  parts: { vault: Vault; leasesPerAttempt: number },
+  parts: { vault: Vault; terms: LeaseTerms },
 ): Promise<JobRow> {
   const said = asEndReason(finish.reason);
   const found = await tx.db
@@ -54,13 +58,14 @@ export async function finishJob(
 
   // A platform failure before the adoption costs the job nothing but time.
   const platformFailed = END_REASONS[said].blame === 'platform';
-  if (job.state !== 'running' && platformFailed && job.lease_count < parts.leasesPerAttempt) {
+  if (job.state !== 'running' && platformFailed && job.lease_count < parts.terms.leasesPerAttempt) {
     const queued = await requeueJob(tx, job, `${said}: ${clip(finish.message, 1000)}`);
     return queued ?? job;
   }
   const cancelledAs = said === 'cancelled' ? (job.cancel_reason ?? 'cancelled') : said;
   const outputs = await withoutSecrets(tx, job, finish.outputs, parts.vault);
-  const notes = [...finish.notes, ...outputs.notes];
+  const cut = said === 'deadline' ? whyCut(run, job, parts.terms) : [];
+  const notes = [...cut, ...finish.notes, ...outputs.notes];
   const ended = await endJob(tx, job, {
     reason: cancelledAs,
     message: clip(finish.message, END_MESSAGE_CHARS),
@@ -72,6 +77,13 @@ export async function finishJob(
   if (ended === undefined) throw new ControlPlaneError('internal', 'A locked job was ended.');
   await advanceRun(tx, run);
   return ended;
+}
+
+/** A job that met its deadline is told when that was not what its workflow asked for. */
+function whyCut(run: RunRow, job: JobRow, terms: LeaseTerms): string[] {
+  const planned = (run.workflow as Workflow).jobs.find((one) => one.key === job.key);
+  const note = explainCut(planned?.timeoutMinutes ?? null, limitsOf(terms, run.tenant));
+  return note === undefined ? [] : [note];
 }
 
 const clip = (text: string, chars: number): string =>

@@ -1,20 +1,25 @@
 /**
- * Turns an offer into a lease: a new epoch, two credentials, an end. The caps are counted here, in
- * the transaction that leases, one lease of a tenant after the other, so no race can exceed them.
- * Idempotent by request key: a lost answer is made again with fresh credentials for the same epoch.
+ * Turns an offer into a lease: a new epoch, two credentials, an end. One statement takes the turn of
+ * the tenant, counts its caps, moves the job and notes it, so no race can exceed a cap. A job over a
+ * cap goes back to the queue; one over its tenant's minutes of the month ends. Idempotent by request
+ * key: a lost answer is made again with fresh credentials for the same epoch.
  */
 import { sql } from 'kysely';
-import { isUuid } from '@onejob/protocol';
+import type { JobState } from '@onejob/protocol';
 import { hashCredential, mintCredential } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { ADOPTION_CREDENTIAL_MS } from '../limits.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
-import type { Tx } from '../store/store.ts';
-import { type JobRow, NO_LEASE, requeueJob, transitionJob } from '../store/transition-job.ts';
-import { type LeaseTerms, tenantCap } from './lease-terms.ts';
+import { mayBeLost, type Store, type Tx } from '../store/store.ts';
+import { type JobRow, NO_LEASE, requeueJob, transitionJobs } from '../store/transition-job.ts';
+import { endOverMinutes } from './end-over-minutes.ts';
+import { fullCap, type LeaseTerms, limitsOf } from './lease-terms.ts';
+import { hasRoom, minutesOf, readTenantUsage, tenantUsage } from './tenant-usage.ts';
+
+type LeasedJob = Pick<JobRow, 'epoch' | 'keep_sandbox'>;
 
 type GrantedLease = {
-  job: JobRow;
+  job: LeasedJob;
   adoptionCredential: string;
   sessionCredential: string;
 };
@@ -26,105 +31,135 @@ type LeaseRequest = {
   requestKey: string;
 };
 
+/** What is asked for, by whom, and what its lease would be known by. */
+type Claim = LeaseRequest & {
+  agent: AgentRow;
+  tenant: string;
+  requestHash: string;
+  /** Of the credentials that would be answered. */
+  hashes: { adoption_hash: string; session_hash: string };
+};
+
 const offerGone = (jobId: string, why: string): ControlPlaneError =>
   new ControlPlaneError('offer_gone', `Job ${jobId} cannot be leased: ${why}. Poll again.`);
 
-/** Returns the lease, or the error to throw after the commit (a job over a cap is requeued). */
+/** `tenant` is the job's; null: there is no such job. Throws `offer_gone`. */
 export async function leaseJob(
-  tx: Tx,
+  store: Store,
   agent: AgentRow,
+  tenant: string | null,
   request: LeaseRequest,
   terms: LeaseTerms,
-): Promise<GrantedLease | ControlPlaneError> {
-  if (!isUuid(request.jobId)) return offerGone(request.jobId, 'there is no such job');
+): Promise<GrantedLease> {
+  if (tenant === null) throw offerGone(request.jobId, 'there is no such job');
+  const adoptionCredential = mintCredential();
+  const sessionCredential = mintCredential();
+  const claim: Claim = {
+    ...request,
+    agent,
+    tenant,
+    requestHash: hashCredential(request.requestKey),
+    hashes: {
+      adoption_hash: hashCredential(adoptionCredential),
+      session_hash: hashCredential(sessionCredential),
+    },
+  };
+  const job = (await takeOffer(store, claim, terms)) ?? (await settleClaim(store, claim, terms));
+  return { job, adoptionCredential, sessionCredential };
+}
+
+const termColumns = (nowMs: number, { hashes }: Claim, terms: LeaseTerms) => ({
+  ...hashes,
+  adoption_expires_at_ms: nowMs + ADOPTION_CREDENTIAL_MS,
+  lease_expires_at_ms: nowMs + terms.leaseMs,
+});
+
+/** Leases the job if it is offered to this agent and no cap is full; else nothing happens. */
+async function takeOffer(
+  store: Store,
+  claim: Claim,
+  terms: LeaseTerms,
+): Promise<LeasedJob | undefined> {
+  const { agent, tenant } = claim;
+  const [leased] = await store.statement(async (writer) => {
+    const offered = sql<{ id: string; from_state: JobState }>`(
+      select job.id, job.state as from_state from jobs as job
+      cross join lateral ${tenantUsage(writer.nowMs, tenant, terms)} as used
+      where job.id = ${claim.jobId} and job.state = 'offered' and job.agent_id = ${agent.id}
+        and job.attempt = ${claim.attempt} and job.tenant = ${tenant}
+        and ${hasRoom(tenant, terms)} and ${mayBeLost}
+      for update of job)`;
+    return await transitionJobs(writer, offered, 'leased', {
+      reason: `leased by ${agent.host_name}`,
+      set: {
+        ...NO_LEASE,
+        ...termColumns(writer.nowMs, claim, terms),
+        // The epoch moves with the lease: every write of an older one is fenced from here on.
+        epoch: sql`jobs.epoch + 1`,
+        lease_count: sql`jobs.lease_count + 1`,
+        agent_id: agent.id,
+        host: agent.host_name,
+        sandbox_id: claim.sandboxId,
+        lease_request_hash: claim.requestHash,
+        leased_at_ms: writer.nowMs,
+      },
+      columns: ['epoch', 'keep_sandbox'],
+    });
+  });
+  return leased;
+}
+
+/** Why there was nothing to take: answers a repeated request, or settles the job and throws. */
+async function settleClaim(store: Store, claim: Claim, terms: LeaseTerms): Promise<JobRow> {
+  const settled = await store.transaction(async (tx) => await settle(tx, claim, terms));
+  // Thrown after the commit: the job is back in the queue.
+  if (settled instanceof ControlPlaneError) throw settled;
+  if (settled.state !== 'offered') return settled;
+  await endOverMinutes(store, settled.run_id, terms);
+  throw offerGone(claim.jobId, 'the minutes of this month are used up');
+}
+
+/** A lease that is answered again, an offer whose minutes are over, or the error to throw. */
+async function settle(
+  tx: Tx,
+  claim: Claim,
+  terms: LeaseTerms,
+): Promise<JobRow | ControlPlaneError> {
+  const { jobId, agent, tenant } = claim;
+  // The turn before the row, as in takeOffer.
+  const used = await readTenantUsage(tx, { id: jobId, tenant }, terms);
   const job = await tx.db
     .selectFrom('jobs')
     .selectAll()
-    .where('id', '=', request.jobId)
+    .where('id', '=', jobId)
     .forUpdate()
     .executeTakeFirst();
-  if (job === undefined || job.agent_id !== agent.id || job.attempt !== request.attempt) {
-    return offerGone(request.jobId, 'it is not offered to this agent');
+  if (used === undefined || job?.agent_id !== agent.id || job.attempt !== claim.attempt) {
+    return offerGone(jobId, 'it is not offered to this agent');
   }
-  const requestHash = hashCredential(request.requestKey);
-  const isReplay =
-    (job.state === 'leased' || job.state === 'starting') && job.lease_request_hash === requestHash;
-  if (job.state !== 'offered' && !isReplay) {
-    return offerGone(request.jobId, `it is ${job.state} now`);
-  }
-  const credentials = {
-    adoptionCredential: mintCredential(),
-    sessionCredential: mintCredential(),
-  };
-  const columns = {
-    adoption_hash: hashCredential(credentials.adoptionCredential),
-    adoption_expires_at_ms: tx.nowMs + ADOPTION_CREDENTIAL_MS,
-    session_hash: hashCredential(credentials.sessionCredential),
-    lease_expires_at_ms: tx.nowMs + terms.leaseMs,
-  };
-  if (isReplay) {
-    const again = await tx.db
+  const isHeld = job.state === 'leased' || job.state === 'starting';
+  if (isHeld && job.lease_request_hash === claim.requestHash) {
+    return await tx.db
       .updateTable('jobs')
-      .set(columns)
-      .where('id', '=', job.id)
+      .set(termColumns(tx.nowMs, claim, terms))
+      .where('id', '=', jobId)
       .returningAll()
       .executeTakeFirstOrThrow();
-    return { job: again, ...credentials };
   }
-  const full = await fullCap(tx, job, terms);
-  if (full !== undefined) {
-    const requeued = await requeueJob(tx, job, full);
-    if (requeued !== undefined) {
-      await tx.db
-        .updateTable('jobs')
-        .set({ waiting_reason: full, queued_at_ms: job.queued_at_ms })
-        .where('id', '=', job.id)
-        .execute();
-    }
-    return offerGone(request.jobId, `the cap ${full} is reached`);
-  }
-  const leased = await transitionJob(tx, job, 'leased', `leased by ${agent.host_name}`, {
-    ...NO_LEASE,
-    ...columns,
-    // The epoch moves with the lease: every write of an older one is fenced from here on.
-    epoch: job.epoch + 1,
-    agent_id: agent.id,
-    host: agent.host_name,
-    sandbox_id: request.sandboxId,
-    lease_count: job.lease_count + 1,
-    lease_request_hash: requestHash,
-    leased_at_ms: tx.nowMs,
+  if (job.state !== 'offered') return offerGone(jobId, `it is ${job.state} now`);
+  const minutes = minutesOf(limitsOf(terms, tenant));
+  if (minutes !== null && used.minutes >= minutes) return job;
+  const counts = {
+    all: used.all_active,
+    tenant: used.tenant_active,
+    matrix: used.matrix_active,
+    recent: used.tenant_recent,
+  };
+  // None: one was full a moment ago.
+  const full = fullCap(counts, job, terms);
+  await requeueJob(tx, job, full ?? 'over a cap', {
+    waiting_reason: full ?? null,
+    queued_at_ms: job.queued_at_ms,
   });
-  if (leased === undefined) throw new ControlPlaneError('internal', 'A locked offer was taken.');
-  return { job: leased, ...credentials };
-}
-
-type FullCap = 'global_concurrency' | 'tenant_concurrency' | 'max_parallel';
-
-/** The cap this job would exceed; undefined: none. Leases that count against one take turns. */
-async function fullCap(tx: Tx, job: JobRow, terms: LeaseTerms): Promise<FullCap | undefined> {
-  const takeTurns = async (scope: string): Promise<void> => {
-    await sql`select pg_advisory_xact_lock(hashtextextended(${scope}, 0))`.execute(tx.db);
-  };
-  const count = async (where: ReturnType<typeof sql>): Promise<number> => {
-    const { rows } = await sql<{ n: number }>`
-      select count(*) as n from jobs
-      where state in ('leased', 'starting', 'running') and ${where}`.execute(tx.db);
-    return rows[0]?.n ?? 0;
-  };
-  // Always in this order, so that two leases never wait for each other.
-  if (terms.globalConcurrency !== null) {
-    await takeTurns('onejob global');
-    if ((await count(sql`true`)) >= terms.globalConcurrency) return 'global_concurrency';
-  }
-  await takeTurns(`onejob tenant ${job.tenant}`);
-  if ((await count(sql`tenant = ${job.tenant}`)) >= tenantCap(terms, job.tenant)) {
-    return 'tenant_concurrency';
-  }
-  if (job.max_parallel === null) return undefined;
-  // Legs of one matrix belong to one tenant: the tenant's turn covers them.
-  const legs = await count(
-    sql`tenant = ${job.tenant} and run_id = ${job.run_id} and key = ${job.key}`,
-  );
-  return legs >= job.max_parallel ? 'max_parallel' : undefined;
+  return offerGone(jobId, full === undefined ? 'a cap was full' : `the cap ${full} is reached`);
 }

@@ -188,7 +188,7 @@ function decide(
         ? { end: 'needs_not_met', message: `Needed jobs did not succeed: ${unmet.join(', ')}.` }
         : { end: 'condition_false', message: `The condition is false: ${job.conditionSource}` };
     }
-    const refused = whyRefused(workflow, job);
+    const refused = whyRefused(workflow, job, run.repository);
     if (refused !== null) {
       const { line, column } = refused.at;
       const place = `${workflow.file}:${line}`;

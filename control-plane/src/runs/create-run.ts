@@ -14,7 +14,8 @@ import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { insertRun, upsertRepository } from '../store/insert-run.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { advanceRun, lockRun } from './advance-run.ts';
-import { type ReadWorkflow, readWorkflows } from './read-workflows.ts';
+import { checkMatrix } from './check-matrix.ts';
+import { type ReadWorkflow, readWorkflows, type WorkflowSource } from './read-workflows.ts';
 
 type Repository = NonNullable<ReturnType<typeof parseRepositoryName>>;
 
@@ -55,11 +56,12 @@ export async function checkRequest(
 }
 
 export async function createRuns(
-  parts: { store: Store; repositories: Repositories; vault: Vault },
+  parts: WorkflowSource & { store: Store; vault: Vault },
   request: CreateRun,
 ): Promise<CreatedRunIds> {
   const repository = await checkRequest(parts.repositories, request);
-  const read = await readWorkflows(parts.repositories, repository, request);
+  const read = await readWorkflows(parts, repository, request);
+  checkMatrix(read, request, repository.tenant);
   return await parts.store.transaction(async (tx) => {
     await upsertRepository(tx, repository);
     const runIds: string[] = [];
@@ -90,6 +92,7 @@ async function createRun(
       workflow_file: workflow.file,
       workflow_name: workflow.name,
       workflow: JSON.stringify(workflow),
+      warnings: JSON.stringify(read.warnings),
       event_name: request.event.name,
       event_payload: JSON.stringify(request.event.payload),
       ref: request.ref,

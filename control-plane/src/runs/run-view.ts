@@ -20,6 +20,7 @@ const RUN_COLUMNS = [
   'workflow_number',
   'workflow_file',
   'workflow_name',
+  'warnings',
   'event_name',
   'ref',
   'sha',
@@ -68,6 +69,7 @@ function viewRun(run: RunHead, jobs: Job[]): Run {
     conclusion: run.conclusion,
     createdAtMs: run.created_at_ms,
     finishedAtMs: run.finished_at_ms,
+    warnings: run.warnings,
     jobs,
   };
 }

@@ -20,6 +20,8 @@ const UNREACHABLE_ERRNO = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
 ]);
+/** disk_full of a server; the embedded database says itself whose disk it is. */
+const DISK_FULL = '53100';
 /** What `pg` says without a code when the server goes away or no connection comes free in time. */
 const UNREACHABLE_MESSAGE =
   /connection terminated|timeout exceeded when trying to connect|client has encountered a connection error/i;
@@ -40,6 +42,13 @@ function isUnreachable(error: unknown): boolean {
 }
 
 export function translateDatabaseError(error: unknown): unknown {
+  if (codeOf(error) === DISK_FULL) {
+    return new ControlPlaneError(
+      'disk_full',
+      'The disk of the database server is full. Free some of it; what was acknowledged is kept.',
+      { cause: error },
+    );
+  }
   if (error instanceof ControlPlaneError || !isUnreachable(error)) return error;
   return new ControlPlaneError(
     'database_unreachable',

@@ -1,62 +1,194 @@
 /**
- * Opens PGlite durably. As it comes, PGlite runs with fsync off, and its file system layer ignores a
- * sync: a committed transaction would survive the end of the process but not of the machine. Here
- * PostgreSQL syncs its log with every commit and the sync reaches the disk, so that what was
- * acknowledged is durable. (Log rows and leases are acknowledged after a commit, see logs/.)
+ * Opens PGlite durably, and notices when it ends.
+ *
+ * As it comes, PGlite runs with fsync off, and its file system layer ignores a sync: a committed
+ * transaction would survive the end of the process but not of the machine. Here PostgreSQL syncs its
+ * log with every commit and the sync reaches the disk, so that what was acknowledged is durable.
+ * (Log rows and leases are acknowledged after a commit, see logs/.)
+ *
+ * A PostgreSQL that meets a full disk while it writes its log ends itself (PANIC). PGlite would call
+ * it again for ever, without giving the event loop a turn. Here every later query fails at once.
+ *
+ *     opening -> open -> closed
+ *          \       \--> ended        by itself: queries fail, closing is a no-op
+ *           \---------> ended        refused: the folder is as it was before
  */
-import { fsyncSync } from 'node:fs';
-import { PGlite, type PGliteOptions } from '@electric-sql/pglite';
+import { statfsSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite';
+import { diskFull, isDiskFull } from '../data/disk-full.ts';
 import { ControlPlaneError } from '../errors.ts';
+import { PgliteFiles } from './pglite-files.ts';
 
-/** The part of Emscripten's file system that is needed to find its stream operations. */
-type FileSystem = {
-  open(
-    path: string,
-    flags: string,
-  ): {
-    stream_ops: { fsync?: (stream: { nfd?: number }) => number };
-  };
-  close(stream: unknown): void;
-};
+export { PGlite };
 
-/** Where PGlite mounts the data directory; a file that every database has. */
-const EVERY_DATABASE_FILE = '/pglite/data/PG_VERSION';
-/** EIO of Emscripten's libc: PostgreSQL stops rather than trust a failed sync. */
-const EIO = 29;
+// V8 may abort the process while it frees WebAssembly code that faster code has replaced: "Check
+// failed: jit_page_->allocations_.erase(addr) == 1" (nodejs/node#64500, seen here too). Kept, that
+// code is a few megabytes.
+setFlagsFromString('--no-wasm-code-gc');
+
+/** What PostgreSQL throws out of WebAssembly for an ordinary error: its main loop goes on. */
+const POSTGRES_MAIN_LONGJMP = 100;
+/** PostgreSQL makes its log in files of this size: with less free it cannot go on for long. */
+const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
 
 /** fsync on (no `-F`), and by the one method that reaches the file system layer. */
 const durableStart = (): string[] => [
   ...PGlite.defaultStartParams.filter((parameter) => parameter !== '-F'),
   '-c',
   'wal_sync_method=fsync',
+  '-c',
+  'shared_buffers=32MB',
 ];
 
-/** A database in memory when `directory` is undefined. `onSync` is called after each sync. */
-export async function openPglite(
-  directory: string | undefined,
-  options: Pick<PGliteOptions, 'parsers'> & { onSync?: () => void } = {},
-): Promise<PGlite> {
-  const { onSync, ...rest } = options;
-  if (directory === undefined) return await PGlite.create(rest);
-  const pglite = new PGlite({ ...rest, dataDir: directory, startParams: durableStart() });
-  await pglite.waitReady;
-  const fs = pglite.Module.FS as unknown as FileSystem;
-  const file = fs.open(EVERY_DATABASE_FILE, 'r');
-  const operations = file.stream_ops;
-  fs.close(file);
-  if (operations === undefined) {
-    throw new ControlPlaneError('internal', 'PGlite has no file system to sync.');
+const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
+
+/** Functions of PGlite's WebAssembly module that its main loop calls; they are replaced. */
+type MainLoop = { _PostgresMainLoopOnce: () => void; stackRestore: (pointer: number) => void };
+
+export class EmbeddedPglite extends PGlite {
+  readonly #directory: string;
+  readonly #files: PgliteFiles;
+  /** What ended PostgreSQL; from then on the answer to everything. */
+  #end: Error | undefined;
+  #watched = false;
+
+  constructor(directory: string, options: Pick<PGliteOptions, 'parsers'>, onSync?: () => void) {
+    const files = new PgliteFiles(directory);
+    files.onSync = onSync;
+    super({ ...options, fs: files, startParams: durableStart() });
+    this.#directory = directory;
+    this.#files = files;
   }
-  operations.fsync = ({ nfd }) => {
-    // Folders have no descriptor here; the kernel orders their entries before a synced file's data.
-    if (nfd === undefined) return 0;
-    try {
-      fsyncSync(nfd);
-      onSync?.();
-      return 0;
-    } catch {
-      return EIO;
+
+  /** The database is sound: what opening it wrote stays. */
+  keepChanges(): void {
+    this.#files.keep();
+  }
+
+  /** The database is refused: it becomes what it was, and this object is of no use any more. */
+  undoChanges(cause: unknown): void {
+    this.#end ??= asError(cause);
+    this.#files.undo();
+  }
+
+  /** What a failure of PostgreSQL was about, where the disk is to blame. */
+  explain(error: unknown): unknown {
+    if (error instanceof ControlPlaneError) return error;
+    if (isDiskFull(error) || this.#files.refusal === 'disk full' || this.#isNearlyFull()) {
+      return diskFull(this.#directory, error);
     }
-  };
+    if (this.#files.refusal === undefined) return error;
+    return new ControlPlaneError(
+      'data_directory_unusable',
+      `The database ${this.#directory} cannot be written. Make its files writable for the user ` +
+        'that runs onejob, or choose another data directory.',
+      { cause: error },
+    );
+  }
+
+  override execProtocolRawSync(message: Uint8Array): Uint8Array {
+    if (this.#end !== undefined) throw this.#end;
+    if (!this.#watched) this.#watch(this.Module);
+    try {
+      return super.execProtocolRawSync(message);
+    } catch (error) {
+      throw this.#end ?? error;
+    }
+  }
+
+  /** What every query goes through. */
+  override async execProtocolStream(
+    ...[message, options]: Parameters<PGlite['execProtocolStream']>
+  ): ReturnType<PGlite['execProtocolStream']> {
+    try {
+      return await super.execProtocolStream(message, options);
+    } catch (error) {
+      throw isDiskFull(error) ? diskFull(this.#directory, error) : error;
+    }
+  }
+
+  /** kysely waits for a transaction to begin and never hears that it failed: so it begins. */
+  override async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    let begun = false;
+    try {
+      return await super.transaction(async (tx) => {
+        begun = true;
+        return await work(tx);
+      });
+    } catch (error) {
+      if (begun) throw error;
+      const query = async (): Promise<never> => await Promise.reject(asError(error));
+      return await work({ query } as unknown as Transaction);
+    }
+  }
+
+  override async close(): Promise<void> {
+    if (this.#end !== undefined) return;
+    await super.close();
+    this.#files.keep();
+    this.#files.seal();
+  }
+
+  #watch(loop: MainLoop): void {
+    this.#watched = true;
+    const { _PostgresMainLoopOnce: turn, stackRestore } = loop;
+    loop._PostgresMainLoopOnce = () => {
+      try {
+        turn();
+      } catch (error) {
+        if ((error as { status?: unknown }).status !== POSTGRES_MAIN_LONGJMP) this.#ended(error);
+        throw error;
+      }
+    };
+    // PGlite swallows what a turn threw, and turns again. It restores the stack in between.
+    loop.stackRestore = (pointer) => {
+      if (this.#end !== undefined) throw this.#end;
+      stackRestore(pointer);
+    };
+  }
+
+  #ended(cause: unknown): void {
+    const explained = this.explain(cause);
+    this.#end =
+      explained instanceof ControlPlaneError
+        ? new ControlPlaneError(
+            explained.code,
+            `${explained.message} The database has stopped: then start onejob again.`,
+            { cause: explained.cause },
+          )
+        : new ControlPlaneError(
+            'internal',
+            `The database ${this.#directory} has stopped. Start onejob again: it keeps what was ` +
+              'acknowledged.',
+            { cause },
+          );
+    this.#files.seal();
+  }
+
+  #isNearlyFull(): boolean {
+    const { bavail, bsize } = statfsSync(this.#directory);
+    return bavail * bsize < LOG_SEGMENT_BYTES;
+  }
+}
+
+/**
+ * Opens the database in `directory`. The caller says `keepChanges` or `undoChanges` when it knows
+ * whether the database is sound; closing keeps them. `onSync` is called after each sync.
+ */
+export async function openPglite(
+  directory: string,
+  options: Pick<PGliteOptions, 'parsers'> & { onSync?: () => void } = {},
+): Promise<EmbeddedPglite> {
+  const { onSync, ...rest } = options;
+  const pglite = new EmbeddedPglite(directory, rest, onSync);
+  try {
+    await pglite.waitReady;
+  } catch (cause) {
+    const explained = pglite.explain(cause);
+    pglite.undoChanges(explained);
+    throw explained;
+  }
   return pglite;
 }

@@ -1,11 +1,11 @@
 /**
- * The tables as TypeScript sees them. One source of their meaning: migrations/0001-first.ts makes
- * them. Times are milliseconds since 1970, always the control plane's clock, never the database's,
- * so that one clock decides about leases. `json` columns are written as text (JSON.stringify) and
- * come back parsed; their key order is kept.
+ * The tables as TypeScript sees them. One source of their meaning: migrations/ makes them. Times are
+ * milliseconds since 1970, always the control plane's clock, never the database's, so that one clock
+ * decides about leases. `json` columns are written as text (JSON.stringify) and come back parsed;
+ * their key order is kept.
  */
 import type { ColumnType, Generated } from 'kysely';
-import type { Conclusion, EndReason, JobState, WaitingReason } from '@onejob/protocol';
+import type { Conclusion, EndReason, JobState, Problem, WaitingReason } from '@onejob/protocol';
 
 /** Read as `T`, written as JSON text. */
 type JsonColumn<T> = ColumnType<T, string, string>;
@@ -30,6 +30,8 @@ export type RunsTable = {
   workflow_name: string;
   /** The parsed Workflow of @onejob/workflow. */
   workflow: JsonColumn<unknown>;
+  /** What its file says that is read and not applied yet. */
+  warnings: ColumnType<Problem[], string | undefined, string>;
   event_name: string;
   event_payload: JsonColumn<Record<string, unknown>>;
   ref: string;
@@ -178,7 +180,17 @@ export type AgentsTable = {
   announced_at_ms: number;
   last_seen_at_ms: number;
 };
-export type StoredDriver = { name: string; works: boolean; ownKernel: boolean; note: string };
+export type StoredDriver = {
+  name: string;
+  works: boolean;
+  ownKernel: boolean;
+  /** Absent: false, as older agents say it. */
+  preparing?: boolean;
+  note: string;
+};
+
+/** Minutes of a tenant's jobs that ended, by the month (UTC, `2026-11`) they were adopted in. */
+type TenantMinutesTable = { tenant: string; month: string; minutes: number };
 
 /** One row: the last time any control plane of this database was alive. */
 type LifeSignTable = { id: number; alive_at_ms: number };
@@ -195,4 +207,5 @@ export type Tables = {
   log_chunks: LogChunksTable;
   agents: AgentsTable;
   life_sign: LifeSignTable;
+  tenant_minutes: TenantMinutesTable;
 };

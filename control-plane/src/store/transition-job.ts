@@ -2,7 +2,7 @@
  * The only place where a job changes its state: one compare-and-swap on (id, state, epoch), guarded
  * in SQL by the transition table of `protocol`, with one row in `job_transitions` each time.
  */
-import { type Selectable, sql, type Updateable } from 'kysely';
+import { type Expression, type Selectable, sql, type Updateable } from 'kysely';
 import {
   END_REASONS,
   type EndReason,
@@ -10,12 +10,16 @@ import {
   JOB_TRANSITIONS,
   type JobState,
 } from '@onejob/protocol';
-import type { Tx } from './store.ts';
+import { addMinutes } from './add-minutes.ts';
+import type { Tx, Writer } from './store.ts';
 import type { JobsTable } from './tables.ts';
 
 export type JobRow = Selectable<JobsTable>;
-/** Columns a transition may set besides the state. */
-type TransitionColumns = Omit<Updateable<JobsTable>, 'id' | 'run_id' | 'state' | 'attempt'>;
+type Settable = Omit<Updateable<JobsTable>, 'id' | 'run_id' | 'state' | 'attempt'>;
+/** Columns a transition may set besides the state: to a value, or to what SQL makes of the row. */
+type TransitionColumns = {
+  [Column in keyof Settable]?: Settable[Column] | Expression<Exclude<Settable[Column], undefined>>;
+};
 
 /** States from which `to` can be reached, for the guard in SQL. */
 const sourcesOf = (to: JobState): JobState[] =>
@@ -35,40 +39,46 @@ export async function transitionJob(
   reason: string,
   set: TransitionColumns = {},
 ): Promise<JobRow | undefined> {
-  return (await transitionJobs(tx, [expected], to, reason, set))[0];
+  const { id, attempt, epoch, state } = expected;
+  const chosen = tx.db
+    .selectFrom('jobs')
+    .select(['id', 'state as from_state'])
+    .where((of) => of.and({ id, attempt, epoch, state }))
+    .forUpdate();
+  const columns = 'all' as const;
+  return (await transitionJobs<keyof JobRow>(tx, chosen, to, { reason, set, columns }))[0];
 }
 
-/** The same for several jobs in one statement; returns those that moved, in no order. */
-export async function transitionJobs(
-  tx: Tx,
-  expected: readonly Expected[],
+/** Columns of every moved job, for its news. */
+type Always = 'id' | 'run_id' | 'state';
+
+/**
+ * The same in one statement for the jobs that `chosen` selects and locks; `from_state` is their
+ * state. (SQL by hand comes in parentheses.) Returns those that moved, in no order.
+ */
+export async function transitionJobs<Column extends keyof JobRow>(
+  writer: Writer,
+  chosen: Expression<{ id: string; from_state: JobState }>,
   to: JobState,
-  reason: string,
-  set: TransitionColumns = {},
-): Promise<JobRow[]> {
-  const sources = sourcesOf(to);
-  if (sources.length === 0 || expected.length === 0) return [];
-  const moved = await tx.db
-    .with('before', (db) =>
-      db
-        .selectFrom('jobs')
-        .select(['id', 'state as from_state'])
-        .where((of) =>
-          of.or(
-            expected.map(({ id, attempt, epoch, state }) => of.and({ id, attempt, epoch, state })),
-          ),
-        )
-        .where('state', 'in', sources)
-        .forUpdate(),
-    )
+  move: {
+    reason: string;
+    set: TransitionColumns;
+    /** To be returned: a row has fifty, and half of them are documents. */
+    columns: readonly Exclude<Column, Always>[] | 'all';
+  },
+): Promise<Pick<JobRow, Column | Always>[]> {
+  const { reason, set, columns } = move;
+  const query = writer.db
+    .with('chosen', () => chosen)
     .with('moved', (db) =>
       db
         .updateTable('jobs')
         .set({ ...set, state: to })
-        .from('before')
-        .whereRef('jobs.id', '=', 'before.id')
+        .from('chosen')
+        .whereRef('jobs.id', '=', 'chosen.id')
+        .where('jobs.state', 'in', sourcesOf(to))
         .returningAll('jobs')
-        .returning('before.from_state'),
+        .returning('chosen.from_state'),
     )
     .with('noted', (db) =>
       db
@@ -78,16 +88,17 @@ export async function transitionJobs(
           of
             .selectFrom('moved')
             .select(['id', 'attempt', 'from_state', 'state'])
-            .select([of.val(storable(reason)).as('reason'), of.val(tx.nowMs).as('at_ms')]),
+            .select([of.val(storable(reason)).as('reason'), of.val(writer.nowMs).as('at_ms')]),
         ),
     )
-    .selectFrom('moved')
-    .selectAll()
-    .execute();
+    .selectFrom('moved');
+  const answer =
+    columns === 'all' ? query.selectAll() : query.select(['id', 'run_id', 'state', ...columns]);
+  const moved = await writer.run(answer.$castTo<Pick<JobRow, Column | Always>>().compile());
   for (const job of moved) {
-    tx.announce({ topic: 'run', runId: job.run_id, jobId: job.id });
+    writer.announce({ topic: 'run', runId: job.run_id, jobId: job.id });
     // A job that comes to the queue, or leaves room for another.
-    if (job.state === 'queued' || job.state === 'finished') tx.announce({ topic: 'queue' });
+    if (job.state === 'queued' || job.state === 'finished') writer.announce({ topic: 'queue' });
   }
   return moved;
 }
@@ -110,6 +121,7 @@ export async function requeueJob(
   tx: Tx,
   job: Expected,
   reason: string,
+  set: TransitionColumns = {},
 ): Promise<JobRow | undefined> {
   return await transitionJob(tx, job, 'queued', reason, {
     ...NO_LEASE,
@@ -118,6 +130,7 @@ export async function requeueJob(
     waiting_reason: null,
     leased_at_ms: null,
     queued_at_ms: tx.nowMs,
+    ...set,
   });
 }
 
@@ -151,6 +164,10 @@ export async function endJob(
     ...(end.notes === undefined ? {} : { notes: JSON.stringify(end.notes) }),
   });
   if (ended === undefined) return undefined;
+  // A job that the platform lost costs nobody a minute.
+  if (conclusion !== 'lost' && ended.adopted_at_ms !== null) {
+    await addMinutes(tx, ended.tenant, ended.adopted_at_ms, tx.nowMs);
+  }
   await tx.db
     .updateTable('job_logs')
     .set({

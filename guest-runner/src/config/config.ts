@@ -12,6 +12,8 @@ export type GuestConfig = {
   carrier: Carrier;
   /** Everything of the job is below it. */
   workDirectory: string;
+  /** Directory of named pipes that init made for the steps' output; null: there is no such init. */
+  preparedPipes: string | null;
   /** Variables the agent finds processes by; every process of the job has them, whatever it sets. */
   markers: Record<string, string>;
   /** What job processes start from: the runner's own variables without its settings. */
@@ -21,6 +23,8 @@ export type GuestConfig = {
 /** As `MACHINE` of the protocol says; spelled here, as a link in /dev is where the kernel put it. */
 const PORT_DIRECTORY = '/dev/virtio-ports';
 const WORK_DIRECTORY = '/work';
+/** As init has it. */
+const PREPARED_PIPES = '/dev/onejob-pipes';
 
 const OWN_SETTINGS = [
   'ONEJOB_CARRIER',
@@ -77,9 +81,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): GuestConfig {
     if (value !== undefined) markers[name] = value;
   }
   environment['PATH'] ??= '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+  const carrier = readCarrier(env);
   return {
-    carrier: readCarrier(env),
+    carrier,
     workDirectory: env['ONEJOB_WORK'] || WORK_DIRECTORY,
+    preparedPipes: carrier.kind === 'virtio' ? PREPARED_PIPES : null,
     markers,
     environment,
   };

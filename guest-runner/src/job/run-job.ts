@@ -16,8 +16,7 @@ import { FINISHED_MESSAGE_CHARACTERS } from '../limits.ts';
 import type { HostControl } from '../link/host.ts';
 import type { LogSender } from '../logs/log-sender.ts';
 import { StepLog } from '../logs/step-log.ts';
-import { Loopback } from '../proxy/loopback.ts';
-import type { BulkSession } from '../proxy/loopback.ts';
+import type { Loopback } from '../proxy/loopback.ts';
 import { OutputPipes } from '../steps/output-pipes.ts';
 import { writePrivate } from '../steps/step-files.ts';
 import { clip } from '../steps/step-run.ts';
@@ -36,7 +35,8 @@ export type JobSurroundings = {
   hostname: string;
   host: HostControl;
   log: LogSender;
-  bulk: BulkSession;
+  /** Listening, or about to. */
+  loopback: Promise<Loopback>;
 };
 
 type Finished = Omit<FinishedMessage, 'type' | 'atMs'>;
@@ -116,14 +116,20 @@ export class JobRun {
 
   private async inMachine(): Promise<Finished> {
     const { task } = this;
-    const { config, bulk, hostname, host, log } = this.around;
+    const { config, hostname, host, log } = this.around;
     const layout = makeLayout(config.workDirectory, task.contexts.github);
     writePrivate(layout.eventPath, JSON.stringify(task.contexts.github['event'] ?? {}));
     const searchPath = config.environment['PATH'] ?? '';
     const [loopback, pipes] = await Promise.all([
-      Loopback.listen({ bulk, token: task.token }),
-      OutputPipes.create(layout.pipes, task.job.steps.length, searchPath),
+      this.around.loopback,
+      OutputPipes.create({
+        count: task.job.steps.length,
+        prepared: config.preparedPipes,
+        directory: layout.pipes,
+        searchPath,
+      }),
     ]);
+    loopback.token = task.token;
     const debug = ['ACTIONS_STEP_DEBUG', 'ACTIONS_RUNNER_DEBUG'].some(
       (name) => (task.secrets[name] ?? task.contexts.vars[name]) === 'true',
     );

@@ -1,12 +1,14 @@
 /**
- * Opens a carrier of the link and gives an HTTP/2 session on it, the guest being the client.
+ * Opens the carriers of the link and gives an HTTP/2 session on each, the guest being the client.
+ *
+ * Node's HTTP/2 is loaded after the host was answered on both: that takes a fifth of a second under
+ * emulation, in which the host's next word comes.
  *
  * A virtio port is wrapped in libuv's native pipe handle: epoll instead of the thread pool, and a
  * native socket, without which Node's HTTP/2 client loses streams (protocols.md, finding 9).
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import type { ClientHttp2Session, ClientSessionOptions } from 'node:http2';
-import { connect as connectHttp2 } from 'node:http2';
 import { connect, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Carrier } from '../config/config.ts';
@@ -15,6 +17,7 @@ import {
   BULK_FRAME_BYTES,
   BULK_SESSION_WINDOW_BYTES,
   BULK_STREAM_WINDOW_BYTES,
+  FIRST_ANSWER_MS,
   PORT_REOPEN_MS,
 } from '../limits.ts';
 import { synchronise } from './handshake.ts';
@@ -48,12 +51,12 @@ function openPort(path: string): Socket {
  * Reading 0 bytes from a port means that no host is connected: close, wait, open again. Opening
  * fails with EBUSY while the closed one is not gone, and with ENOENT before the device is there.
  */
-async function connectPort(path: string): Promise<Socket> {
+async function connectPort(path: string, onAnswer: () => void): Promise<Socket> {
   for (;;) {
     let socket: Socket | undefined;
     try {
       socket = openPort(path);
-      if (await synchronise(socket)) return socket;
+      if (await synchronise(socket, onAnswer)) return socket;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== 'EBUSY' && code !== 'ENOENT') throw error;
@@ -77,29 +80,63 @@ async function connectSocket(path: string): Promise<Socket> {
   return socket;
 }
 
-/** The session once the carrier stands. It never throws by itself: watch `close`. */
-export async function openSession(
-  carrier: Carrier,
-  name: CarrierName,
-): Promise<ClientHttp2Session> {
-  const socket =
-    carrier.kind === 'virtio'
-      ? await connectPort(name === 'control' ? carrier.controlPort : carrier.bulkPort)
-      : await connectSocket(
-          name === 'control' ? carrier.controlSocketPath : carrier.bulkSocketPath,
-        );
-  const options: ClientSessionOptions = { createConnection: () => socket };
-  if (name === 'bulk') {
-    options.settings = {
+/** A carrier on its way. */
+type Opening = {
+  socket: Promise<Socket>;
+  /** The host has heard from us, and it is its turn. Never rejects. */
+  answered: Promise<void>;
+};
+
+function openCarrier(carrier: Carrier, name: CarrierName): Opening {
+  if (carrier.kind === 'unix') {
+    const path = name === 'control' ? carrier.controlSocketPath : carrier.bulkSocketPath;
+    return { socket: connectSocket(path), answered: Promise.resolve() };
+  }
+  const path = name === 'control' ? carrier.controlPort : carrier.bulkPort;
+  const { promise: answered, resolve } = Promise.withResolvers<void>();
+  return { socket: connectPort(path, resolve), answered };
+}
+
+/** A session never throws by itself: watch `close`. */
+export type Sessions = {
+  control: ClientHttp2Session;
+  /** It may still be on its way, or never come. */
+  bulk: Promise<ClientHttp2Session>;
+};
+
+/** Resolves when the control carrier stands. @throws GuestError `link_failed` */
+export async function openSessions(carrier: Carrier): Promise<Sessions> {
+  const control = openCarrier(carrier, 'control');
+  const bulk = openCarrier(carrier, 'bulk');
+  // Who needs them gets the errors; without these lines Node would end at once.
+  control.socket.catch(() => {});
+  bulk.socket.catch(() => {});
+  const answered = Promise.all([control.answered, bulk.answered]);
+  await Promise.race([answered, delay(FIRST_ANSWER_MS, undefined, { ref: false })]);
+  const { connect: connectHttp2 } = await import('node:http2');
+
+  const onBulk = bulk.socket.then((socket) => {
+    const settings = {
       initialWindowSize: BULK_STREAM_WINDOW_BYTES,
       maxFrameSize: BULK_FRAME_BYTES,
       enablePush: false,
     };
-  }
-  const session = connectHttp2('http://agent', options);
-  session.on('error', () => {});
-  if (name === 'bulk') {
+    const session = openSession(connectHttp2, socket, { settings });
     session.once('connect', () => session.setLocalWindowSize(BULK_SESSION_WINDOW_BYTES));
-  }
+    return session;
+  });
+  onBulk.catch(() => {});
+  return { control: openSession(connectHttp2, await control.socket, {}), bulk: onBulk };
+}
+
+type ConnectHttp2 = (authority: string, options: ClientSessionOptions) => ClientHttp2Session;
+
+function openSession(
+  connectHttp2: ConnectHttp2,
+  socket: Socket,
+  options: ClientSessionOptions,
+): ClientHttp2Session {
+  const session = connectHttp2('http://agent', { ...options, createConnection: () => socket });
+  session.on('error', () => {});
   return session;
 }

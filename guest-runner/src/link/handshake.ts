@@ -56,14 +56,17 @@ export class HandshakeReader {
 }
 
 /**
- * Answers SYNC until GO. False: the other side is not there (yet), open the carrier again.
- * The socket is paused afterwards, with everything behind GO unread.
+ * Answers SYNC until GO; `onAnswer` hears of each answer. False: the other side is not there (yet),
+ * open the carrier again. The socket is paused afterwards, with everything behind GO unread.
  */
-export function synchronise(socket: Socket): Promise<boolean> {
+export function synchronise(socket: Socket, onAnswer = (): void => {}): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const reader = new HandshakeReader();
   const onData = (chunk: Buffer): void => {
-    for (const answer of reader.push(chunk)) socket.write(answer);
+    for (const answer of reader.push(chunk)) {
+      socket.write(answer);
+      onAnswer();
+    }
     if (reader.rest === undefined) return;
     socket.pause();
     finish(true);

@@ -5,8 +5,8 @@
  *     GET http://host/path         -> the same to port 80 (or the named one), then HTTP/1.1 inside
  *     http://onejob.localhost:port -> /source/ on the bulk carrier: git of the run's own repository
  *
- * Promises: the source is given only to who shows the job's token; every connection and header is
- * bounded; when one side ends or breaks, the other does.
+ * Promises: the source is given only to who shows the job's token, and to nobody before there is one;
+ * every connection and header is bounded; when one side ends or breaks, the other does.
  */
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { createServer } from 'node:http';
@@ -20,8 +20,6 @@ import { openTunnel, TunnelRefused } from './tunnel.ts';
 
 /** The bulk carrier's session; it may still be on its way, or never come. */
 export type BulkSession = () => Promise<ClientHttp2Session>;
-
-export type LoopbackOptions = { bulk: BulkSession; token: string };
 
 const OWN_HOST = /^(?:onejob\.localhost|localhost|127\.0\.0\.1)(?::\d+)?$/i;
 
@@ -39,6 +37,8 @@ function join(client: Socket, stream: ClientHttp2Stream): void {
 
 export class Loopback {
   readonly port: number;
+  /** The job's, once there is a job. */
+  token = '';
   private readonly server: Server;
 
   private constructor(server: Server) {
@@ -46,7 +46,7 @@ export class Loopback {
     this.port = (server.address() as AddressInfo).port;
   }
 
-  static async listen(options: LoopbackOptions): Promise<Loopback> {
+  static async listen(bulk: BulkSession): Promise<Loopback> {
     const server = createServer({
       maxHeaderSize: PROXY_HEADER_BYTES,
       headersTimeout: PROXY_HEADERS_MS,
@@ -54,15 +54,17 @@ export class Loopback {
       requestTimeout: 0,
     });
     server.maxConnections = PROXY_CONNECTIONS;
-    server.on('request', (request, response) => void onRequest(options, request, response));
-    server.on(
-      'connect',
-      (request, client, head) => void onConnect(options, request, client as Socket, head),
-    );
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once('error', reject).listen(0, '127.0.0.1', resolve);
     await promise;
-    return new Loopback(server);
+    const loopback = new Loopback(server);
+    server.on('request', (request, response) => {
+      void onRequest({ bulk, token: loopback.token }, request, response);
+    });
+    server.on('connect', (request, client, head) => {
+      void onConnect(bulk, request, client as Socket, head);
+    });
+    return loopback;
   }
 
   close(): void {
@@ -72,7 +74,7 @@ export class Loopback {
 }
 
 async function onConnect(
-  { bulk }: LoopbackOptions,
+  bulk: BulkSession,
   request: IncomingMessage,
   client: Socket,
   head: Buffer,
@@ -96,7 +98,7 @@ async function onConnect(
 }
 
 async function onRequest(
-  { bulk, token }: LoopbackOptions,
+  { bulk, token }: { bulk: BulkSession; token: string },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {

@@ -1,5 +1,9 @@
-/** The inputs of actions/checkout: which are done, which are refused, and their values. Pure. */
+/**
+ * The inputs of actions/checkout in this job: what the plan could not know of them, and their values.
+ * Pure.
+ */
 import type { JobTask } from '@onejob/protocol';
+import { checkCheckoutInputs } from '@onejob/workflow/checkout-inputs';
 import { GuestError } from '../errors.ts';
 
 export type CheckoutInputs = {
@@ -15,50 +19,13 @@ export type CheckoutInputs = {
   showProgress: boolean;
 };
 
-const DONE = [
-  'repository',
-  'ref',
-  'token',
-  'path',
-  'clean',
-  'fetch-depth',
-  'fetch-tags',
-  'show-progress',
-  'persist-credentials',
-  'set-safe-directory',
-];
-/** Not done, but these values ask for nothing. */
-const HARMLESS: Record<string, string[]> = {
-  submodules: ['', 'false'],
-  lfs: ['', 'false'],
-  filter: [''],
-  'sparse-checkout': [''],
-  'sparse-checkout-cone-mode': ['', 'true', 'false'],
-  'ssh-key': [''],
-  'ssh-known-hosts': [''],
-  'ssh-strict': ['', 'true', 'false'],
-  'ssh-user': ['', 'git'],
-  'github-server-url': [''],
-};
-
 /** What is wrong with these inputs (names in lower case, values as text); undefined: nothing. */
-export function checkCheckoutInputs(
-  inputs: Map<string, string>,
-  task: JobTask,
-): string | undefined {
+export function checkInputs(inputs: Map<string, string>, task: JobTask): string | undefined {
   if (task.source === null) return 'this run has no repository to check out.';
-  for (const [name, value] of inputs) {
-    const harmless = Object.hasOwn(HARMLESS, name) ? HARMLESS[name] : undefined;
-    if (harmless?.includes(value.toLowerCase())) continue;
-    if (harmless) return `the input '${name}' is not supported yet.`;
-    if (!DONE.includes(name)) return `it has no input '${name}'.`;
-  }
-  const repository = inputs.get('repository') ?? '';
-  const { repository: named } = task.contexts.github;
-  const own = [task.source.repository, typeof named === 'string' ? named : ''];
-  if (repository !== '' && !own.some((name) => name.toLowerCase() === repository.toLowerCase())) {
-    return `the input 'repository' is '${repository}'; only the run's own (${task.source.repository}) is supported yet.`;
-  }
+  const { repository } = task.contexts.github;
+  const named = typeof repository === 'string' ? [repository] : [];
+  const problem = checkCheckoutInputs(inputs, [task.source.repository, ...named]);
+  if (problem !== undefined) return problem;
   const token = inputs.get('token') ?? '';
   if (token !== '' && token !== task.token && token !== task.secrets['GITHUB_TOKEN']) {
     return "the input 'token' is another than the job's own, which is not supported yet.";
@@ -75,7 +42,7 @@ function readBoolean(inputs: Map<string, string>, name: string, otherwise: boole
 
 /** @throws GuestError `step`, naming the input */
 export function readCheckoutInputs(inputs: Map<string, string>, task: JobTask): CheckoutInputs {
-  const problem = checkCheckoutInputs(inputs, task);
+  const problem = checkInputs(inputs, task);
   if (problem !== undefined) throw new GuestError('unsupported', `actions/checkout: ${problem}`);
   const depth = (inputs.get('fetch-depth') ?? '').trim() || '1';
   if (!/^\d{1,9}$/.test(depth)) {

@@ -2,10 +2,19 @@
  * One pipe a step, for both its stdout and its stderr, so that rows keep the order in which they
  * were written. Named pipes, because Node gives children sockets, on which `> /dev/stderr` fails.
  *
- * All of a job's pipes are made by one `mkfifo`; each is unlinked as soon as it is open.
+ * In a machine of our own init has made some already; the others come from one `mkfifo`, which costs
+ * a fork and a program. Each is unlinked as soon as it is open.
  */
 import { execFile } from 'node:child_process';
-import { closeSync, constants, mkdirSync, openSync, rmSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,6 +29,26 @@ export type OutputPipe = {
   closeWriter(): void;
 };
 
+export type OutputPipesOptions = {
+  count: number;
+  /** Directory of pipes that wait for us; null: nobody makes any. */
+  prepared: string | null;
+  /** Where the others are made. */
+  directory: string;
+  /** PATH, to find `mkfifo`. */
+  searchPath: string;
+};
+
+/** An image from elsewhere may have none. */
+function preparedPipes(directory: string | null): string[] {
+  if (directory === null) return [];
+  try {
+    return readdirSync(directory).map((name) => join(directory, name));
+  } catch {
+    return [];
+  }
+}
+
 export class OutputPipes {
   private readonly directory: string;
   private readonly paths: string[];
@@ -29,20 +58,24 @@ export class OutputPipes {
     this.paths = paths;
   }
 
-  /** @throws GuestError if the machine has no `mkfifo` */
-  static async create(directory: string, count: number, path: string): Promise<OutputPipes> {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const paths = Array.from({ length: count }, (_, index) => join(directory, `output-${index}`));
+  /** @throws GuestError if pipes must be made and the machine has no `mkfifo` */
+  static async create(options: OutputPipesOptions): Promise<OutputPipes> {
+    const { count, directory, searchPath } = options;
+    const ready = preparedPipes(options.prepared).slice(0, count);
+    const made = Array.from({ length: count - ready.length }, (_, index) =>
+      join(directory, `output-${index}`),
+    );
     try {
-      if (count > 0) {
-        await promisify(execFile)('mkfifo', ['-m', '600', ...paths], { env: { PATH: path } });
+      if (made.length > 0) {
+        mkdirSync(directory, { recursive: true, mode: 0o700 });
+        await promisify(execFile)('mkfifo', ['-m', '600', ...made], { env: { PATH: searchPath } });
       }
     } catch (error) {
       throw new GuestError('step', `cannot make the pipes for the log: ${messageOf(error)}`, {
         cause: error,
       });
     }
-    return new OutputPipes(directory, paths);
+    return new OutputPipes(directory, [...ready, ...made]);
   }
 
   take(): OutputPipe {

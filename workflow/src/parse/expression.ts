@@ -24,6 +24,7 @@ import { splitAllowedContext } from '@actions/workflow-parser/templates/allowed-
 import type { CompareOperator, ExprNode } from '@onejob/protocol';
 import { BUILT_INS } from '../evaluate/functions.ts';
 import { EXPRESSION_DEPTH } from '../evaluate/limits.ts';
+import { someNode } from '../some-node.ts';
 
 const COMPARE = new Map<TokenType, CompareOperator>([
   [TokenType.EQUAL_EQUAL, '=='],
@@ -141,27 +142,6 @@ function neverCalled(): ExpressionData {
 }
 
 const STATUS_FUNCTIONS = new Set(['success', 'failure', 'always', 'cancelled']);
-
-/** Whether any part of the tree satisfies the test. */
-export function someNode(node: ExprNode, test: (node: ExprNode) => boolean): boolean {
-  if (test(node)) return true;
-  switch (node.kind) {
-    case 'index':
-      return someNode(node.of, test) || someNode(node.key, test);
-    case 'wildcard':
-    case 'not':
-      return someNode(node.of, test);
-    case 'call':
-      return node.args.some((arg) => someNode(arg, test));
-    case 'and':
-    case 'or':
-      return node.all.some((one) => someNode(one, test));
-    case 'compare':
-      return someNode(node.left, test) || someNode(node.right, test);
-    default:
-      return false;
-  }
-}
 
 /** A condition that asks for no status itself gets `success() &&` before it. */
 export function withImplicitSuccess(node: ExprNode): ExprNode {

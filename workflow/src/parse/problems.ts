@@ -37,16 +37,10 @@ function opensBefore(text: string, end: number): number {
   return count;
 }
 
-/** Where in the text of a token the reader's range starts: it counts lines and columns of the text. */
-function textOffset(token: TemplateToken, value: string, range: TokenRange): number {
-  if (token.range === undefined || token.range === range) return 0;
-  if (token.range.start.line === token.range.end.line) {
-    return Math.max(range.start.column - token.range.start.column, 0);
-  }
-  const lines = value.split('\n');
-  const line = range.start.line - token.range.start.line - 1;
-  const before = lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0);
-  return before + range.start.column - 1;
+/** Where in the text of a token the reader's range starts: it counts characters of the text. */
+function textOffset(token: TemplateToken, range: TokenRange): number {
+  const from = token.range?.start.column ?? range.start.column;
+  return Math.max(range.start.column - from, 0);
 }
 
 /** GitHub's sentence for an error of the expression parser. */
@@ -65,6 +59,7 @@ export function expressionSentence(error: unknown, expression: string): string {
 
 export class Problems extends TemplateContext {
   private readonly kept: Problem[] = [];
+  private readonly aboutAll: Problem[] = [];
   private dropped = 0;
   private readonly file: string;
   private readonly text: string;
@@ -78,7 +73,7 @@ export class Problems extends TemplateContext {
   }
 
   get any(): boolean {
-    return this.kept.length > 0;
+    return this.kept.length + this.aboutAll.length > 0;
   }
 
   atOffset(offset: number): Position {
@@ -112,11 +107,21 @@ export class Problems extends TemplateContext {
     this.kept.push({ file: this.file, line: at.line, column: at.column, message: short });
   }
 
+  /** What follows from many places at once: it is listed after all of them. */
+  addAboutAll(at: Position, message: string): void {
+    this.aboutAll.push({ file: this.file, line: at.line, column: at.column, message });
+  }
+
   override error(
     tokenOrFileId: TemplateToken | number | undefined,
     err?: unknown,
     tokenRange?: TokenRange,
   ): void {
+    // Finding a place costs more than counting what nobody will be shown.
+    if (this.kept.length >= PROBLEMS_KEPT) {
+      this.dropped++;
+      return;
+    }
     if (err instanceof YamlReadError) {
       this.add(this.atOffset(err.offset), err.message);
       return;
@@ -124,7 +129,7 @@ export class Problems extends TemplateContext {
     const token = typeof tokenOrFileId === 'object' ? tokenOrFileId : undefined;
     const value = token !== undefined && 'value' in token ? String(token.value) : '';
     if (token !== undefined && tokenRange !== undefined && value.includes(OPEN)) {
-      const offset = value.indexOf(OPEN, textOffset(token, value, tokenRange));
+      const offset = value.indexOf(OPEN, textOffset(token, tokenRange));
       const place = this.expressionAt(token, opensBefore(value, offset));
       this.add(place, expressionSentence(err, expressionFrom(value, offset)));
     } else {
@@ -132,19 +137,26 @@ export class Problems extends TemplateContext {
     }
   }
 
-  /** In the order of the file, each once, at most PROBLEMS_SHOWN; a last one counts the rest. */
   list(): Problem[] {
-    const seen = new Set<string>();
-    const distinct = this.kept
-      .toSorted((a, b) => a.line - b.line || a.column - b.column)
-      .filter((problem) => {
-        const key = `${problem.line}:${problem.column}:${problem.message}`;
-        return !seen.has(key) && seen.add(key);
-      });
-    const shown = distinct.slice(0, PROBLEMS_SHOWN);
-    const next = distinct[PROBLEMS_SHOWN];
-    const rest = distinct.length - shown.length + this.dropped;
-    if (next !== undefined) shown.push({ ...next, message: `and ${rest} more` });
-    return shown;
+    return listed(this.kept, this.aboutAll, this.dropped);
   }
+}
+
+/**
+ * In the order of the file, each once, at most PROBLEMS_SHOWN; a last one counts the rest.
+ * @param last comes after all others, whatever its place
+ * @param dropped how many more there were than were kept
+ */
+export function listed(found: readonly Problem[], last: readonly Problem[] = [], dropped = 0) {
+  const seen = new Set<string>();
+  const inOrder = found.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  const distinct = [...inOrder, ...last].filter((problem) => {
+    const key = `${problem.line}:${problem.column}:${problem.message}`;
+    return !seen.has(key) && seen.add(key);
+  });
+  const shown = distinct.slice(0, PROBLEMS_SHOWN);
+  const next = distinct[PROBLEMS_SHOWN];
+  const rest = distinct.length - shown.length + dropped;
+  if (next !== undefined) shown.push({ ...next, message: `and ${rest} more` });
+  return shown;
 }

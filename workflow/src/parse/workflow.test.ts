@@ -170,21 +170,6 @@ const WRONG: Record<string, [string, string[]]> = {
   ],
   'an empty file': ['', ['1:1 The workflow file is empty']],
   'a list': ['- a\n', ['1:1 A sequence was not expected']],
-  'an unknown need': [
-    'on: push\njobs:\n  z: { runs-on: x, steps: [{ run: a }] }\n  a:\n    needs: [b, z]\n    runs-on: x\n    steps: [{ run: a }]\n',
-    ["5:13 Job 'a' depends on unknown job 'b'."],
-  ],
-  'a cycle': [
-    'on: push\njobs:\n  z: { runs-on: x, steps: [{ run: a }] }\n  a: { needs: b, runs-on: x, steps: [{ run: a }] }\n  b: { needs: a, runs-on: x, steps: [{ run: a }] }\n',
-    [
-      "4:15 Job 'a' depends on job 'b' which creates a cycle in the dependency graph.",
-      "5:15 Job 'b' depends on job 'a' which creates a cycle in the dependency graph.",
-    ],
-  ],
-  'no job to start with': [
-    'on: push\njobs:\n  a: { needs: a, runs-on: x, steps: [{ run: a }] }\n',
-    ['3:3 The workflow must contain at least one job with no dependencies.'],
-  ],
   'a step id twice': [
     steps('      - { id: x, run: a }\n      - { id: x, run: b }\n'),
     ["7:15 The identifier 'x' may not be used more than once within the same scope."],
@@ -288,17 +273,48 @@ test('at most ten problems are listed, then how many more there are', () => {
 test('a file over 1 MiB is refused by its bytes, before it is read', () => {
   const text = `on: push\n${OK}#${'é'.repeat(600_000)}`;
   const [problem] = problemsOf(text);
-  assert.match(problem ?? '', /^1:1 The workflow file has 12000\d\d bytes; the maximum is 1048576/);
+  assert.match(
+    problem ?? '',
+    /^1:1 The workflow file has 12000\d\d bytes; the maximum is 1048576 .*Split it/,
+  );
   assert.deepEqual(problemsOf(`on: push\n${OK}#${'x'.repeat(1_000_000)}`), []);
 });
 
 test('what is read and not applied yet is a warning with its place', () => {
-  const text =
-    'on: push\nconcurrency: g\njobs:\n  a:\n    environment: prod\n    runs-on: x\n    steps: [{ run: a }]\n';
+  const text = `run-name: x
+on: { push: , schedule: [{ cron: '0 5 * * 1' }] }
+concurrency: g
+jobs:
+  a:
+    environment: prod
+    concurrency: g
+    runs-on: x
+    steps: [{ run: a }]
+`;
   const result = parseWorkflow({ file: FILE, text });
   assert.ok(result.ok);
   assert.deepEqual(
-    result.warnings.map((w) => `${w.line}:${w.column} ${w.message.split(' ')[2]}`),
-    ['2:1 `concurrency`', '5:5 `environment`'],
+    result.warnings.map((w) => `${w.file}:${w.line}:${w.column} ${w.message.split(' ')[2]}`),
+    [
+      `${FILE}:1:1 \`run-name\``,
+      `${FILE}:2:15 \`schedule\``,
+      `${FILE}:3:1 \`concurrency\``,
+      `${FILE}:6:5 \`environment\``,
+      `${FILE}:7:5 \`concurrency\``,
+    ],
   );
+});
+
+test('at most ten warnings are listed, then how many more there are', () => {
+  const job = (n: number) => `  j${n}: { runs-on: x, environment: e, steps: [{ run: a }] }\n`;
+  const text = `on: push\njobs:\n${Array.from({ length: 30 }, (_, n) => job(n)).join('')}`;
+  const result = parseWorkflow({ file: FILE, text });
+  assert.ok(result.ok);
+  assert.equal(result.warnings.length, 11);
+  assert.deepEqual(result.warnings[10], {
+    file: FILE,
+    line: 13,
+    column: 22,
+    message: 'and 20 more',
+  });
 });

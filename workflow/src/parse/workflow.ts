@@ -9,21 +9,24 @@
 import { convertOn } from '@actions/workflow-parser/model/converter/events';
 import { convertConcurrency } from '@actions/workflow-parser/model/converter/concurrency';
 import { handleTemplateTokenErrors } from '@actions/workflow-parser/model/converter/handle-errors';
-import { convertJobs } from '@actions/workflow-parser/model/converter/jobs';
+import { convertJob } from '@actions/workflow-parser/model/converter/job';
 import type { WorkflowJob } from '@actions/workflow-parser/model/workflow-template';
 import { readTemplate } from '@actions/workflow-parser/templates/template-reader';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { Problem } from '@onejob/protocol';
 import { JOBS_PER_RUN, WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
-import { type Document, LineCounter, parseDocument } from 'yaml';
-import { STEPS_PER_JOB } from '../limits.ts';
+import { type Document, Lexer, LineCounter, parseDocument } from 'yaml';
+import { PARSE_TOKENS, STEPS_PER_JOB } from '../limits.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
+import { oversizeProblem } from '../oversize.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
+import { checkNeeds } from './needs.ts';
 import { Problems } from './problems.ts';
 import { TemplateReader } from './template.ts';
 import { readTriggers } from './triggers.ts';
+import { warningsOf } from './warnings.ts';
 import { YamlReader } from './yaml-reader.ts';
 
 const ROOT = 'workflow-root-strict';
@@ -41,7 +44,19 @@ function yamlSentence(message: string, line: number): string {
   return `You have an error in your yaml syntax on line ${line}: ${what}`;
 }
 
+/** Tokens cost little to count; the document they make costs seconds and hundreds of megabytes. */
+function hasTooManyTokens(text: string): boolean {
+  let count = 0;
+  for (const _ of new Lexer().lex(text)) if (++count > PARSE_TOKENS) return true;
+  return false;
+}
+
 function readYaml(text: string, lines: LineCounter, problems: Problems): Document | null {
+  if (hasTooManyTokens(text)) {
+    const message = `Maximum number of YAML tokens exceeded (${PARSE_TOKENS})`;
+    problems.add({ line: 1, column: 1 }, message);
+    return null;
+  }
   try {
     const document = parseDocument(text, {
       lineCounter: lines,
@@ -100,7 +115,18 @@ function check(
   }
   const jobs = entries.get('jobs')?.value;
   if (jobs === undefined || !withinLimits(problems, entriesOf(jobs))) return [];
-  return handleTemplateTokenErrors(root, problems, [], () => convertJobs(problems, jobs));
+  const converted = convertEach(problems, jobs);
+  checkNeeds(problems, jobs, converted);
+  return converted;
+}
+
+/** Jobs one by one; one that cannot be converted has said so into problems. */
+function convertEach(problems: Problems, jobs: TemplateToken): WorkflowJob[] {
+  return Array.from(entriesOf(jobs).values(), ({ key, value }) =>
+    handleTemplateTokenErrors<WorkflowJob | undefined>(jobs, problems, undefined, () =>
+      convertJob(problems, key.assertString('job name'), value.assertMapping('job')),
+    ),
+  ).filter((job) => job !== undefined);
 }
 
 /** GitHub lists such jobs in one sentence. */
@@ -144,28 +170,6 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
   return problems.any ? null : workflow;
 }
 
-const NOT_APPLIED = [
-  ['concurrency', 'onejob reads `concurrency` but does not apply it yet: runs are not grouped'],
-  ['environment', 'onejob reads `environment` but does not apply it yet: no protection rules'],
-] as const;
-
-function warningsOf(workflow: Workflow, root: TemplateToken, problems: Problems): Problem[] {
-  const warnings: Problem[] = [];
-  const { file } = workflow;
-  const concurrency = entriesOf(root).get('concurrency');
-  if (concurrency !== undefined) {
-    warnings.push({ file, ...problems.at(concurrency.key), message: NOT_APPLIED[0][1] });
-  }
-  const warn = (job: PlannedJob, key: string, message: string) => {
-    const at = job.places[key];
-    if (at !== undefined) warnings.push({ file, ...at, message });
-  };
-  for (const job of workflow.jobs) {
-    for (const [key, message] of NOT_APPLIED) warn(job, key, message);
-  }
-  return warnings;
-}
-
 /**
  * @param source.file path in the repository: it names the workflow and every problem
  * @returns problems in the order of the file, at most ten and a last one that counts the rest
@@ -173,10 +177,7 @@ function warningsOf(workflow: Workflow, root: TemplateToken, problems: Problems)
 export function parseWorkflow(source: { file: string; text: string }): ParseResult {
   const { file } = source;
   const bytes = new TextEncoder().encode(source.text).length;
-  if (bytes > WORKFLOW_FILE_BYTES) {
-    const message = `The workflow file has ${bytes} bytes; the maximum is ${WORKFLOW_FILE_BYTES} (1 MiB)`;
-    return { ok: false, problems: [{ file, line: 1, column: 1, message }] };
-  }
+  if (bytes > WORKFLOW_FILE_BYTES) return { ok: false, problems: [oversizeProblem(file, bytes)] };
   const text = source.text.startsWith('\uFEFF') ? source.text.slice(1) : source.text;
   const lines = new LineCounter();
   const problems = new Problems(file, text, lines);

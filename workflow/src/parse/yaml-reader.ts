@@ -30,7 +30,7 @@ import {
   type Node,
   type Scalar,
 } from 'yaml';
-import { PARSE_DEPTH, PARSE_EVENTS } from '../limits.ts';
+import { EXPRESSIONS_PER_TEXT, PARSE_DEPTH, PARSE_EVENTS } from '../limits.ts';
 
 /** What stops the reading of a file, with the node it happened at. */
 export class YamlReadError extends Error {
@@ -40,6 +40,8 @@ export class YamlReadError extends Error {
     this.offset = offset;
   }
 }
+
+const OPEN_EXPRESSION = '${{';
 
 type Event =
   | { kind: 'literal'; token: LiteralToken }
@@ -133,7 +135,7 @@ export class YamlReader implements ObjectReader {
         if (pair.value === null) {
           yield {
             kind: 'literal',
-            token: new NullToken(this.fileId, this.range(pair.key), undefined),
+            token: new NullToken(this.fileId, this.scalarRange(pair.key), undefined),
           };
         } else {
           yield* this.walk(pair.value, depth + 1, open);
@@ -171,13 +173,27 @@ export class YamlReader implements ObjectReader {
   }
 
   private text(node: Scalar, value: string): StringToken {
+    const expressions = value.split(OPEN_EXPRESSION, EXPRESSIONS_PER_TEXT + 2).length - 1;
+    if (expressions > EXPRESSIONS_PER_TEXT) {
+      const message = `A text may hold at most ${EXPRESSIONS_PER_TEXT} expressions, this one has more`;
+      throw new YamlReadError(message, offsetOf(node));
+    }
     const [start, end] = node.range ?? [0, 0];
-    const range = this.range(node);
+    const range = this.scalarRange(node);
     return new StringToken(this.fileId, range, value, undefined, undefined, `@${start}:${end}`);
   }
 
+  /**
+   * Where a scalar starts. Its end is left out: of a text of one line the template reader counts
+   * columns from there, of one of several lines it would count all lines for each expression again.
+   */
+  private scalarRange(node: unknown): TokenRange {
+    const { start } = this.range(node);
+    return { start, end: start };
+  }
+
   private literal(node: unknown): LiteralToken {
-    const range = this.range(node);
+    const range = this.scalarRange(node);
     if (!isScalar(node)) return new NullToken(this.fileId, range, undefined);
     const { value } = node;
     if (value === null || value === undefined) return new NullToken(this.fileId, range, undefined);

@@ -8,8 +8,8 @@ import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts'
 import { isObject } from '../evaluate/values.ts';
 import { JOB_NAME_CHARACTERS } from '../limits.ts';
 import type { PlannedJob } from '../model.ts';
-import { someNode } from '../parse/expression.ts';
 import { quoted } from '../quote.ts';
+import { someNode } from '../some-node.ts';
 import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
 import { contextsOf, type PlanScope } from './scope.ts';
 
@@ -174,18 +174,25 @@ export function matrixDependsOnNeeds(job: PlannedJob): boolean {
   );
 }
 
+/** A leg's values as one chooses them by: text, JSON for lists and mappings. Empty without a matrix. */
+export function matrixTexts({ matrix }: JobLeg): Map<string, string> {
+  if (matrix === null || !isObject(matrix)) return new Map();
+  return new Map(
+    Object.entries(matrix).map(([key, value]) => [
+      key,
+      typeof value === 'object' && value !== null ? JSON.stringify(value) : toText(value),
+    ]),
+  );
+}
+
 /**
  * Whether a leg is among those asked for (`--matrix os:linux`). A key the leg does not have says
  * nothing about it.
  */
 export function legMatches(leg: JobLeg, filter: Record<string, string[]>): boolean {
-  const { matrix } = leg;
-  if (matrix === null || !isObject(matrix)) return true;
+  const texts = matrixTexts(leg);
   return Object.entries(filter).every(([key, values]) => {
-    if (!Object.hasOwn(matrix, key)) return true;
-    const value = matrix[key] ?? null;
-    const text =
-      typeof value === 'object' && value !== null ? JSON.stringify(value) : toText(value);
-    return values.includes(text);
+    const text = texts.get(key);
+    return text === undefined || values.includes(text);
   });
 }

@@ -3,18 +3,21 @@
  * waits for a job that cannot end well.
  */
 import type { CompiledStep, Position, Template } from '@onejob/protocol';
+import { checkCheckoutInputs, isCheckout, literalInputs } from '../checkout-inputs.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
-
-const BUILT_IN = 'actions/checkout';
 
 function hasGroup(runsOn: Template): boolean {
   if (runsOn === null || typeof runsOn !== 'object' || !('map' in runsOn)) return false;
   return runsOn.map.some((entry) => 'key' in entry && entry.key === 'group');
 }
 
-function refusedStep(step: CompiledStep): string | null {
+function refusedStep(step: CompiledStep, repository: string): string | null {
   if (step.kind === 'run') return null;
   const { action, uses } = step;
+  if (isCheckout(step)) {
+    const problem = checkCheckoutInputs(literalInputs(step.with), [repository]);
+    return problem === undefined ? null : `\`uses: ${uses}\`: ${problem}`;
+  }
   switch (action.kind) {
     case 'docker':
       return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
@@ -22,18 +25,19 @@ function refusedStep(step: CompiledStep): string | null {
       return `the step uses an action of the repository (\`uses: ${uses}\`), which onejob cannot run yet; put its commands into a \`run:\` step`;
     case 'url':
       return `the step uses an action by address (\`uses: ${uses}\`), which onejob cannot run yet`;
-    case 'repository': {
-      const name = `${action.owner}/${action.repository}`.toLowerCase();
-      if (name === BUILT_IN && action.path === '') return null;
-      return `the step uses the action \`${uses}\`; onejob runs no action but ${BUILT_IN} yet; put its commands into a \`run:\` step`;
-    }
+    case 'repository':
+      return `the step uses the action \`${uses}\`; onejob runs no action but actions/checkout yet; put its commands into a \`run:\` step`;
   }
 }
 
-/** The first thing in the job that is not there yet, in the order of the file; null: nothing. */
+/**
+ * The first thing in the job that is not there yet, in the order of the file; null: nothing.
+ * @param repository the run's own, `tenant/name`
+ */
 export function whyRefused(
   workflow: Workflow,
   job: PlannedJob,
+  repository: string,
 ): { message: string; at: Position } | null {
   const found: { message: string; at: Position }[] = [];
   const add = (at: Position | undefined, message: string) => {
@@ -61,7 +65,7 @@ export function whyRefused(
     add(job.places['runs-on'], 'it asks for a runner group; onejob has labels only');
   }
   for (const step of job.steps) {
-    const why = refusedStep(step);
+    const why = refusedStep(step, repository);
     if (why !== null) add(step.at, why);
   }
   return found.toSorted((a, b) => a.at.line - b.at.line || a.at.column - b.at.column)[0] ?? null;

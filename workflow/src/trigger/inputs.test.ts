@@ -38,7 +38,7 @@ test('what is missing, unknown or of another type is said with the place of its 
       "5:7 Input 'dry' must be true or false, not 'yes'",
       "6:7 Input 'count' must be a number, not 'x'",
       "7:7 Required input 'name' not provided",
-      "2:3 Unexpected input 'nope': the workflow has none",
+      "2:3 Unexpected input 'nope': the workflow takes 'Level', 'dry', 'count', 'name', 'note'",
     ],
   );
 });

@@ -69,12 +69,11 @@ export function dispatchInputs(
     }
   }
   const at = trigger?.at ?? { line: 1, column: 1 };
+  const names = (trigger?.inputs ?? []).map((input) => `'${input.name}'`).join(', ');
+  const known = names === '' ? 'takes no inputs' : `takes ${names}`;
   for (const { name } of rest.values()) {
-    problems.push({
-      file,
-      ...at,
-      message: `Unexpected input '${quoted(name)}': the workflow has none`,
-    });
+    const message = `Unexpected input '${quoted(name)}': the workflow ${known}`;
+    problems.push({ file, ...at, message });
   }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, inputs };
 }

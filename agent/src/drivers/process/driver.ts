@@ -56,7 +56,7 @@ export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver 
 function probeResult({ leash, cgroups }: Host): DriverProbe {
   const notes = [
     'no isolation: the job runs as a process of this host',
-    ...(leash.length > 0 ? [] : ['without a PID namespace (needs root)']),
+    ...(leash.length > 0 ? [] : ['without a PID namespace (this host refuses them to this user)']),
     'version' in cgroups
       ? 'its disk is not limited'
       : `its processors, memory and disk are not limited (${cgroups.whyNot})`,

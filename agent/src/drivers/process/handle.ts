@@ -35,6 +35,11 @@ export class ProcessHandle implements SandboxHandle {
     return this.#parts.oomKills();
   }
 
+  /** Its disk is the host's: who filled it is not to be told. */
+  isHostDiskFull(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   async kill(): Promise<void> {
     if (!this.#hasEnded) this.#isKilled = true;
     const { process, hostMarker, sandboxId } = this.#parts;

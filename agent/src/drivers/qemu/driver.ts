@@ -198,7 +198,7 @@ class Boot implements AsyncDisposable {
     await Promise.all([this.#synchronise(control), this.#synchronise(bulk)]);
     const phasesMs = { slot: slotMs, ...this.#phases(machine, connectedAtMs) };
     this.#connected.length = 0; // the handle's from now on
-    return new QemuHandle({ machine, note, carriers, phasesMs });
+    return new QemuHandle({ machine, directory, note, carriers, phasesMs });
   }
 
   /** A machine that ends closes its carriers first, and tells why a moment later. */

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { SandboxId } from '@onejob/protocol';
 import { killSandboxProcesses } from '../../host/processes.ts';
 import type { ProcessExit, SupervisedProcess } from '../../host/supervised-process.ts';
+import { isHostDiskFull } from '../../host/work-disk.ts';
 import type { MachineEnd, SandboxHandle } from '../../sandbox/driver.ts';
 import { INIT_TOTAL_BYTES, LAST_EVENT_PATIENCE_MS, POWER_OFF_PATIENCE_MS } from './config.ts';
 import { InitEventReader, shownOutput, type InitEvent } from './init-events.ts';
@@ -156,14 +157,17 @@ export class QemuHandle implements SandboxHandle {
   readonly phasesMs: Readonly<Record<string, number>>;
   readonly ended: Promise<MachineEnd>;
   readonly #machine: QemuMachine;
+  readonly #directory: string;
 
   constructor(parts: {
     machine: QemuMachine;
+    directory: string;
     note: string;
     carriers: { control: Socket; bulk: Socket };
     phasesMs: Record<string, number>;
   }) {
     this.#machine = parts.machine;
+    this.#directory = parts.directory;
     this.ended = parts.machine.ended;
     this.note = parts.note;
     this.carriers = parts.carriers;
@@ -172,6 +176,10 @@ export class QemuHandle implements SandboxHandle {
 
   oomKills(): number {
     return this.#machine.oomKills;
+  }
+
+  async isHostDiskFull(): Promise<boolean> {
+    return await isHostDiskFull(this.#directory);
   }
 
   async kill(): Promise<void> {

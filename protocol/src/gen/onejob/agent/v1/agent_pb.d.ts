@@ -72,6 +72,14 @@ export declare type DriverOffer = Message<"onejob.agent.v1.DriverOffer"> & {
    * @generated from field: bool works = 4;
    */
   works: boolean;
+
+  /**
+   * Works, but its image is still being made: its jobs wait, reason `image_preparing`, until the
+   * agent announces itself again.
+   *
+   * @generated from field: bool preparing = 5;
+   */
+  preparing: boolean;
 };
 
 /**
@@ -871,7 +879,7 @@ export declare const ReleaseResponseSchema: GenMessage<ReleaseResponse>;
  */
 export declare const AgentService: GenService<{
   /**
-   * Once at start, and again after the control plane forgot us: who we are, what this host offers,
+   * Once at start, again after the control plane forgot us or an image became ready: who we are, what this host offers,
    * which leases our journal still names (their sandboxes are buried; the control plane decides
    * what became of their jobs).
    *

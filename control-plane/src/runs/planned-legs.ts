@@ -1,0 +1,71 @@
+/** The legs a job would have, before there is a run: for plans, and to check what a request chooses. */
+import {
+  expandJob,
+  type JobLeg,
+  matrixDependsOnNeeds,
+  type PlannedJob,
+  PlanError,
+  type Workflow,
+} from '@onejob/workflow';
+import type { CreateRun } from '@onejob/protocol';
+import { ControlPlaneError } from '../errors.ts';
+import type { ReadWorkflow } from './read-workflows.ts';
+import { githubContext, type RunRow } from './run-contexts.ts';
+
+/**
+ * Every leg as it would be; null where they depend on jobs that have not run. Throws
+ * `invalid_workflow` where what the job's expressions evaluate to is no plan.
+ */
+export function plannedLegs(
+  read: ReadWorkflow,
+  job: PlannedJob,
+  request: CreateRun,
+  tenant: string,
+): JobLeg[] | null {
+  if (job.needs.length > 0 && matrixDependsOnNeeds(job)) return null;
+  const github = githubContext(plannedRun(read.workflow, request, tenant));
+  try {
+    return expandJob(job, {
+      github: { ...github, job: job.key },
+      needs: Object.fromEntries(
+        job.needs.map((key) => [key, { result: 'success' as const, outputs: {} }]),
+      ),
+      vars: request.vars,
+      inputs: read.inputs,
+    });
+  } catch (error) {
+    if (!(error instanceof PlanError)) throw error;
+    const { message, problems } = error;
+    throw new ControlPlaneError('invalid_workflow', message, { problems, cause: error });
+  }
+}
+
+/** A run that is not one yet, for its `github` context. */
+function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): RunRow {
+  return {
+    id: '',
+    repository: request.repository,
+    tenant,
+    number: 0,
+    workflow_number: 0,
+    workflow_file: workflow.file,
+    workflow_name: workflow.name,
+    workflow,
+    warnings: [],
+    event_name: request.event.name,
+    event_payload: request.event.payload,
+    ref: request.ref,
+    sha: request.sha,
+    actor: request.actor,
+    vars: request.vars,
+    env: request.env,
+    inputs: {},
+    matrix_filter: request.matrix,
+    driver: request.driver,
+    keep_sandbox: request.keepSandbox,
+    cancel_requested_at_ms: null,
+    conclusion: null,
+    created_at_ms: 0,
+    finished_at_ms: null,
+  };
+}

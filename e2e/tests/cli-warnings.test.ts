@@ -1,0 +1,77 @@
+/** What a workflow says that is read and not applied yet is told wherever the workflow is shown. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Plan, Run } from '@onejob/protocol';
+import { makeCheckout } from '@onejob/testing';
+import { CommandLine, jsonLines } from './_command-line.ts';
+
+const FILE = '.github/workflows/ci.yml';
+const checkout = makeCheckout({
+  [FILE]: `on: push
+concurrency: one
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    environment: prod
+    steps: [{ run: echo ran }]
+`,
+  '.github/workflows/other.yml': `on: release
+run-name: not started
+jobs: { b: { runs-on: ubuntu-latest, steps: [{ run: echo b }] } }
+`,
+});
+const line = await CommandLine.prepared();
+after(async () => {
+  await checkout[Symbol.asyncDispose]();
+  await line[Symbol.asyncDispose]();
+});
+const place = { directory: checkout.directory };
+const RUN = ['run', '--driver', 'process'];
+const CONCURRENCY = new RegExp(`^${FILE}:2:1: warning: onejob reads \`concurrency\` but .*$`, 'm');
+const ENVIRONMENT = new RegExp(`^${FILE}:6:5: warning: onejob reads \`environment\` but .*$`, 'm');
+const RUN_NAME = /other\.yml:2:1: warning: onejob reads `run-name` but/;
+
+test('a run shows the warnings of its own workflow, one a line, before its jobs', async () => {
+  const { code, stdout } = await line.run(RUN, place);
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, CONCURRENCY);
+  assert.match(stdout, ENVIRONMENT);
+  assert.ok(stdout.search(ENVIRONMENT) < stdout.indexOf('[a] '), stdout);
+  assert.doesNotMatch(stdout, RUN_NAME);
+});
+
+test('on a terminal a run shows them, too', async () => {
+  const { stdout } = await line.onTerminal(RUN, { ...place, columns: 200 }).ended;
+  assert.match(stdout, /\x1b\[33m\.github\/workflows\/ci\.yml:2:1: warning: .*\x1b\[39m/);
+});
+
+test('as JSON each is an event, and the run has them', async () => {
+  const { stdout } = await line.run([...RUN, '--json'], place);
+  type Line = { type: string; file?: string; line?: number; column?: number; runs?: Run[] };
+  const events = jsonLines<Line>(stdout);
+  const warnings = events.filter((event) => event.type === 'warning');
+  assert.deepEqual(
+    warnings.map((event) => [event.file, event.line, event.column]),
+    [
+      [FILE, 2, 1],
+      [FILE, 6, 5],
+    ],
+  );
+  assert.equal(events.at(-1)?.runs?.[0]?.warnings.length, 2);
+  const [stored] = JSON.parse((await line.run(['list', '--json'])).stdout) as Run[];
+  assert.deepEqual(stored?.warnings, events.at(-1)?.runs?.[0]?.warnings);
+});
+
+test('list and dry run show those of every workflow, as text and as JSON', async () => {
+  for (const how of ['--list', '-n']) {
+    const { code, stdout } = await line.run(['run', how], place);
+    assert.equal(code, 0);
+    for (const words of [CONCURRENCY, ENVIRONMENT, RUN_NAME]) assert.match(stdout, words);
+    const json = await line.run(['run', how, '--json'], place);
+    const { workflows } = JSON.parse(json.stdout) as Plan;
+    assert.deepEqual(
+      workflows.map((workflow) => workflow.warnings.length),
+      [2, 1],
+    );
+  }
+});
