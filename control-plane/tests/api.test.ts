@@ -19,7 +19,7 @@ import type { ApiParts } from '../src/api/api-parts.ts';
 import { createApiServer } from '../src/api/server.ts';
 import { TestAgent } from './_agent.ts';
 import { onEveryDatabase } from './_databases.ts';
-import { callApi, Platform } from './_platform.ts';
+import { callApi, Platform, RUN } from './_platform.ts';
 
 const ONE_JOB = `on: push
 jobs: { build: { runs-on: ubuntu-latest, steps: [{ run: 'true' }] } }
@@ -42,21 +42,7 @@ function assertFits(schema: TSchema, value: unknown): void {
   assert.ok(Check(schema, value), JSON.stringify(value).slice(0, 2000));
 }
 
-const PLAN = {
-  repository: 'acme/app',
-  ref: 'refs/heads/main',
-  workflows: [],
-  event: { name: 'push', payload: {} },
-  actor: 'ada',
-  secrets: {},
-  vars: {},
-  env: {},
-  inputs: {},
-  jobs: [],
-  matrix: {},
-  driver: 'auto',
-  keepSandbox: false,
-};
+const PLAN = { ...RUN, driver: 'auto' };
 
 /** fetch() does not let a caller choose Host: the request is written by hand. */
 async function rawStatus(url: string, headers: Record<string, string>): Promise<number> {

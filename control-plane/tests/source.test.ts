@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { type Leased, TestAgent } from './_agent.ts';
 import { onEveryDatabase } from './_databases.ts';
-import { gitIn, packOf, type Platform } from './_platform.ts';
+import { gitIn, packOf, type Platform, RUN } from './_platform.ts';
 
 const exec = promisify(execFile);
 const WORKFLOW = `on: push
@@ -280,22 +280,7 @@ onEveryDatabase('source', (start) => {
     }
     const tips = await platform.api('GET', '/repositories/acme/app/tips');
     assert.deepEqual(tips.body, { tips: [] });
-    const missing = await platform.api('POST', '/runs', {
-      repository: 'acme/app',
-      sha,
-      ref: 'refs/heads/main',
-      workflows: [],
-      event: { name: 'push', payload: {} },
-      actor: 'ada',
-      secrets: {},
-      vars: {},
-      env: {},
-      inputs: {},
-      jobs: [],
-      matrix: {},
-      driver: 'auto',
-      keepSandbox: false,
-    });
+    const missing = await platform.api('POST', '/runs', { ...RUN, sha });
     assert.equal(missing.status, 409);
   });
 });
