@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 
 import { SecretMasker } from '@onejob/masking';
+import { median } from './statistics.ts';
 
 const chunkBytes = 64 * 1024;
 const logBytes = 16 * 1024 * 1024;
@@ -166,8 +167,4 @@ function timeMasking(one: Case): number {
   }
   one.regionsMasked = stream.maskedRegions;
   return tookMs;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

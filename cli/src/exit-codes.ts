@@ -3,9 +3,12 @@ export const EXIT = {
   success: 0,
   /** A job failed, timed out or was refused. */
   jobFailed: 1,
-  /** Wrong flags or arguments, or they name what is not there: a job, a matrix value, an input. */
+  /** Wrong flags or arguments, or a job, matrix value or input that the workflow does not have. */
   usage: 2,
-  /** The input cannot be run: workflow errors, no checkout, nothing triggered. */
+  /**
+   * The input cannot be run, or there is none: workflow errors, no checkout, nothing triggered, no
+   * such run, image or file.
+   */
   invalidInput: 3,
   /** The platform failed: a job was lost, nothing could be started. Not the job's fault. */
   platform: 4,

@@ -15,8 +15,9 @@ const EXIT_CODE_HELP = `
 Exit codes:
     0  every job succeeded or was skipped
     1  a job failed, timed out or was refused
-    2  wrong flags or arguments, or they name what is not there (job, matrix value, input)
-    3  the input cannot be run (workflow errors, no checkout, nothing to run)
+    2  wrong flags or arguments, or a job, matrix value or input the workflow does not have
+    3  the input cannot be run, or there is none (workflow errors, no checkout, nothing to
+       run, no such run, image or file)
     4  the platform failed; no job's fault
   130  cancelled`;
 

@@ -5,6 +5,7 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import type { Fleet } from '@onejob/protocol';
+import { forEach } from './for-each.ts';
 import type { SourceServer } from './git/source-server.ts';
 import { endQueuedOverMinutes } from './leases/end-over-minutes.ts';
 import { expireLeases, recordLife } from './leases/expire-leases.ts';
@@ -44,13 +45,9 @@ async function run(parts: SweeperParts, signal: AbortSignal): Promise<void> {
   let dueMs = performance.now();
   while (!signal.aborted) {
     try {
-      if (performance.now() >= dueMs) {
-        dueMs = performance.now() + parts.sweepMs;
-        await sweep(parts);
-      }
-      await endQueuedOverMinutes(parts.store, parts.terms);
-      await explainQueue(parts.store, parts.terms, parts.fleet);
-      if (parts.fleet === 'closed') await refuseUnplaceable(parts.store);
+      const isDue = performance.now() >= dueMs;
+      if (isDue) dueMs = performance.now() + parts.sweepMs;
+      await forEach([...(isDue ? sweep(parts) : []), ...queueWork(parts)], async (work) => work());
       failing = false;
     } catch (error) {
       if (!failing) parts.reportFault(error, 'periodic work');
@@ -68,10 +65,20 @@ async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   await setTimeout(ms, undefined, { signal }).catch(() => {});
 }
 
-async function sweep(parts: SweeperParts): Promise<void> {
-  const { store, terms, archive, source } = parts;
-  await recordLife(store, terms);
-  await expireLeases(store, terms);
-  await archive.archiveClosed(store);
-  await source.closeEndedViews();
-}
+type Work = () => Promise<unknown>;
+
+const sweep = ({ store, terms, archive, source }: SweeperParts): Work[] => [
+  // Nothing expires before it is known whether time was lost to an outage.
+  async () => {
+    await recordLife(store, terms);
+    await expireLeases(store, terms);
+  },
+  async () => await archive.archiveClosed(store),
+  async () => await source.closeEndedViews(),
+];
+
+const queueWork = ({ store, terms, fleet }: SweeperParts): Work[] => [
+  async () => await endQueuedOverMinutes(store, terms),
+  async () => await explainQueue(store, terms, fleet),
+  async () => (fleet === 'closed' ? await refuseUnplaceable(store) : undefined),
+];

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Job } from '@onejob/protocol';
 import { TestAgent } from './_agent.ts';
 import { onEveryDatabase } from './_databases.ts';
-import { Platform } from './_platform.ts';
+import { Platform, RUN } from './_platform.ts';
 
 const byKey = (jobs: readonly Job[], key: string): Job[] => jobs.filter((job) => job.key === key);
 
@@ -207,6 +207,28 @@ jobs:
     assert.equal(run.jobs[0]?.endReason, 'invalid_expression');
     assert.match(run.jobs[0]?.endMessage ?? '', /ci\.yml:5/);
     assert.equal(run.conclusion, 'failure');
+  });
+
+  test('a NUL in what names a job is shown as another character; in the file it is refused', async () => {
+    await using platform = await start();
+    const agent = await TestAgent.announce(platform);
+    const run = await platform.runWorkflow(`on: push
+jobs:
+  a: { runs-on: ubuntu-latest, outputs: { x: '\${{ 1 }}' }, steps: [{ run: 'true' }] }
+  b:
+    needs: a
+    name: n \${{ needs.a.outputs.x }}
+    runs-on: ubuntu-latest
+    steps: [{ run: 'true' }]
+`);
+    await finishNext(platform, agent, 'steps_completed', { x: 'u\0v' });
+    const [b] = byKey((await platform.run(run.id)).jobs, 'b');
+    assert.deepEqual([b?.state, b?.name], ['queued', 'n u\ufffdv']);
+    const sha = await platform.snapshot({
+      '.github/workflows/ci.yml': 'on: push\nname: "n\\0m"\n',
+    });
+    const { status, text } = await platform.api('POST', '/runs', { ...RUN, sha });
+    assert.deepEqual([status, /ci\.yml:2:7: .*NUL/.test(text)], [422, true], text);
   });
 
   test('an output that holds a secret is dropped with a note; secrets go with the run', async () => {

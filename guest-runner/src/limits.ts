@@ -34,8 +34,6 @@ export const BULK_FRAME_BYTES = 1 * MiB;
 export const COMMAND_LINE_BYTES = 1 * MiB;
 /** White space before a command; more of it is text. */
 export const COMMAND_INDENT_BYTES = 256;
-/** Values one job may `::add-mask::`: each costs table space here and in the agent. */
-export const MASKS_PER_JOB = 10_000;
 /** One value of `::add-mask::`: the protocol's and the masker's limit. */
 export const MASK_VALUE_BYTES = 64 * KiB;
 /** GITHUB_ENV, GITHUB_OUTPUT, GITHUB_STATE, GITHUB_PATH of one step: all are held in memory. */

@@ -87,6 +87,12 @@ test('kill ends everything at once', async () => {
   await nobodyLeft(host);
 });
 
+test('a step may ask for more time than any job has', async () => {
+  const task = makeTask([run('sleep 0.1; echo done', { timeoutMinutes: 40_000 })]);
+  await using host = await runToEnd({ task });
+  assert.equal(host.finished.conclusion, 'success', host.text());
+});
+
 test('a step over its timeout fails, the job goes on', async () => {
   const slow = run('sleep 1000', { timeoutMinutes: 0.005, continueOnError: true });
   await using host = await runToEnd({ task: makeTask([slow, run('echo next')]) });

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { LOG_JOB_BYTES, LOG_ROW_BYTES, LOG_WINDOW_BYTES } from '@onejob/protocol/limits';
+import {
+  LOG_JOB_BYTES,
+  LOG_ROW_BYTES,
+  LOG_WINDOW_BYTES,
+  MASKS_PER_JOB,
+} from '@onejob/protocol/limits';
 import { runToEnd, TestHost } from './_host.ts';
 import { call, expr, makeTask, map, path, run, text } from './_task.ts';
 
@@ -162,4 +167,24 @@ test('lines of stdout and stderr keep the order in which they were written', asy
   });
   const expected = [1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((i) => [`out${i}`, `err${i}`, `dev${i}`]);
   assert.deepEqual(host.lines(0).slice(-27), expected);
+});
+
+test('a value that cannot be masked ends the job before it is shown', async () => {
+  // Put together by the shell: the script itself is shown.
+  const script = `n=${MASKS_PER_JOB + 1}
+for i in $(seq $n); do echo "::add-mask::value-number-$i-xyz"; done
+echo "value-number-$n-xyz"
+echo "::error::value-number-$n-xyz"
+echo "value-number-$n-xyz" >> "$GITHUB_STEP_SUMMARY"
+echo "o=value-number-$n-xyz" >> "$GITHUB_OUTPUT"
+sleep 60`;
+  const outputs = map({ o: expr(path('steps.a.outputs.o')) });
+  await using host = await runToEnd({
+    task: makeTask([run(script, { id: 'a' }), run('echo later')], { job: { outputs } }),
+  });
+  assert.ok(!everything(host).includes(`value-number-${MASKS_PER_JOB + 1}-xyz`));
+  assert.ok(!host.text().includes('later'));
+  assert.equal(host.finished.conclusion, 'failure');
+  assert.match(host.finished.message, /could not be masked.*More than 10000 values/);
+  assert.match(host.text(-1), /could not be masked.*is not shown/);
 });

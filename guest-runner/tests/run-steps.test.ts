@@ -239,6 +239,20 @@ test('an expression that cannot be evaluated is the reason of the end, with its 
   assert.ok(!job.text().includes('echo x'));
 });
 
+test('a hashFiles that fails is an error of its expression, and steps that always run do', async () => {
+  const deep = 'for i in $(seq 30); do d=$(printf %0200d 0); mkdir $d; cd $d; done';
+  const asks = run('echo never', { condition: call('hashfiles', text('**')) });
+  await using host = await runToEnd({
+    task: makeTask([run(deep), asks, run('echo at last', { condition: call('always') })]),
+  });
+  assert.match(host.text(1), /hashFiles\(\) failed: ENAMETOOLONG/);
+  assert.match(host.text(2), /at last/);
+  assert.deepEqual(
+    [host.finished.conclusion, host.finished.reason],
+    ['failure', 'invalid_expression'],
+  );
+});
+
 test('contexts of the run reach expressions, hashFiles looks at the workspace', async () => {
   const script = call(
     'format',

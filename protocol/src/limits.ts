@@ -68,3 +68,5 @@ export const HEARTBEAT_MS = 10 * SECOND_MS;
 export const OFFER_MS = 10 * SECOND_MS;
 /** How often one attempt may be leased before it ends `lost`, reason `boot_failed`. */
 export const LEASES_PER_ATTEMPT = 3;
+/** Values a job may add with `::add-mask::`: the guest runner ends the job, the agent the guest. */
+export const MASKS_PER_JOB = 10_000;

@@ -14,6 +14,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  type Stats,
   utimesSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -67,6 +68,9 @@ async function makeTemplate(): Promise<string> {
   return place;
 }
 
+/** In milliseconds: a time that is set loses what is finer. */
+const timeOf = ({ mtimeMs }: Stats): number => Math.trunc(mtimeMs);
+
 /** Names, bytes and times of files become those of `original`; permissions stay as they are. */
 function makeAlike(original: string, path: string): void {
   const wanted = new Set(readdirSync(original));
@@ -85,7 +89,7 @@ function makeAlike(original: string, path: string): void {
     if (stats.isDirectory()) {
       if (before === undefined) mkdirSync(to, { mode: stats.mode });
       makeAlike(from, to);
-    } else if (before?.size !== stats.size || before.mtimeMs !== stats.mtimeMs) {
+    } else if (before?.size !== stats.size || timeOf(before) !== timeOf(stats)) {
       copyFileSync(from, to);
       utimesSync(to, stats.atime, stats.mtime);
     }

@@ -24,6 +24,7 @@ import {
   type SandboxId,
 } from '@onejob/protocol';
 import type { AdoptResponse, LeaseResponse, Offer } from '@onejob/protocol/agent-service';
+import { MASKS_PER_JOB } from '@onejob/protocol/limits';
 import { callUntilAnswered } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
 import { GuestLink } from '../link/guest-link.ts';
@@ -33,7 +34,6 @@ import {
   KILL_AFTER_GRACE_MS,
   LOG_END_PATIENCE_MS,
   MACHINE_END_PATIENCE_MS,
-  MASKS_PER_JOB,
 } from '../limits.ts';
 import type { SandboxHandle, Shape } from '../sandbox/driver.ts';
 import { Journal, type JournalLine } from '../sandbox/journal.ts';

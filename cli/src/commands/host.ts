@@ -1,5 +1,5 @@
 /** `onejob doctor` and `onejob reap`: what this host can do, and what was left on it. */
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { freemem, totalmem, availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { tryGit } from '../checkout/git.ts';
@@ -25,7 +25,7 @@ export async function doctor(
   const own = await tryImage(store);
   const gitVersion = await tryGit(['--version'], { directory: '/' }).catch(() => undefined);
   const hasDriver = drivers.some(({ probe }) => probe.works && probe.ownKernel);
-  const works = hasDriver && own.problem === undefined;
+  const works = hasDriver && own.problem === undefined && gitVersion !== undefined;
   if (flags.json) {
     const report = drivers.map(({ driver, probe }) => ({ driver: driver.name, ...probe }));
     const image = { ready: own.image !== undefined, problem: own.problem ?? null };
@@ -46,13 +46,17 @@ export async function doctor(
   ];
   print(table(rows));
   print(
-    works
-      ? 'Jobs run in machines of their own here.'
-      : hasDriver
-        ? 'Jobs cannot run in machines of their own here: there is no image, and none can be built.'
-        : 'No driver with a kernel of its own works here.',
+    verdict({ hasDriver, hasImage: own.problem === undefined, hasGit: gitVersion !== undefined }),
   );
   return works ? EXIT.success : EXIT.platform;
+}
+
+function verdict(has: { hasDriver: boolean; hasImage: boolean; hasGit: boolean }): string {
+  if (!has.hasDriver) return 'No driver with a kernel of its own works here.';
+  const cannot = 'Jobs cannot run in machines of their own here:';
+  if (!has.hasImage) return `${cannot} there is no image, and none can be built.`;
+  if (!has.hasGit) return `${cannot} git is missing, which takes their source from the checkout.`;
+  return 'Jobs run in machines of their own here.';
 }
 
 /** onejob's own image, or what a build of it would need. */
@@ -79,12 +83,17 @@ export async function reap(
   using _ = new Interrupts();
   const directories = findDirectories(dataDirectory);
   const report = await reapLeftovers(directories);
-  if (flags.kept) {
-    await rm(join(directories.data, 'agent', 'kept'), { recursive: true, force: true });
-    print('removed kept sandboxes');
-  }
-  for (const what of report.removed) print(`removed ${what}`);
+  const removed = [...report.removed, ...(flags.kept ? await removeKept(directories.data) : [])];
+  for (const what of removed) print(`removed ${what}`);
   for (const what of report.failed) print(`FAILED ${what}`);
-  if (report.removed.length + report.failed.length === 0) print('Nothing was left behind.');
+  if (removed.length + report.failed.length === 0) print('Nothing was left behind.');
   return report.failed.length === 0 ? EXIT.success : EXIT.platform;
+}
+
+/** What `run --keep` kept, by name. */
+async function removeKept(dataDirectory: string): Promise<string[]> {
+  const kept = join(dataDirectory, 'agent', 'kept');
+  const names = await readdir(kept).catch(() => []);
+  await rm(kept, { recursive: true, force: true });
+  return names.map((name) => `kept ${name}`);
 }

@@ -234,13 +234,25 @@ export async function cancel(
 ): Promise<ExitCode> {
   const find = async (api: ApiClient): Promise<Run> => await findRun(api, runName);
   return await withPlatform(dataDirectory, find, async (run, { api }) => {
+    const jobs = jobName === undefined ? [] : findJobs(run, jobName);
     if (run.state === 'finished') {
       print(`Run ${run.number} has ended already: ${run.conclusion}.`);
       return EXIT.success;
     }
-    if (jobName === undefined) await api.cancelRun(run.id, flags.kill);
-    else for (const job of findJobs(run, jobName)) await api.cancelJob(job.id, flags.kill);
-    print(`Run ${run.number}: cancellation requested${flags.kill ? ' (kill)' : ''}.`);
+    const requested = `cancellation requested${flags.kill ? ' (kill)' : ''}.`;
+    if (jobName === undefined) {
+      await api.cancelRun(run.id, flags.kill);
+      print(`Run ${run.number}: ${requested}`);
+    }
+    for (const job of jobs) {
+      const name = safeText(`Run ${run.number}, ${job.name}`, false);
+      if (job.state === 'finished') {
+        print(`${name}: has ended already: ${job.conclusion}.`);
+        continue;
+      }
+      await api.cancelJob(job.id, flags.kill);
+      print(`${name}: ${requested}`);
+    }
     return EXIT.success;
   });
 }

@@ -43,7 +43,10 @@ export function createEventStreams(parts: ApiParts): {
     },
     async serve(reply, request) {
       if (open.size >= STREAMS) {
-        throw new ControlPlaneError('shutting_down', `${STREAMS} event streams are open already.`);
+        throw new ControlPlaneError(
+          'overloaded',
+          `${STREAMS} event streams are open already. Close one, or try again in a moment.`,
+        );
       }
       const { promise, resolve: ended } = Promise.withResolvers<void>();
       open.add(promise);

@@ -219,8 +219,14 @@ function absent(error: NodeJS.ErrnoException): undefined {
 /** Writes a file that must not exist, for its owner only, durably. */
 async function writeNew(path: string, content: string | Buffer): Promise<void> {
   await using file = await open(path, 'wx', 0o600);
-  await file.writeFile(content);
-  await file.sync();
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } catch (error) {
+    // Half of it would be refused for ever.
+    await rm(path, { force: true });
+    throw error;
+  }
 }
 
 /** The key is made once, before there is a database it could have sealed something in. */

@@ -4,6 +4,7 @@
  * `lost`. After an outage of ours every lease first gets a full new term: agents could not reach us.
  */
 import { sql } from 'kysely';
+import { forEach } from '../for-each.ts';
 import type { Tx, Store } from '../store/store.ts';
 import { endJob, type JobRow, requeueJob } from '../store/transition-job.ts';
 import { LIFE_SIGN_MS, OUTAGE_MS } from '../limits.ts';
@@ -69,9 +70,11 @@ export async function expireLeases(store: Store, terms: LeaseTerms): Promise<voi
       ]),
     )
     .execute();
-  for (const { run_id: runId } of due) {
-    await store.transaction(async (tx) => await expireInRun(tx, runId, terms));
-  }
+  await forEach(
+    due,
+    async ({ run_id: runId }) =>
+      await store.transaction(async (tx) => await expireInRun(tx, runId, terms)),
+  );
 }
 
 async function expireInRun(tx: Tx, runId: string, terms: LeaseTerms): Promise<void> {

@@ -3,6 +3,7 @@
  * `no_host`. Only for a closed fleet, and only after its agent has announced itself: before that
  * nobody knows what it can take. An open fleet keeps them, with `no_host_for_label`.
  */
+import { forEach } from '../for-each.ts';
 import { advanceRun, lockRun } from '../runs/advance-run.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Store } from '../store/store.ts';
@@ -21,7 +22,7 @@ export async function refuseUnplaceable(store: Store): Promise<void> {
   if (unplaced.length === 0) return;
   const agents = await readTakers(store);
   if (agents.length === 0) return;
-  for (const { run_id: runId } of unplaced) await refuseInRun(store, runId, agents);
+  await forEach(unplaced, async ({ run_id: runId }) => await refuseInRun(store, runId, agents));
 }
 
 async function refuseInRun(

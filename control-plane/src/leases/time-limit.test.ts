@@ -10,6 +10,7 @@ test('a job gets what it asks for, GitHub’s 360 minutes when it asks for nothi
   assert.equal(minutes(5, 360), 5);
   assert.equal(minutes(0.1, 360), 0.1);
   assert.equal(minutes(null, 360), 360);
+  assert.equal(minutes(0, 360), 360);
 });
 
 test('nothing runs longer than its tenant’s minutes per job', () => {

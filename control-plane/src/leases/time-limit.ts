@@ -10,7 +10,10 @@ const MINUTE_MS = 60_000;
 
 /** Milliseconds that are asked for; undefined: only the guest runner can know. */
 function askedMs(timeoutMinutes: unknown): number | undefined {
-  if (timeoutMinutes === null || timeoutMinutes === undefined) return JOB_TIMEOUT_MAX_MS;
+  // To the guest runner, too, 0 is no limit of its own.
+  if (timeoutMinutes === null || timeoutMinutes === undefined || timeoutMinutes === 0) {
+    return JOB_TIMEOUT_MAX_MS;
+  }
   return typeof timeoutMinutes === 'number' ? timeoutMinutes * MINUTE_MS : undefined;
 }
 

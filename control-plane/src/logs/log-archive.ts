@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { LogRow } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
+import { forEach } from '../for-each.ts';
 import type { Store } from '../store/store.ts';
 import { packRows, unpackRows } from './log-rows.ts';
 
@@ -51,9 +52,10 @@ export class LogArchive {
       .orderBy('close_at_ms')
       .limit(16)
       .execute();
-    for (const log of due) {
-      await this.#archive(store, { jobId: log.job_id, attempt: log.attempt });
-    }
+    await forEach(
+      due,
+      async (log) => await this.#archive(store, { jobId: log.job_id, attempt: log.attempt }),
+    );
     return due.length;
   }
 

@@ -17,6 +17,7 @@ import {
 import { type EndReason, JOBS_PER_RUN, newJobId, type StepConclusion } from '@onejob/protocol';
 import { cancelJob } from '../store/cancel-job.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
+import { storable } from '../store/storable.ts';
 import type { Tx } from '../store/store.ts';
 import { endJob, type JobRow, transitionJob } from '../store/transition-job.ts';
 import {
@@ -259,8 +260,8 @@ function legColumns(leg: JobLeg): {
   return {
     leg: JSON.stringify(leg),
     leg_index: leg.index,
-    name: leg.name,
-    labels: [...new Set(leg.runsOn.map((label) => label.toLowerCase()))],
+    name: storable(leg.name),
+    labels: [...new Set(leg.runsOn.map((label) => storable(label.toLowerCase())))],
     max_parallel: leg.maxParallel,
     fail_fast: leg.failFast && leg.total > 1,
     continue_on_error: leg.continueOnError,

@@ -58,6 +58,16 @@ test('a file over its memory is refused by a sentence, and the next one is read'
   assert.equal(await problemOf(parser, GOOD), 'none');
 });
 
+test('what earlier files left in the thread is not held against a later one', async () => {
+  await using parser = new WorkflowParser(never, { ...ROOMY, mib: 400 });
+  const names = Array.from({ length: 20_000 }, (_, number) => `  V${number}: some value of it`);
+  const long = `${GOOD.text}env:\n${names.join('\n')}\n`;
+  for (let round = 0; round < 4; round += 1) {
+    await parser.parse(HOSTILE);
+    assert.equal(await problemOf(parser, { file: FILE, text: long }), 'none');
+  }
+});
+
 test('when the control plane stops, what is read and what waits ends at once', async () => {
   const stopping = new AbortController();
   const parser = new WorkflowParser(stopping.signal, ROOMY);

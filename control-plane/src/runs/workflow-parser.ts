@@ -5,7 +5,8 @@
  *     no thread -- warm, parse --> idle <--> parsing -- time or memory is over --> no thread
  *
  * One thread, which stays warm, and one file at a time, first come first served. A file that takes
- * more than its limits ends the thread and is refused by a sentence; the next file gets a new one.
+ * more than its limits ends the thread and is refused by a sentence, after a second try where the
+ * thread had read others before; the next file gets a new one.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -20,7 +21,9 @@ import {
 } from '../limits.ts';
 
 type Source = { file: string; text: string };
-type Thread = { worker: Worker; ready: Promise<unknown> };
+type Thread = { worker: Worker; ready: Promise<unknown>; isUsed: boolean };
+
+type Excess = { kind: 'time' | 'memory'; what: string };
 
 const MIB = 1024 * 1024;
 const THREAD = new URL('./parser-thread.ts', import.meta.url);
@@ -83,12 +86,12 @@ export class WorkflowParser implements AsyncDisposable {
     const { worker } = thread;
     // Its parent waits for it only while there is something to wait for.
     worker.ref();
-    let excess: string | undefined;
+    let excess: Excess | undefined;
     try {
       await thread.ready;
       const over = new AbortController();
-      using _ = this.#watch(worker, (what) => {
-        excess ??= what;
+      using _ = this.#watch(worker, (found) => {
+        excess ??= found;
         over.abort();
       });
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
@@ -96,12 +99,15 @@ export class WorkflowParser implements AsyncDisposable {
       const signal = AbortSignal.any([over.signal, this.#stopping]);
       const [result] = (await once(worker, 'message', { signal })) as [ParseResult];
       worker.unref();
+      thread.isUsed = true;
       return result;
     } catch (error) {
       await this.#end(thread);
       if (this.#stopping.aborted) throw shuttingDown();
       if (excess === undefined) throw error;
-      return refusal(source, excess);
+      // Its memory may be what earlier files left.
+      if (excess.kind === 'memory' && thread.isUsed) return await this.#parseNow(source);
+      return refusal(source, excess.what);
     }
   }
 
@@ -110,18 +116,20 @@ export class WorkflowParser implements AsyncDisposable {
    * ordinary file is not refused for what others do. Heap is not left to `resourceLimits`: an
    * allocation that leaps over them aborts the whole process.
    */
-  #watch(worker: Worker, exceeded: (what: string) => void): Disposable {
+  #watch(worker: Worker, exceeded: (excess: Excess) => void): Disposable {
     const { ms, mib } = this.#limits;
     const startedAtMs = performance.now();
     const before = worker.cpuUsage();
     const look = async (): Promise<void> => {
       if (performance.now() - startedAtMs > WORKFLOWS_PARSE_MS) {
-        return exceeded(`longer than ${WORKFLOWS_PARSE_MS / 1000} s`);
+        return exceeded({ kind: 'time', what: `longer than ${WORKFLOWS_PARSE_MS / 1000} s` });
       }
       const { user, system } = await worker.cpuUsage(await before);
-      if ((user + system) / 1000 > ms) exceeded(`more than ${ms / 1000} s of processor time`);
+      if ((user + system) / 1000 > ms) {
+        exceeded({ kind: 'time', what: `more than ${ms / 1000} s of processor time` });
+      }
       const { total_heap_size: bytes } = await worker.getHeapStatistics();
-      if (bytes > mib * MIB) exceeded(`more than ${mib} MiB of memory`);
+      if (bytes > mib * MIB) exceeded({ kind: 'memory', what: `more than ${mib} MiB of memory` });
     };
     // The thread may end while it is asked: whoever waits for its answer hears of that.
     before.catch(() => {});
@@ -139,7 +147,7 @@ export class WorkflowParser implements AsyncDisposable {
     const ready = once(worker, 'message', { signal: this.#stopping });
     // Whoever parses next hears why it could not start.
     ready.catch(() => {});
-    const thread = { worker, ready };
+    const thread = { worker, ready, isUsed: false };
     const forget = (): void => {
       if (this.#thread === thread) this.#thread = undefined;
     };

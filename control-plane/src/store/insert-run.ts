@@ -1,5 +1,6 @@
 /** Stores a run with its planned jobs and sealed secrets, and gives it its numbers. */
 import { sql, type Insertable } from 'kysely';
+import { storableRow } from './storable.ts';
 import type { Tx } from './store.ts';
 import type { PlannedJobsTable, RunsTable } from './tables.ts';
 
@@ -28,7 +29,7 @@ export async function insertRun(
   const workflowNumber = (last?.number ?? 0) + 1;
   await tx.db
     .insertInto('runs')
-    .values({ ...run, number, workflow_number: workflowNumber })
+    .values({ ...storableRow(run), number, workflow_number: workflowNumber })
     .execute();
   if (parts.plannedJobs.length > 0) {
     await tx.db

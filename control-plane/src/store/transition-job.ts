@@ -11,6 +11,7 @@ import {
   type JobState,
 } from '@onejob/protocol';
 import { addMinutes } from './add-minutes.ts';
+import { storable } from './storable.ts';
 import type { Tx, Writer } from './store.ts';
 import type { JobsTable } from './tables.ts';
 
@@ -180,6 +181,3 @@ export async function endJob(
     .execute();
   return ended;
 }
-
-/** Text from outside as the database takes it: PostgreSQL has no NUL in text. */
-const storable = (text: string): string => text.replaceAll('\0', '\ufffd');

@@ -10,9 +10,10 @@ import { EvaluationError, toText } from '@onejob/workflow/evaluate';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import { SecretMasker } from '@onejob/masking';
 import type { Json, JsonObject, JobTask, Position } from '@onejob/protocol';
+import { MASKS_PER_JOB } from '@onejob/protocol/limits';
 import type { GuestConfig } from '../config/config.ts';
-import { GuestError } from '../errors.ts';
-import { MASK_VALUE_BYTES, MASKS_PER_JOB } from '../limits.ts';
+import { GuestError, messageOf } from '../errors.ts';
+import { MASK_VALUE_BYTES } from '../limits.ts';
 import type { HostControl } from '../link/host.ts';
 import type { LogSender } from '../logs/log-sender.ts';
 import type { OutputPipes } from '../steps/output-pipes.ts';
@@ -60,6 +61,8 @@ export class JobState {
   cancelReason: 'cancelled' | 'deadline' | undefined;
   /** Everything was killed: no further process is started. */
   isOver = false;
+  /** A value could not be masked: nothing that may hold it leaves the machine. */
+  isHidden = false;
   /** The run's, workflow's and job's `env`, and what steps added. */
   env: Record<string, string>;
   /** Of GITHUB_PATH; later ones come first in PATH. */
@@ -125,8 +128,28 @@ export class JobState {
     if (this.status === 'success') this.status = 'failure';
   }
 
-  /** @throws GuestError `step`, MaskingError: the value stays visible */
+  /**
+   * @throws GuestError `step`, MaskingError: the value cannot be hidden. Then the job is over, and
+   *   nothing more of it is shown
+   */
   addMask(value: string): void {
+    try {
+      this.registerMask(value);
+    } catch (error) {
+      this.hide(`A value could not be masked, so the job was ended: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  private hide(message: string): void {
+    this.isHidden = true;
+    this.isOver = true;
+    this.fail({ reason: 'step_failed', message });
+    this.parts.log.hide(`##[error]${message} Its output from there on is not shown.`);
+    void this.killProcesses();
+  }
+
+  private registerMask(value: string): void {
     if (Buffer.byteLength(value) > MASK_VALUE_BYTES) {
       throw new GuestError('step', `A value to mask is longer than ${MASK_VALUE_BYTES} bytes.`);
     }
@@ -160,9 +183,20 @@ export class JobState {
         failure: isStatus('failure'),
         cancelled: isStatus('cancelled'),
         always: () => true,
-        hashfiles: (args: Json[]) => hashFiles(this.parts.layout.workspace, args.map(toText)),
+        hashfiles: (args: Json[]) => this.hashFiles(args.map(toText)),
       },
     };
+  }
+
+  /** What it meets on the disk is an error of the expression that asked. */
+  private hashFiles(patterns: string[]): string {
+    try {
+      return hashFiles(this.parts.layout.workspace, patterns);
+    } catch (error) {
+      throw new EvaluationError('function_failed', `hashFiles() failed: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
   }
 
   /** PATH of a step's processes. */

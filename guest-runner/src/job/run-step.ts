@@ -13,7 +13,7 @@ import {
 } from '@onejob/workflow/evaluate';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import type { CompiledStep, StepConclusion, StepEvent, UsesStep } from '@onejob/protocol';
-import { CANCEL_GRACE_MS } from '@onejob/protocol/limits';
+import { CANCEL_GRACE_MS, JOB_TIMEOUT_MAX_MS } from '@onejob/protocol/limits';
 import { messageOf } from '../errors.ts';
 import { SHORT_TEXT_CHARACTERS } from '../limits.ts';
 import { runCheckout, runPostCheckout } from '../steps/checkout.ts';
@@ -60,7 +60,8 @@ export function readTimeout(value: unknown): number | undefined {
   if (typeof minutes !== 'number' || !Number.isFinite(minutes) || minutes < 0) {
     throw new EvaluationError('invalid_template', 'timeout-minutes must be a positive number');
   }
-  return Math.ceil(minutes * MINUTE_MS);
+  // No job runs longer, and a timer of more than 24 days would ring at once.
+  return Math.min(Math.ceil(minutes * MINUTE_MS), JOB_TIMEOUT_MAX_MS);
 }
 
 class StepExecution {

@@ -34,6 +34,7 @@ export class LogSender {
   private acknowledged = 0;
   private jobBytes = 0;
   private droppedBytes = 0;
+  private lastWord: string | undefined;
   private timer: NodeJS.Timeout | undefined;
   private waiting: (() => void)[] = [];
   private closed = false;
@@ -53,9 +54,9 @@ export class LogSender {
     stream.once('close', onLost).once('error', onLost);
   }
 
-  /** Whether the cap is reached: what comes now is only counted (`drop`). */
+  /** Whether nothing more is shown: what comes now is only counted (`drop`). */
   get isCapped(): boolean {
-    return this.droppedBytes > 0;
+    return this.droppedBytes > 0 || this.lastWord !== undefined;
   }
 
   /** Whether producers should wait for `room`. */
@@ -72,6 +73,11 @@ export class LogSender {
     this.push(step, text, bytes);
   }
 
+  /** From now on nothing is shown but this, as the last row. */
+  hide(lastWord: string): void {
+    this.lastWord ??= lastWord;
+  }
+
   drop(bytes: number): void {
     this.droppedBytes += bytes;
   }
@@ -84,10 +90,11 @@ export class LogSender {
    * Sends the last rows and the end; true when the host has acknowledged all of it in time.
    */
   async finish(timeoutMs: number): Promise<boolean> {
-    if (this.droppedBytes > 0) {
+    if (this.isCapped) {
       const text =
+        this.lastWord ??
         `The log of this job is longer than ${LOG_JOB_BYTES} bytes: ` +
-        `${this.droppedBytes} bytes were dropped.`;
+          `${this.droppedBytes} bytes were dropped.`;
       this.push(JOB_ROW, text, Buffer.byteLength(text));
     }
     this.flush();

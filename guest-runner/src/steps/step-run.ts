@@ -82,6 +82,7 @@ export class StepRun {
   }
 
   summary(markdown: string): void {
+    if (this.job.isHidden) return;
     const masked = clip(this.job.parts.masker.maskText(markdown), markdown.length);
     const message = { type: 'summary', index: this.step.index, markdown: masked } as const;
     if (Buffer.byteLength(JSON.stringify(message)) >= GUEST_MESSAGE_BYTES) {
@@ -173,6 +174,7 @@ export class StepRun {
   }
 
   private annotate(annotation: Annotation): void {
+    if (this.job.isHidden) return;
     if (++this.annotations > ANNOTATIONS_PER_STEP) return;
     const { masker, host } = this.job.parts;
     const short = (text: string): string => clip(masker.maskText(text), SHORT_TEXT_CHARACTERS);

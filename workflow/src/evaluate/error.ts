@@ -8,6 +8,7 @@ export type EvaluationErrorCode =
   | 'unknown_context'
   | 'unknown_function'
   | 'wrong_arguments'
+  | 'function_failed'
   | 'invalid_format'
   | 'invalid_json'
   | 'invalid_template'

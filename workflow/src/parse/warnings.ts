@@ -20,6 +20,7 @@ const OF_JOBS: ReadonlyMap<string, string> = new Map([
   ['concurrency', CONCURRENCY],
   ['environment', notApplied('environment', 'no protection rules, no secrets of its own')],
 ]);
+const PATHS = notApplied('paths', 'every change starts the workflow, whatever files it touches');
 const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
@@ -30,8 +31,9 @@ export function warningsOf(workflow: Workflow, root: TemplateToken, problems: Pr
     const message = OF_WORKFLOWS.get(key);
     if (message !== undefined) warnings.push({ file, ...problems.at(entry.key), message });
   }
-  for (const { event, at } of workflow.triggers) {
+  for (const { event, at, paths } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
+    if (paths !== null) warnings.push({ file, ...at, message: PATHS });
   }
   for (const { places } of workflow.jobs) {
     for (const [key, message] of OF_JOBS) {

@@ -173,6 +173,9 @@ export class YamlReader implements ObjectReader {
   }
 
   private text(node: Scalar, value: string): StringToken {
+    if (value.includes('\0')) {
+      throw new YamlReadError('A text may not hold the character NUL', offsetOf(node));
+    }
     const expressions = value.split(OPEN_EXPRESSION, EXPRESSIONS_PER_TEXT + 2).length - 1;
     if (expressions > EXPRESSIONS_PER_TEXT) {
       const message = `A text may hold at most ${EXPRESSIONS_PER_TEXT} expressions, this one has more`;
