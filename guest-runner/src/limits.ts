@@ -36,6 +36,26 @@ export const COMMAND_LINE_BYTES = 1 * MiB;
 export const COMMAND_INDENT_BYTES = 256;
 /** One value of `::add-mask::`: the protocol's and the masker's limit. */
 export const MASK_VALUE_BYTES = 64 * KiB;
+/** Problem matchers of one job: each looks at every line. Actions that set up a tool add one or two. */
+export const MATCHERS_PER_JOB = 64;
+/** A JSON file of problem matchers; those of the well-known tools have 2 KiB. */
+export const MATCHER_FILE_BYTES = 256 * KiB;
+/** Patterns of one matcher, each for one line of a message. */
+export const MATCHER_PATTERNS = 32;
+/** One regular expression: compiling it is not cut off. */
+export const MATCHER_REGEXP_CHARACTERS = 16 * KiB;
+/** A line that matchers look at: compilers write shorter ones, minified files longer ones. */
+export const MATCHED_LINE_BYTES = 16 * KiB;
+/** For the matching of one piece of output (a pipe's 64 KiB): GitHub's time for one line. */
+export const MATCHER_TIMEOUT_MS = 1 * SECOND_MS;
+/** So often may a matcher take too long, then it is removed: GitHub's number. */
+export const MATCHER_FAILURES = 3;
+/** A repository's `.git/config`, read for the address of its origin. */
+export const GIT_CONFIG_BYTES = 1 * MiB;
+/** Directories above a file in which its repository is looked for: GitHub's number. */
+export const REPOSITORY_DEPTH = 50;
+/** Directories whose repository is remembered; a tool names those of one project. */
+export const REPOSITORY_CACHE_DIRECTORIES = 1000;
 /** GITHUB_ENV, GITHUB_OUTPUT, GITHUB_STATE, GITHUB_PATH of one step: all are held in memory. */
 export const FILE_COMMAND_BYTES = 16 * MiB;
 /** One string given to a new process: Linux's MAX_ARG_STRLEN. */

@@ -96,6 +96,26 @@ class Repository {
   }
 }
 
+test('a problem matcher names files by their place in what checkout brought', async () => {
+  using repository = new Repository();
+  const matcher = {
+    problemMatcher: [{ owner: 'a', pattern: [{ regexp: '^(\\S+): (.+)', file: 1, message: 2 }] }],
+  };
+  const script = [
+    `echo '${JSON.stringify(matcher)}' > "$RUNNER_TEMP/m.json"; touch outside`,
+    'echo "::add-matcher::$RUNNER_TEMP/m.json"; echo "below/file.txt: a"; echo "outside: b"',
+  ].join('\n');
+  await using host = await runToEnd({
+    task: repository.task([checkout({ path: 'below' }), run(script)]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
+  });
+  const found = host.messages.flatMap((one) => (one.type === 'annotation' ? [one.annotation] : []));
+  assert.deepEqual(found, [
+    { level: 'error', message: 'a', file: 'file.txt' },
+    { level: 'error', message: 'b' },
+  ]);
+});
+
 test('checkout brings the commit of the run, on its branch, with depth one, and can fetch more', async () => {
   using repository = new Repository();
   const script =

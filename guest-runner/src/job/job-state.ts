@@ -16,6 +16,8 @@ import { GuestError, messageOf } from '../errors.ts';
 import { MASK_VALUE_BYTES } from '../limits.ts';
 import type { HostControl } from '../link/host.ts';
 import type { LogSender } from '../logs/log-sender.ts';
+import { ProblemMatchers } from '../matchers/problem-matchers.ts';
+import { RepositoryFiles } from '../matchers/repository-files.ts';
 import type { OutputPipes } from '../steps/output-pipes.ts';
 import { killJobProcesses } from '../steps/process-tree.ts';
 import type { StepStop } from '../steps/step-process.ts';
@@ -70,6 +72,9 @@ export class JobState {
   readonly steps: JsonObject = record();
   /** Steps that checked out, and the git configuration their credential was written to. */
   readonly checkouts = new Map<number, string>();
+  /** Added by a step, at work in it and in all later ones. */
+  readonly matchers = new ProblemMatchers();
+  readonly repositoryFiles: RepositoryFiles;
   /** Called at the end for output that outlived its step. */
   readonly lingering: (() => void)[] = [];
   private currentStop: StepStop | undefined;
@@ -87,6 +92,11 @@ export class JobState {
       event_path: parts.layout.eventPath,
       server_url: this.serverUrl,
     };
+    this.repositoryFiles = new RepositoryFiles({
+      workspace: parts.layout.workspace,
+      serverUrl: this.serverUrl,
+      repository: parts.task.source?.repository ?? toText(this.github['repository'] ?? null),
+    });
   }
 
   /** Which step can be stopped now. */

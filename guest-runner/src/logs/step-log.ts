@@ -1,13 +1,16 @@
 /**
  * The log of one step: its processes' output and the runner's own lines, in order, as masked rows.
  *
- *     output bytes -> commands taken out -> masked as one stream -> cut into rows -> LogSender
+ *     output bytes -> commands taken out -> lines of problems replaced -> masked as one stream
+ *                  -> cut into rows -> LogSender
  *
  * Lines of the runner go through the same stream, so that they keep their place.
  */
 import type { MaskStream, SecretMasker } from '@onejob/masking';
 import { CommandScanner } from './command-scanner.ts';
 import type { LogSender } from './log-sender.ts';
+import { OutputLines } from './output-lines.ts';
+import type { LineReader } from './output-lines.ts';
 import { RowCutter } from './row-cutter.ts';
 
 export class StepLog {
@@ -15,6 +18,7 @@ export class StepLog {
   private readonly masked: MaskStream;
   private readonly cutter: RowCutter;
   private readonly scanner: CommandScanner;
+  private readonly lines: OutputLines;
   /** Whether the last byte of text was not a line end. */
   private midLine = false;
   private takeCommand: ((line: string) => boolean) | undefined;
@@ -23,8 +27,12 @@ export class StepLog {
     this.sender = sender;
     this.masked = masker.stream();
     this.cutter = new RowCutter((text) => sender.append(step, text));
-    this.scanner = new CommandScanner({
+    this.lines = new OutputLines({
       text: (bytes) => this.text(bytes),
+      line: (text) => this.line(text),
+    });
+    this.scanner = new CommandScanner({
+      text: (bytes) => this.lines.push(bytes),
       command: (line) => this.takeCommand?.(line) ?? false,
     });
   }
@@ -32,6 +40,11 @@ export class StepLog {
   /** Who takes workflow commands from now on; undefined: they are text. */
   set commands(take: ((line: string) => boolean) | undefined) {
     this.takeCommand = take;
+  }
+
+  /** Who looks at the lines of text from now on; undefined: nobody. */
+  set reader(reader: LineReader | undefined) {
+    this.lines.reader = reader;
   }
 
   /** Output of the step's processes. */
@@ -42,6 +55,7 @@ export class StepLog {
   /** Ends the output: what was held back is shown, the next line begins afresh. */
   flush(): void {
     this.scanner.flush();
+    this.lines.flush();
     this.cutter.push(this.masked.flush());
     this.cutter.flush();
     this.midLine = false;
@@ -49,6 +63,7 @@ export class StepLog {
 
   /** A line of the runner's; may hold line ends. */
   line(text: string): void {
+    this.lines.release();
     this.text(Buffer.from(this.midLine ? `\n${text}\n` : `${text}\n`));
   }
 

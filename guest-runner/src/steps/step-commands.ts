@@ -14,6 +14,12 @@ export type CommandEffects = {
   /** @throws if the value cannot be masked */
   addMask(value: string): void;
   setOutput(name: string, value: string): void;
+  /** Each gives the owners of the matchers it added or removed. @throws if the file is wrong */
+  matchers: {
+    add(path: string): string[];
+    removeFile(path: string): string[];
+    removeOwner(owner: string): string[];
+  };
   showDebug: boolean;
 };
 
@@ -100,8 +106,7 @@ export class StepCommands {
       case 'add-mask':
         return this.addMask(command.data);
       case 'debug':
-        if (this.effects.showDebug) this.effects.line(`##[debug]${command.data}`);
-        return;
+        return this.debug(command.data);
       case 'notice':
       case 'warning':
       case 'error':
@@ -120,10 +125,9 @@ export class StepCommands {
         requireName(command);
         return this.warn(`The \`save-state\` command ${OLD_COMMANDS}`);
       case 'add-matcher':
+        return this.addMatcher(command.data);
       case 'remove-matcher':
-        return this.effects.line(
-          `onejob does not run problem matchers yet: '${command.name}' has no effect.`,
-        );
+        return this.removeMatcher(command);
       default:
         throw new Error(
           `The \`${command.name}\` command is disabled. Please upgrade to using Environment Files. ` +
@@ -131,6 +135,10 @@ export class StepCommands {
             '2020-10-01-github-actions-deprecating-set-env-and-add-path-commands/',
         );
     }
+  }
+
+  private debug(message: string): void {
+    if (this.effects.showDebug) this.effects.line(`##[debug]${message}`);
   }
 
   private warn(message: string): void {
@@ -144,6 +152,35 @@ export class StepCommands {
     }
     this.effects.addMask(value);
     if (this.echo) this.effects.line('::add-mask::***');
+  }
+
+  private addMatcher(path: string): void {
+    if (path === '') return this.warn('File path must be specified.');
+    const owners = this.effects.matchers.add(path);
+    if (owners.length === 0) return;
+    this.debug(
+      `Added matchers: ${quoted(owners)}. Problem matchers scan action output for known warning ` +
+        'or error strings and report these inline.',
+    );
+  }
+
+  private removeMatcher(command: Command): void {
+    const { matchers } = this.effects;
+    const owner = command.properties.get('owner') ?? '';
+    const path = command.data;
+    if (owner !== '' && path !== '') {
+      return this.warn(
+        'Either specify an owner name or a file path in ##[remove-matcher] command. ' +
+          'Both values cannot be set.',
+      );
+    }
+    if (owner === '' && path === '') {
+      return this.warn(
+        'Either an owner name or a file path must be specified in ##[remove-matcher] command.',
+      );
+    }
+    const removed = owner === '' ? matchers.removeFile(path) : matchers.removeOwner(owner);
+    this.debug(`Removed matchers: ${quoted(removed)}`);
   }
 
   private setEcho(data: string): void {
@@ -174,6 +211,8 @@ export class StepCommands {
     this.effects.setOutput(name, command.data);
   }
 }
+
+const quoted = (names: string[]): string => names.map((name) => `'${name}'`).join(', ');
 
 function requireName(command: Command): string {
   const name = command.properties.get('name');

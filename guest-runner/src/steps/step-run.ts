@@ -2,7 +2,7 @@
  * One step while it runs: its log, its pipe, its processes, its outputs, its annotations.
  *
  * Promises: output is read only as fast as the host takes it; annotations are masked and counted;
- * after `finish` its commands have no effect any more, though a background process may still talk.
+ * after `finish` its commands and problem matchers have no effect any more, though a background process may still talk.
  */
 import { constants } from 'node:os';
 import type { Annotation, CompiledStep } from '@onejob/protocol';
@@ -18,6 +18,7 @@ import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SHORT_TEXT_CHARACTERS } from '../limit
 import { StepLog } from '../logs/step-log.ts';
 import type { OutputPipe } from './output-pipes.ts';
 import { StepCommands } from './step-commands.ts';
+import { StepProblems } from './step-problems.ts';
 import { StepProcess, StepStop } from './step-process.ts';
 
 export type ProcessWish = {
@@ -55,14 +56,25 @@ export class StepRun {
     this.step = step;
     this.env = record(job.env);
     this.log = new StepLog(step.index, job.parts.log, job.parts.masker);
+    const showDebug = job.parts.runner.debug === '1';
+    const matchers = new StepProblems({
+      matchers: job.matchers,
+      files: job.repositoryFiles,
+      masker: job.parts.masker,
+      workspace: job.parts.layout.workspace,
+      showDebug,
+      annotate: (annotation) => this.annotate(annotation),
+    });
     this.commands = new StepCommands({
       line: (text) => this.log.line(text),
       annotate: (annotation) => this.annotate(annotation),
       addMask: (value) => job.addMask(value),
       setOutput: (name, value) => (this.outputs[name] = value),
-      showDebug: job.parts.runner.debug === '1',
+      matchers,
+      showDebug,
     });
     this.log.commands = (line) => this.commands.take(line);
+    this.log.reader = matchers;
   }
 
   /** A command of the step's output was wrong, which fails it. */
@@ -123,6 +135,7 @@ export class StepRun {
     }
     this.log.flush();
     this.log.commands = undefined;
+    this.log.reader = undefined;
   }
 
   private openPipe(): OutputPipe {
