@@ -3,7 +3,7 @@
  * How to reach an archive (proxies, certificates, time-outs, passwords) is taken over from the host;
  * its hooks, pins and further index files are not.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunTool } from './tool.ts';
 
@@ -19,7 +19,8 @@ const PASSWORDS: readonly string[] = [
 /** The host's apt options that say how to reach an archive, one `Name "value"` each. */
 export async function hostAcquireOptions(run: RunTool): Promise<string[]> {
   const command = ['apt-config', 'dump', '--no-empty', '--format', '%f "%v"%n'] as const;
-  return selectAcquireOptions(await run({ step: 'resolve', command }));
+  // a proxy is often given with its password
+  return selectAcquireOptions(await run({ step: 'resolve', command, isOutputSecret: true }));
 }
 
 export function selectAcquireOptions(dump: string): string[] {
@@ -55,6 +56,13 @@ export async function aptConfiguration(
     // the directory may be private to this user, so downloads are not handed to another one
     'APT::Sandbox::User ""',
   ];
-  await writeFile(path, lines.map((line) => `${line};\n`).join(''));
+  await writeOptions(path, lines);
   return ['env', `APT_CONFIG=${path}`];
+}
+
+/** Options may hold passwords: in a file for this user alone, never in the words of a command. */
+export async function writeOptions(path: string, options: readonly string[]): Promise<void> {
+  await rm(path, { force: true });
+  const text = options.map((option) => `${option};\n`).join('');
+  await writeFile(path, text, { flag: 'wx', mode: 0o600 });
 }

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { aptConfiguration, hostAcquireOptions } from './apt-configuration.ts';
+import { aptConfiguration, hostAcquireOptions, writeOptions } from './apt-configuration.ts';
 import { formatSources, type DebianArchive } from './apt-sources.ts';
 import { ImageError } from './errors.ts';
 import { extractKernel } from './kernel.ts';
@@ -169,36 +169,55 @@ async function installPackages(
   const sources = join(workDirectory, 'mmdebstrap.sources');
   await writeFile(sources, formatSources(options.archives));
   const tar = join(target, 'base.tar');
+  const aptOptions = join(workDirectory, 'mmdebstrap.conf');
   const acquire = [...(await hostAcquireOptions(run)), 'Acquire::Languages "none"'];
+  await writeOptions(aptOptions, acquire);
   let done = 0;
-  await run({
-    step: 'base',
-    command: asRoot(options.privilege, [
-      'env',
-      `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`,
-      `TMPDIR=${workDirectory}`,
-      'mmdebstrap',
-      '--verbose',
-      '--variant=apt',
-      '--mode=root',
-      '--architectures=amd64',
-      ...acquire.map((option) => `--aptopt=${option}`),
-      ...DPKG_OPTIONS.map((option) => `--dpkgopt=${option}`),
-      `--include=${PACKAGES.join(',')}`,
-      // what came from the host: its proxies and mirrors (perhaps with passwords), name and resolver
-      '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list',
-      '--customize-hook=rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/resolv.conf "$1"/etc/hostname',
-      RELEASE,
-      tar,
-      sources,
-    ]),
-    onLine: (line) => {
-      if (!/^(Unpacking|Setting up) /.test(line)) return;
-      done = Math.min(done + 1, 2 * total);
-      report('base', `installing Debian ${RELEASE}`, done, 2 * total);
-    },
-  });
+  try {
+    await run({
+      step: 'base',
+      command: asRoot(
+        options.privilege,
+        debstrapCommand({ workDirectory, aptOptions, sources, tar }),
+      ),
+      onLine: (line) => {
+        if (!/^(Unpacking|Setting up) /.test(line)) return;
+        done = Math.min(done + 1, 2 * total);
+        report('base', `installing Debian ${RELEASE}`, done, 2 * total);
+      },
+    });
+  } finally {
+    await rm(aptOptions, { force: true });
+  }
   return readPackageLock(run, tar, join(workDirectory, 'dpkg'));
+}
+
+function debstrapCommand(paths: {
+  workDirectory: string;
+  /** File of apt options: `--aptopt` takes a path, too. */
+  aptOptions: string;
+  sources: string;
+  tar: string;
+}): [string, ...string[]] {
+  return [
+    'env',
+    `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`,
+    `TMPDIR=${paths.workDirectory}`,
+    'mmdebstrap',
+    '--verbose',
+    '--variant=apt',
+    '--mode=root',
+    '--architectures=amd64',
+    `--aptopt=${paths.aptOptions}`,
+    ...DPKG_OPTIONS.map((option) => `--dpkgopt=${option}`),
+    `--include=${PACKAGES.join(',')}`,
+    // what came from the host: its proxies and mirrors (perhaps with passwords), name and resolver
+    '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list',
+    '--customize-hook=rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/resolv.conf "$1"/etc/hostname',
+    RELEASE,
+    paths.tar,
+    paths.sources,
+  ];
 }
 
 async function readPackageLock(run: RunTool, tar: string, scratch: string): Promise<string[]> {

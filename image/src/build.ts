@@ -7,7 +7,7 @@
  * good. The image appears by one rename at the end.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readDebianArchives, type DebianArchive } from './apt-sources.ts';
 import {
@@ -39,7 +39,7 @@ import {
 } from './root-filesystem.ts';
 import { bundleGuestRunner, START_ENTRY, type GuestRunnerBundle } from './runner-bundle.ts';
 import { findByRecipe, publishImage, pruneBuiltImages, scratchDirectory } from './store.ts';
-import { makeRunTool, requireTools, type RunTool } from './tool.ts';
+import { makeRunTool, requireTools, startLog, type RunTool } from './tool.ts';
 
 export type ImageStep =
   | 'lock'
@@ -189,7 +189,7 @@ async function buildUnderLock(
   if (built !== undefined) return built;
 
   const logPath = join(cacheDir, 'build.log');
-  await writeFile(logPath, `build of ${new Date().toISOString()}\n`);
+  await startLog(logPath, `build of ${new Date().toISOString()}`);
   const run = makeRunTool({ logPath, lockFd: lock.fd, signal });
   // cleaning up is never cancelled by what caused it
   const cleanUp = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
@@ -217,7 +217,8 @@ async function buildInScratch(build: Build): Promise<GuestImage> {
   const { cacheDir, recipe, privilege, run } = build;
   const timer = new StepTimer(build.report);
   const workDirectory = join(scratchDirectory(cacheDir), `build-${randomUUID()}`);
-  await mkdir(workDirectory, { recursive: true });
+  // The host's ways to its archives are in there for a while, perhaps with passwords.
+  await mkdir(workDirectory, { recursive: true, mode: 0o700 });
   try {
     const base = await ensureBase({
       cacheDir,

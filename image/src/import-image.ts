@@ -4,7 +4,7 @@
  * Looks at the first bytes of each file, so that a mix-up is found now and not as a boot that hangs.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, copyFile, lstat, mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { constants, copyFile, lstat, mkdir, open, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { takeBuildLock } from './build-lock.ts';
 import { ImageError, translateFileError } from './errors.ts';
@@ -21,7 +21,7 @@ import {
 } from './manifest.ts';
 import { IMAGE_FILES } from './recipe.ts';
 import { publishImage, scratchDirectory } from './store.ts';
-import { makeRunTool, type RunTool } from './tool.ts';
+import { makeRunTool, startLog, type RunTool } from './tool.ts';
 
 export interface ImportOptions {
   cacheDir: string;
@@ -76,7 +76,7 @@ export async function importImage(options: ImportOptions): Promise<GuestImage> {
     await mkdir(work, { recursive: true });
     try {
       const logPath = join(cacheDir, 'build.log');
-      await writeFile(logPath, `import of ${from}\n`);
+      await startLog(logPath, `import of ${from}`);
       const run = makeRunTool({ logPath, lockFd: lock.fd, signal });
       const unpacked = source.isDirectory()
         ? from

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempDisposable, open, readFile } from 'node:fs/promises';
+import { chmod, mkdtempDisposable, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite, test } from 'node:test';
 import { ImageError } from './errors.ts';
-import { makeRunTool, requireTools, type RunTool } from './tool.ts';
+import { makeRunTool, requireTools, startLog, type RunTool } from './tool.ts';
 
 interface Bench extends AsyncDisposable {
   run: RunTool;
@@ -63,6 +63,22 @@ suite('a tool of the build', () => {
     assert.match(short, /^broken$/m);
   });
 
+  test('with secret output has it in no log and in no error', async () => {
+    await using at = await bench();
+    const script = 'echo pass-word; echo said >&2; exit "$0"';
+    const run = async (status: string): Promise<string> =>
+      await at.run({
+        step: 'resolve',
+        command: ['sh', '-c', script, status],
+        isOutputSecret: true,
+      });
+    assert.equal(await run('0'), 'pass-word\n');
+    const failure = await run('3').catch((error: Error) => error.message);
+    assert.match(failure, /sh ended with 3; .*\nsaid\n/);
+    assert.doesNotMatch(failure, /^pass-word/m);
+    assert.doesNotMatch(await readFile(at.logPath, 'utf8'), /^pass-word/m);
+  });
+
   test('that runs out of space is told apart from one that fails', async () => {
     await using at = await bench();
     const command = ['dd', 'if=/dev/zero', 'of=/dev/full', 'bs=1k', 'count=1'] as const;
@@ -105,6 +121,18 @@ suite('a tool of the build', () => {
     for (let tries = 0; (await isAlive()) && tries < 500; tries++) await sleep(10);
     assert.equal(await isAlive(), false);
   });
+});
+
+test('a log is for the user who builds, also where an earlier one was not', async () => {
+  await using at = await bench();
+  const mode = async (): Promise<number> => (await stat(at.logPath)).mode & 0o777;
+  await at.run({ step: 'tools', command: ['true'] });
+  assert.equal(await mode(), 0o600);
+  await writeFile(at.logPath, 'of an earlier version');
+  await chmod(at.logPath, 0o644);
+  await startLog(at.logPath, 'build of today');
+  assert.equal(await mode(), 0o600);
+  assert.equal(await readFile(at.logPath, 'utf8'), 'build of today\n');
 });
 
 test('missing tools are named together with the line that installs them', async () => {

@@ -4,7 +4,7 @@
  * lock until it is really gone.
  */
 import { spawn } from 'node:child_process';
-import { appendFile } from 'node:fs/promises';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { diskFull, ImageError } from './errors.ts';
 import { FAILURE_LINES, TOOL_OUTPUT_BYTES } from './limits.ts';
@@ -41,10 +41,21 @@ interface ToolRun {
   cwd?: string;
   /** Sees each line of standard output and standard error as it comes. */
   onLine?: (line: string) => void;
+  /** Standard output may hold passwords: it is returned, and neither logged nor shown in errors. */
+  isOutputSecret?: boolean;
 }
+
+/** What tools print may hold more than they should: a log is for the user who builds. */
+const LOG_MODE = 0o600;
 
 /** Runs a tool to its end and returns its standard output. */
 export type RunTool = (run: ToolRun) => Promise<string>;
+
+/** A new log. The file of an earlier build is not written on: it may be readable for others. */
+export async function startLog(logPath: string, firstLine: string): Promise<void> {
+  await rm(logPath, { force: true });
+  await writeFile(logPath, `${firstLine}\n`, { flag: 'wx', mode: LOG_MODE });
+}
 
 export function makeRunTool(setting: ToolSetting): RunTool {
   return (run) => runTool(setting, run);
@@ -55,7 +66,8 @@ async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
     if (setting.signal?.aborted === true) throw cancelled(setting.signal.reason);
   };
   throwIfCancelled();
-  await appendFile(setting.logPath, `\n[${run.step}] ${run.command.join(' ')}\n`);
+  const log: Log = (text) => appendFile(setting.logPath, text, { mode: LOG_MODE });
+  await log(`\n[${run.step}] ${run.command.join(' ')}\n`);
   // pipes for 0 to 2; 3 keeps the lock held as long as anything of this tool lives
   const [program, ...words] = [...DIE_WITH_PARENT, ...run.command] as const;
   const child = spawn(program, words, {
@@ -77,8 +89,10 @@ async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
     });
     const [result, output] = await Promise.all([
       ended,
-      collect(child.stdout as Readable, setting.logPath, onLine),
-      collect(child.stderr as Readable, setting.logPath, onLine),
+      run.isOutputSecret === true
+        ? collect(child.stdout as Readable, NO_LOG, () => undefined)
+        : collect(child.stdout as Readable, log, onLine),
+      collect(child.stderr as Readable, log, onLine),
     ]);
     throwIfCancelled();
     if (result !== '0') throw toolFailure(setting, run, result, lastLines);
@@ -92,16 +106,20 @@ function cancelled(cause: unknown): ImageError {
   return new ImageError('image_cancelled', 'the build of the guest image was cancelled', { cause });
 }
 
+type Log = (text: string) => Promise<void>;
+
+const NO_LOG: Log = () => Promise.resolve();
+
 async function collect(
   stream: Readable,
-  logPath: string,
+  log: Log,
   onLine: (line: string) => void,
 ): Promise<string> {
   let kept = '';
   let rest = '';
   stream.setEncoding('utf8');
   for await (const chunk of stream as AsyncIterable<string>) {
-    await appendFile(logPath, chunk);
+    await log(chunk);
     if (kept.length < TOOL_OUTPUT_BYTES) kept += chunk;
     const lines = (rest + chunk).split(/[\r\n]/);
     rest = lines.pop() ?? '';
