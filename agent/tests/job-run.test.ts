@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { END_REASONS } from '@onejob/protocol';
 import { AgentLab, until } from './_agent-lab.ts';
 import { checkLeaksAfterEach } from './_leaks.ts';
 
@@ -41,6 +42,23 @@ test('a job runs once: adopted, logged, masked, finished, and nothing of it is l
   assert.deepEqual(lab.warnings, []);
   assert.equal(lab.lines.indexOf('lease'), 0);
   assert.ok(lab.lines.indexOf('adopting') < lab.lines.indexOf('adopted'));
+});
+
+test('a job whose secrets cannot be masked is refused before it begins, and says what to do', async () => {
+  await using lab = await AgentLab.open();
+  await lab.controlPlane.start();
+  const maskValues = ['x'.repeat(64 * 1024 + 1), 'hunter2'];
+  const job = lab.controlPlane.queue([['log', 'never']], { maskValues });
+  await lab.agent();
+  const end = await lab.ended(job);
+  assert.equal(end.reason, 'unsupported');
+  assert.equal(END_REASONS[end.reason].conclusion, 'refused');
+  assert.match(
+    end.message,
+    /not started. A value to mask is longer than \d+ bytes.*Mask the secret/,
+  );
+  assert.deepEqual(job.log, []);
+  await lab.nothingLeft();
 });
 
 test('rows that come after the last word are still relayed', async () => {

@@ -12,6 +12,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MaskingError } from '@onejob/masking';
 import {
   explainError,
   JOB_TIMEOUT_MAX_MS,
@@ -318,6 +319,7 @@ export class JobRun implements LeaseHolder {
         const message = 'The agent was stopped while the job ran. Run the job again.';
         return { reason: 'agent_died', message };
       }
+      if (failure instanceof MaskingError) return unmaskable(failure);
       if (failure !== undefined) {
         return { reason: 'platform_error', message: explainError(failure) };
       }
@@ -442,6 +444,14 @@ export class JobRun implements LeaseHolder {
     return new AgentError('boot_failed', `The guest did not ${what}: ${why}.`);
   }
 }
+
+/** Its secrets are the job's own input, and would be shown: so it is not begun. */
+const unmaskable = (error: MaskingError): { reason: EndReason; message: string } => ({
+  reason: 'unsupported',
+  message:
+    `The secrets of this job cannot be masked, so it was not started. ${error.message} ` +
+    'Then run the job again.',
+});
 
 const shapeOf = ({ shape }: Offer): Shape => ({
   cpus: shape?.cpus ?? 1,
