@@ -119,8 +119,8 @@ class RunningAgent implements Agent {
   readonly #closing = new AbortController();
   readonly #loop: Promise<void>;
   #announcing: Promise<void> | undefined;
-  /** What the control plane was told of the image. */
-  #toldImage: DefaultImage['state'] = 'missing';
+  /** The latest change of the image that the control plane was told. */
+  #toldImage = 0;
   #tellingImage: Promise<void> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
@@ -132,6 +132,7 @@ class RunningAgent implements Agent {
     this.#image = new DefaultImage(
       async () => await config.image(''),
       () => this.#tellImage(),
+      { stopping: this.#stopping.signal },
     );
     const ledger = createEgressLedger();
     const leases = new Leases(
@@ -243,7 +244,7 @@ class RunningAgent implements Agent {
   #tellImage(): void {
     this.#tellingImage = this.#tellingImage.then(async () => {
       await this.#known.promise.catch(() => {});
-      while (this.#toldImage !== this.#image.state && !this.#stopping.signal.aborted) {
+      while (this.#toldImage !== this.#image.changes && !this.#stopping.signal.aborted) {
         await this.#untilWorks(this.#stopping.signal, async () => await this.#announce());
       }
     });
@@ -315,7 +316,7 @@ class RunningAgent implements Agent {
 
   async #announceOnce(): Promise<void> {
     const { hostName, labels, slots, memoryBytes, cpus } = this.#config;
-    const imageState = this.#image.state;
+    const imageChanges = this.#image.changes;
     const answer = await this.#client.rpc.announce(
       {
         hostName,
@@ -336,7 +337,7 @@ class RunningAgent implements Agent {
       { signal: this.#closing.signal, timeoutMs: ANNOUNCE_TIMEOUT_MS },
     );
     this.#client.setCredential(answer.agentCredential);
-    this.#toldImage = imageState;
+    this.#toldImage = imageChanges;
     this.reaped.closeJournals();
     this.reaped.leases = [];
     this.#known.resolve();

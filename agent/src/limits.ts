@@ -5,6 +5,10 @@ const SECOND_MS = 1000;
 
 /** Looking up an image that is there takes milliseconds; making one must not outlast an offer. */
 export const IMAGE_LOOK_MS = 2 * SECOND_MS;
+/** A failed build of the image is tried again: soon, for what was a hiccup of a mirror ... */
+export const IMAGE_RETRY_FIRST_MS = 30 * SECOND_MS;
+/** ... and, doubling, not more often than this, for what needs a person: a build costs a minute. */
+export const IMAGE_RETRY_LONGEST_MS = 10 * 60 * SECOND_MS;
 /** A guest says hello as its first act; one that takes longer hangs. */
 export const HELLO_TIMEOUT_MS = 60 * SECOND_MS;
 /** Streams a guest may have open on the bulk carrier: a browser opens 6 a host, package managers 50. */

@@ -243,12 +243,18 @@ async function agentConfig(
   const images = new ImageStore(directories.cache, signal);
   const named = options.image === undefined ? undefined : await images.find(options.image);
   let built: Promise<MachineImage> | undefined;
+  // For all who ask at a time; a failure is not kept, since the agent tries again.
+  const build = async (): Promise<MachineImage> =>
+    await (built ??= images.buildWatched(imageWatcher).catch((error: unknown) => {
+      built = undefined;
+      throw error;
+    }));
   return {
     stateDirectory: join(directories.data, 'agent'),
     cacheDirectory: directories.cache,
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
-    image: async () => named ?? (await (built ??= images.buildWatched(imageWatcher))),
+    image: async () => named ?? (await build()),
     prepareImage: options.driver !== 'process',
     warn,
   };
