@@ -68,6 +68,55 @@ test('another QEMU, another boot or a torn file is tried again', { skip }, async
   assert.ok((await qemu.runs()) > afterReboot);
 });
 
+/** Stands in for QEMU: TCG works, KVM does as the file `kvm` says; each run leaves a line in `runs`. */
+async function pretendQemu(directory: string): Promise<string> {
+  const path = join(directory, 'qemu');
+  const script = [
+    '#!/bin/sh',
+    `echo >> '${directory}/runs'`,
+    `case "$*" in *"-accel kvm"*) . '${directory}/kvm';; esac`,
+    'printf RPLD',
+    'exit 33',
+  ];
+  await writeFile(path, script.map((line) => `${line}\n`).join(''));
+  await chmod(path, 0o755);
+  return path;
+}
+
+test('that KVM was not done in time is not remembered; that it failed or works is', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-probe-'));
+  const options = {
+    qemuPath: await pretendQemu(directory.path),
+    qemuVersion: '7.2',
+    cacheDirectory: join(directory.path, 'cache'),
+    kvm: { obstacle: async () => await Promise.resolve(undefined), triesMs: [200] },
+  };
+  const kvmIs = async (script: string): Promise<void> =>
+    await writeFile(join(directory.path, 'kvm'), script);
+  const runs = async (): Promise<number> =>
+    (await readFile(join(directory.path, 'runs'), 'utf8')).length;
+
+  await kvmIs('exec sleep 60\n');
+  const late = await probeAcceleration(options);
+  assert.equal(late.accelerator, 'tcg');
+  assert.match(late.accelerator === 'tcg' ? late.whyNotKvm : '', /not done after 0.2 s/);
+  assert.ok(!(await readdir(options.cacheDirectory)).includes(CACHE));
+
+  const patient = { ...options, kvm: { ...options.kvm, triesMs: [10_000] } };
+  await kvmIs(':\n');
+  assert.deepEqual(await probeAcceleration(patient), { accelerator: 'kvm' });
+  const before = await runs();
+  assert.deepEqual(await probeAcceleration(patient), { accelerator: 'kvm' });
+  assert.equal(await runs(), before);
+
+  await kvmIs('echo "no KVM here" >&2; exit 1\n');
+  const upgraded = { ...patient, qemuVersion: '8.0' };
+  const failed = await probeAcceleration(upgraded);
+  assert.match(failed.accelerator === 'tcg' ? failed.whyNotKvm : '', /no KVM here/);
+  await kvmIs(':\n');
+  assert.deepEqual(await probeAcceleration(upgraded), failed);
+});
+
 test('a QEMU that starts but runs no guest makes the driver unavailable, and says why', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-probe-'));
   const path = join(directory.path, 'qemu');

@@ -8,7 +8,9 @@
  *
  * TCG needs 45 to 110 ms for it, working KVM less, KVM that emulates 17 s. Cheap signs that KVM
  * cannot work are looked at first, at each start; what the runs found is remembered in a file for
- * the same boot, kernel and QEMU.
+ * the same boot, kernel and QEMU. That KVM was not done in time is not remembered: a host that is
+ * busy looks the same as one that emulates, and four seconds at a start cost less than a boot
+ * without KVM.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -44,6 +46,15 @@ const TCG_TRIES_MS = [5_000, 15_000] as const;
 const CACHE_FILE = 'qemu-acceleration.json';
 const CACHE_BYTES = 16 * 1024;
 
+/** How KVM is looked at; tests put their own in. */
+export type KvmTrial = {
+  /** Why KVM cannot work here, from signs that cost nothing; undefined: it may. */
+  obstacle: () => Promise<string | undefined>;
+  triesMs: readonly number[];
+};
+
+type Failure = { why: string; timedOut: boolean };
+
 type Remembered = { key: string; candidate: 'kvm' | 'tcg'; found: Acceleration };
 
 /** Throws `driver_unavailable` when QEMU cannot even emulate a guest here. */
@@ -52,8 +63,10 @@ export async function probeAcceleration(options: {
   qemuVersion: string;
   /** Made when missing; holds the probe and what was found. */
   cacheDirectory: string;
+  kvm?: KvmTrial;
 }): Promise<Acceleration> {
-  const obstacle = await obstacleToKvm();
+  const kvm = options.kvm ?? { obstacle: obstacleToKvm, triesMs: KVM_TRIES_MS };
+  const obstacle = await kvm.obstacle();
   const candidate = obstacle === undefined ? 'kvm' : 'tcg';
   const key = await hostKey(options);
   const cachePath = join(options.cacheDirectory, CACHE_FILE);
@@ -63,23 +76,28 @@ export async function probeAcceleration(options: {
   }
   await mkdir(options.cacheDirectory, { recursive: true, mode: 0o700 });
   const probePath = await writeProbe(options.cacheDirectory);
-  const tried = await tryAccelerators(options.qemuPath, probePath, obstacle);
-  await writeAtomically(cachePath, JSON.stringify({ key, candidate, found: tried }));
-  return tried;
+  const kvmFailure =
+    obstacle === undefined
+      ? await failureOf('kvm', kvm.triesMs, options.qemuPath, probePath)
+      : { why: obstacle, timedOut: false };
+  const found = await foundAfterKvm(kvmFailure, options.qemuPath, probePath);
+  if (kvmFailure?.timedOut !== true) {
+    await writeAtomically(cachePath, JSON.stringify({ key, candidate, found }));
+  }
+  return found;
 }
 
-async function tryAccelerators(
+async function foundAfterKvm(
+  kvmFailure: Failure | undefined,
   qemuPath: string,
   probePath: string,
-  obstacle: string | undefined,
 ): Promise<Acceleration> {
-  const kvmFailure = obstacle ?? (await failureOf('kvm', KVM_TRIES_MS, qemuPath, probePath));
   if (kvmFailure === undefined) return { accelerator: 'kvm' };
   const tcgFailure = await failureOf('tcg', TCG_TRIES_MS, qemuPath, probePath);
-  if (tcgFailure === undefined) return { accelerator: 'tcg', whyNotKvm: kvmFailure };
+  if (tcgFailure === undefined) return { accelerator: 'tcg', whyNotKvm: kvmFailure.why };
   throw new AgentError(
     'driver_unavailable',
-    `QEMU does not run a guest on this host. With KVM: ${kvmFailure}. With TCG: ${tcgFailure}.`,
+    `QEMU does not run a guest on this host. With KVM: ${kvmFailure.why}. With TCG: ${tcgFailure.why}.`,
   );
 }
 
@@ -111,17 +129,18 @@ async function failureOf(
   triesMs: readonly number[],
   qemuPath: string,
   probePath: string,
-): Promise<string | undefined> {
-  let failure = '';
+): Promise<Failure | undefined> {
+  let failure: Failure | undefined;
   for (const timeoutMs of triesMs) {
     const result = await runTool(qemuPath, probeArguments(accelerator, probePath), { timeoutMs });
     const ran =
       result.exitCode === PROBE_EXIT_STATUS && result.standardOutput.startsWith(PROBE_OUTPUT);
     if (ran) return undefined;
     const said = result.standardError.trim().split('\n').at(-1) ?? '';
-    failure = result.timedOut
+    const why = result.timedOut
       ? `a tiny guest that needs 0.1 s was not done after ${timeoutMs / 1000} s`
       : `a tiny guest did not run: ${said || `QEMU ended with ${result.exitCode ?? 'a signal'}`}`;
+    failure = { why, timedOut: result.timedOut };
     if (!result.timedOut) break;
   }
   return failure;
