@@ -159,6 +159,59 @@ onEveryDatabase('source', (start) => {
     await assert.rejects(push);
   });
 
+  test('a job fetches by SHA what its own run reaches, and nothing of another run', async () => {
+    await using platform = await start();
+    const directory = makeRepository(platform, 'src', 3);
+    const { sha } = await send(platform, directory);
+    await platform.createRuns({ sha, ref: 'refs/heads/main' });
+    appendFileSync(join(directory, 'file.txt'), 'secret\n');
+    gitIn(directory, 'commit', '-qam', 'later');
+    const later = await send(platform, directory, [sha]);
+    assert.equal(later.status, 200, later.text);
+    await platform.createRuns({ sha: later.sha, ref: 'refs/heads/later' });
+    const agent = await TestAgent.announce(platform);
+    const [first, second] = [await agent.take(), await agent.take()];
+    const fronts = new AsyncDisposableStack();
+    await using _ = fronts;
+    const urls: string[] = [];
+    for (const leased of [first, second]) {
+      const { sourcePath } = await leased.adopt();
+      const front = fronts.use(await serveFront(platform, leased, sourcePath));
+      urls.push(`${front.url}/acme/app.git`);
+    }
+    let targets = 0;
+    const fetchOf = async (version: string, ...words: string[]): Promise<string> => {
+      const target = join(platform.directory, `target-${(targets += 1)}`);
+      gitIn(platform.directory, 'init', '-q', target);
+      const argv = ['-c', `protocol.version=${version}`, 'fetch', '-q', ...words];
+      await exec('git', argv, { cwd: target, env: GIT_ENVIRONMENT });
+      return gitIn(target, 'rev-parse', 'FETCH_HEAD');
+    };
+    const secrets = [later.sha, `${later.sha}^{tree}`, `${later.sha}:file.txt`];
+    for (const version of ['2', '1', '0']) {
+      assert.equal(await fetchOf(version, urls[0]!, sha), sha);
+      assert.equal(await fetchOf(version, '--depth=1', urls[0]!, sha), sha);
+      assert.equal(await fetchOf(version, urls[0]!, 'refs/heads/main'), sha);
+      assert.equal(await fetchOf(version, '--depth=1', urls[1]!, later.sha), later.sha);
+      for (const secret of secrets) {
+        const name = gitIn(directory, 'rev-parse', secret);
+        const what = `${secret} by version ${version}`;
+        await assert.rejects(fetchOf(version, urls[0]!, name), /not our ref/, what);
+        const shallow = fetchOf(version, '--depth=1', urls[0]!, name);
+        await assert.rejects(shallow, /not our ref/, `${what}, shallow`);
+      }
+    }
+    // Where a client says that its history ends, git sends the parents when it deepens.
+    await fetchOf('0', '--depth=1', urls[0]!, sha);
+    const target = join(platform.directory, `target-${targets}`);
+    appendFileSync(join(target, '.git', 'shallow'), `${later.sha}\n`);
+    const deepen = exec('git', ['fetch', '-q', '--unshallow', urls[0]!, sha], {
+      cwd: target,
+      env: GIT_ENVIRONMENT,
+    });
+    await assert.rejects(deepen, /not our ref/);
+  });
+
   test('the source is there for the live lease that asks for its own, and nobody else', async () => {
     await using platform = await start();
     const { sha } = await send(platform, makeRepository(platform, 'src', 1));

@@ -11,8 +11,9 @@ import { pipeline } from 'node:stream/promises';
 import { isUuid, parseRepositoryName } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { matchesHash } from '../credentials.ts';
-import { SOURCE_CHILDREN, SOURCE_REQUEST_BYTES } from '../limits.ts';
+import { SOURCE_CHILDREN } from '../limits.ts';
 import type { Store } from '../store/store.ts';
+import { findForeign, notOurs, readRequest } from './named-objects.ts';
 import type { Repositories, RepositoryId } from './repositories.ts';
 import { killGroup, spawnGit } from './run-git.ts';
 
@@ -28,6 +29,8 @@ export class SourceServer implements AsyncDisposable {
   readonly #store: Store;
   readonly #repositories: Repositories;
   readonly #children = new Set<ChildProcess>();
+  /** Requests at work: each holds a body or a child. */
+  #serving = 0;
   /** Runs that have a view; the promise is its making. */
   readonly #views = new Map<string, Promise<unknown>>();
 
@@ -40,12 +43,17 @@ export class SourceServer implements AsyncDisposable {
     try {
       const target = await this.#authorize(request);
       if (typeof target === 'string') return refuse(response, 404, target);
-      if (this.#children.size >= SOURCE_CHILDREN) {
+      if (this.#serving >= SOURCE_CHILDREN) {
         response.setHeader('retry-after', '1');
         return refuse(response, 503, 'Too many fetches at once. Try again.');
       }
-      await this.#openView(target.source);
-      await this.#serve(target, request, response);
+      this.#serving += 1;
+      try {
+        await this.#openView(target.source);
+        await this.#serve(target, request, response);
+      } finally {
+        this.#serving -= 1;
+      }
     } catch {
       if (response.headersSent) response.stream?.close();
       else refuse(response, 503, 'The source cannot be served now. Try again.');
@@ -112,45 +120,66 @@ export class SourceServer implements AsyncDisposable {
     request: Http2ServerRequest,
     response: Http2ServerResponse,
   ): Promise<void> {
-    const { source, service, query } = target;
-    const folder = this.#repositories.path(source.repository);
     const gone = new AbortController();
     const leave = (): void => gone.abort();
     response.once('close', leave);
+    try {
+      const encoding = one(request.headers['content-encoding']);
+      const body = await readRequest(request, encoding);
+      if (body === undefined) return refuse(response, 413, 'This fetch names too much.');
+      const { repository, sha } = target.source;
+      const folder = this.#repositories.path(repository);
+      const foreign = await findForeign(folder, sha, body, gone.signal);
+      if (foreign !== undefined) {
+        response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-result' });
+        response.end(notOurs(foreign));
+        return;
+      }
+      await this.#runBackend({ target, folder, request, body, signal: gone.signal }, response);
+    } finally {
+      response.off('close', leave);
+    }
+  }
+
+  async #runBackend(
+    asked: {
+      target: Target;
+      folder: string;
+      request: Http2ServerRequest;
+      body: Buffer;
+      signal: AbortSignal;
+    },
+    response: Http2ServerResponse,
+  ): Promise<void> {
+    const { target, request, body } = asked;
     const child = spawnGit(['http-backend'], {
-      signal: gone.signal,
+      signal: asked.signal,
       environment: {
-        GIT_PROJECT_ROOT: folder,
+        GIT_PROJECT_ROOT: asked.folder,
         GIT_HTTP_EXPORT_ALL: '1',
-        GIT_NAMESPACE: source.runId,
+        GIT_NAMESPACE: target.source.runId,
         ...configuration(),
         GATEWAY_INTERFACE: 'CGI/1.1',
         SERVER_PROTOCOL: 'HTTP/1.1',
         REQUEST_METHOD: request.method,
-        PATH_INFO: `/${service}`,
-        QUERY_STRING: query,
+        PATH_INFO: `/${target.service}`,
+        QUERY_STRING: target.query,
+        // The client's Git-Protocol is kept from git: under version 2 upload-pack does not check
+        // what is wanted against the namespace, under version 0 it does.
         CONTENT_TYPE: one(request.headers['content-type']),
-        HTTP_CONTENT_ENCODING: one(request.headers['content-encoding']),
-        HTTP_GIT_PROTOCOL: one(request.headers['git-protocol']),
-        ...lengthOf(request),
+        CONTENT_LENGTH: String(body.length),
       },
     });
     this.#children.add(child);
     child.once('close', () => this.#children.delete(child));
-    child.once('error', leave);
     // Complaints are the client's to see in git's own protocol; here they only must not block.
     child.stderr?.resume();
     child.stdin?.on('error', () => {});
-    let received = 0;
-    request.on('data', (chunk: Buffer) => {
-      received += chunk.length;
-      if (received > SOURCE_REQUEST_BYTES) leave();
-    });
-    if (child.stdin !== null) request.pipe(child.stdin);
+    child.on('error', () => {});
+    child.stdin?.end(body);
     try {
       await answer(child, response);
     } finally {
-      response.off('close', leave);
       killGroup(child);
     }
   }
@@ -190,13 +219,16 @@ export class SourceServer implements AsyncDisposable {
   }
 }
 
-/** Read only, smart protocol only; partial fetches are the client's choice. */
+/**
+ * Read only, smart protocol only, no partial fetches: a partial clone asks later for single trees and
+ * blobs by name, which are never given out.
+ */
 function configuration(): Record<string, string> {
   const settings: [string, string][] = [
     ['http.receivepack', 'false'],
     ['http.getanyfile', 'false'],
     ['http.uploadpack', 'true'],
-    ['uploadpack.allowFilter', 'true'],
+    ['uploadpack.allowFilter', 'false'],
     ['uploadpack.allowReachableSHA1InWant', 'true'],
     ['uploadpack.packObjectsHook', ''],
     ['safe.directory', '*'],
@@ -211,11 +243,6 @@ function configuration(): Record<string, string> {
 
 const one = (header: string | string[] | undefined): string =>
   typeof header === 'string' ? header.slice(0, 200) : '';
-
-function lengthOf(request: Http2ServerRequest): Record<string, string> {
-  const length = request.headers['content-length'];
-  return length === undefined ? {} : { CONTENT_LENGTH: length };
-}
 
 /** Passes a CGI answer on: header lines up to an empty one, then the body. */
 async function answer(child: ChildProcess, response: Http2ServerResponse): Promise<void> {
