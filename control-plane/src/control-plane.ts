@@ -69,7 +69,7 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
 
   const stopping = new AbortController();
   const vault = new Vault(data.masterKey);
-  const repositories = new Repositories(data.repositoriesPath);
+  const repositories = await Repositories.open(data.repositoriesPath);
   const parser = undo.use(new WorkflowParser(stopping.signal));
   const archive = new LogArchive(data.objectsPath);
   const source = undo.use(new SourceServer({ store, repositories }));

@@ -1,9 +1,9 @@
 /** Snapshots in, source out: real git on both sides, over the real sockets. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
-import { createServer } from 'node:http';
+import { createServer, request as startRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
@@ -311,6 +311,18 @@ onEveryDatabase('source', (start) => {
 
   test('a pack that is broken, cut off or lacks a part is refused and nothing is kept', async () => {
     await using platform = await start();
+    // A history that shares nothing with the one of the packs.
+    const base = join(platform.directory, 'base');
+    gitIn(platform.directory, 'init', '-q', '-b', 'main', base);
+    writeFileSync(join(base, 'base.txt'), 'base\n');
+    gitIn(base, 'add', '-A');
+    gitIn(base, 'commit', '-q', '-m', 'base');
+    const kept = await send(platform, base);
+    assert.equal(kept.status, 200, kept.text);
+    const bare = join(platform.controlPlane.dataDirectory, 'repositories', 'acme', 'app.git');
+    const files = (): string[] =>
+      readdirSync(bare, { recursive: true, encoding: 'utf8' }).toSorted();
+    const before = files();
     const directory = makeRepository(platform, 'src', 3);
     const sha = gitIn(directory, 'rev-parse', 'HEAD');
     const parent = gitIn(directory, 'rev-parse', 'HEAD~1');
@@ -330,10 +342,41 @@ onEveryDatabase('source', (start) => {
       assert.equal(answer.status, 422, `${what}: ${answer.text}`);
       const { error } = answer.body as { error: { code: string } };
       assert.equal(error.code, 'snapshot_rejected', what);
+      assert.deepEqual(files(), before, what);
     }
+    const upload = startRequest({
+      socketPath: platform.controlPlane.apiSocketPath,
+      method: 'POST',
+      path: `/api/v1/repositories/acme/app/snapshots?sha=${sha}`,
+      headers: {
+        'content-type': 'application/x-git-pack',
+        'content-length': whole.length,
+        authorization: `Bearer ${platform.controlPlane.apiToken}`,
+      },
+    });
+    upload.on('error', () => {});
+    upload.write(whole.subarray(0, whole.length >> 1));
+    // A folder may go while it is listed.
+    const look = async (): Promise<string[]> => {
+      try {
+        return files();
+      } catch {
+        return [];
+      }
+    };
+    const isIncoming = (name: string): boolean => name.includes('tmp_pack_');
+    await platform.eventually(look, (names) => names.some(isIncoming));
+    upload.destroy();
+    await platform.eventually(look, (names) => names.join('\n') === before.join('\n'));
     const tips = await platform.api('GET', '/repositories/acme/app/tips');
-    assert.deepEqual(tips.body, { tips: [] });
+    assert.deepEqual(tips.body, { tips: [kept.sha] });
     const missing = await platform.api('POST', '/runs', { ...RUN, sha });
     assert.equal(missing.status, 409);
+
+    // What a killed process was taking goes when the next one starts.
+    mkdirSync(join(bare, 'incoming-0123456789ab', 'pack'), { recursive: true });
+    await platform.stop();
+    await platform.startAgain();
+    assert.deepEqual(files(), before);
   });
 });

@@ -11,12 +11,14 @@ import { isUuid, SNAPSHOT_PACK_BYTES, WORKFLOW_FILE_BYTES } from '@onejob/protoc
 import { ControlPlaneError } from '../errors.ts';
 import { SNAPSHOT_INDEX_MS, TIPS, WORKFLOW_FILES } from '../limits.ts';
 import { git, runGit } from './run-git.ts';
-import { updateShallow } from './shallow.ts';
+import { findShallow, SHALLOW, writeShallow } from './shallow.ts';
 
 export type RepositoryId = { tenant: string; name: string };
 
 const SHA = /^[0-9a-f]{40}$/;
 const SNAPSHOTS = 'refs/onejob/snapshots/';
+/** Folders in a repository where packs are looked at before they belong to it. */
+const QUARANTINE = 'incoming-';
 const WORKFLOWS_FOLDER = '.github/workflows';
 
 export class Repositories {
@@ -24,8 +26,15 @@ export class Repositories {
   /** Writers of one repository take turns. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(directory: string) {
+  private constructor(directory: string) {
     this.#root = directory;
+  }
+
+  /** For the one process that owns the directory. */
+  static async open(directory: string): Promise<Repositories> {
+    const repositories = new Repositories(directory);
+    await repositories.#sweep();
+    return repositories;
   }
 
   /** The repository's folder; its parts were checked by parseRepositoryName. */
@@ -86,37 +95,81 @@ export class Repositories {
       throw new ControlPlaneError('invalid_request', 'A snapshot is named by a full SHA-1.');
     }
     await this.ensure(repository);
+    const path = this.path(repository);
+    const quarantine = join(path, `${QUARANTINE}${randomBytes(6).toString('hex')}`);
+    try {
+      await mkdir(quarantine, { mode: 0o700 });
+      await this.#index({ repository, sha, quarantine, pack, signal });
+      await this.#inTurn(repository, async () => {
+        const ends = await this.#checkWhole(repository, sha, quarantine);
+        await movePacks(join(quarantine, 'pack'), join(path, 'objects', 'pack'));
+        // Ends first: a commit with a ref is one that git can walk.
+        if (ends.length > 0) await rename(join(quarantine, SHALLOW), join(path, SHALLOW));
+        else await rm(join(path, SHALLOW), { force: true });
+        await git([...this.#in(repository), 'update-ref', `${SNAPSHOTS}${sha}`, sha]);
+      });
+    } finally {
+      await rm(quarantine, { recursive: true, force: true });
+    }
+  }
+
+  async #index(parts: {
+    repository: RepositoryId;
+    sha: string;
+    quarantine: string;
+    pack: Readable;
+    signal: AbortSignal | undefined;
+  }): Promise<void> {
     const indexed = await runGit(
       [
-        ...this.#in(repository),
+        ...this.#in(parts.repository),
         ...['-c', 'transfer.unpackLimit=1', '-c', 'pack.threads=1'],
         'index-pack',
         '--stdin',
         '--fix-thin',
         `--max-input-size=${SNAPSHOT_PACK_BYTES}`,
       ],
-      { input: pack, timeoutMs: SNAPSHOT_INDEX_MS, signal },
+      {
+        input: parts.pack,
+        timeoutMs: SNAPSHOT_INDEX_MS,
+        signal: parts.signal,
+        environment: this.#withQuarantine(parts.repository, parts.quarantine),
+      },
     );
-    if (indexed.exitCode !== 0) {
-      throw new ControlPlaneError(
-        'snapshot_rejected',
-        `The pack of ${sha} is refused: ${indexed.stderr || 'git index-pack failed'}`,
-      );
-    }
-    await this.#inTurn(repository, async () => {
-      await updateShallow(this.path(repository), sha);
-      const whole = await runGit([
+    if (indexed.exitCode === 0) return;
+    throw new ControlPlaneError(
+      'snapshot_rejected',
+      `The pack of ${parts.sha} is refused: ${indexed.stderr || 'git index-pack failed'}`,
+    );
+  }
+
+  /**
+   * Throws unless `sha` is here whole. Returns where histories end now; if any does, the `shallow`
+   * that says so is in the quarantine.
+   */
+  async #checkWhole(
+    repository: RepositoryId,
+    sha: string,
+    quarantine: string,
+  ): Promise<readonly string[]> {
+    const path = this.path(repository);
+    const environment = this.#withQuarantine(repository, quarantine);
+    const ends = await findShallow({ gitDirectory: path, environment }, sha);
+    // git takes an empty file for a shallow repository, and none for a whole one.
+    if (ends.length > 0) await writeShallow(join(quarantine, SHALLOW), ends);
+    const whole = await runGit(
+      [
+        ...['--shallow-file', join(quarantine, SHALLOW)],
         ...this.#in(repository),
         ...['rev-list', '--objects', '--quiet', sha, '--not', `--glob=${SNAPSHOTS}*`],
-      ]);
-      if (whole.exitCode !== 0) {
-        throw new ControlPlaneError(
-          'snapshot_rejected',
-          `The pack does not bring all of ${sha}: ${whole.stderr}`,
-        );
-      }
-      await git([...this.#in(repository), 'update-ref', `${SNAPSHOTS}${sha}`, sha]);
-    });
+      ],
+      { environment },
+    );
+    if (whole.exitCode === 0) return ends;
+    throw new ControlPlaneError(
+      'snapshot_rejected',
+      `The pack does not bring all of ${sha}: ${whole.stderr}`,
+    );
   }
 
   async hasCommit(repository: RepositoryId, sha: string): Promise<boolean> {
@@ -198,6 +251,29 @@ export class Repositories {
     return runIds.filter(isUuid);
   }
 
+  /** Removes what was left of the uploads that a killed process was taking. */
+  async #sweep(): Promise<void> {
+    for (const tenant of await readdir(this.#root)) {
+      for (const folder of await readdir(join(this.#root, tenant))) {
+        const path = join(this.#root, tenant, folder);
+        // What is no folder is not ours.
+        for (const name of await readdir(path).catch(() => [])) {
+          if (!name.startsWith(QUARANTINE)) continue;
+          await rm(join(path, name), { recursive: true, force: true });
+        }
+      }
+    }
+  }
+
+  /** New objects go to the quarantine; those of the repository are seen too, as in git receive-pack. */
+  #withQuarantine(repository: RepositoryId, quarantine: string): Record<string, string> {
+    return {
+      GIT_OBJECT_DIRECTORY: quarantine,
+      // A list with colons between; quoted, as a path may hold one.
+      GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(join(this.path(repository), 'objects')),
+    };
+  }
+
   #in(repository: RepositoryId): string[] {
     return ['--git-dir', this.path(repository), '-c', 'core.logAllRefUpdates=false'];
   }
@@ -212,6 +288,16 @@ export class Repositories {
     } finally {
       if (this.#turns.get(key) === mine) this.#turns.delete(key);
     }
+  }
+}
+
+/** An index is what makes git see a pack, so it comes last. */
+async function movePacks(from: string, to: string): Promise<void> {
+  const names = await readdir(from);
+  const last = (name: string): number => (name.endsWith('.idx') ? 1 : 0);
+  await mkdir(to, { recursive: true });
+  for (const name of names.toSorted((a, b) => last(a) - last(b))) {
+    await rename(join(from, name), join(to, name));
   }
 }
 

@@ -3,7 +3,7 @@
  * here). A snapshot of a shallow clone brings commits without their parents; a later one may bring
  * them. git refuses to walk such a history unless the file names the commits where it ends.
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ControlPlaneError } from '../errors.ts';
 import { SNAPSHOT_INDEX_MS } from '../limits.ts';
@@ -12,28 +12,33 @@ import { git, runGit } from './run-git.ts';
 /** Commits walked to find where a shallow history ends. */
 const COMMITS = 2_000_000;
 
-/** After a pack came in: notes where the history of `sha` ends, forgets ends that continue now. */
-export async function updateShallow(gitDirectory: string, sha: string): Promise<void> {
-  const file = join(gitDirectory, 'shallow');
+/** The file's name in a repository. */
+export const SHALLOW = 'shallow';
+
+/** A repository, with the environment in which git sees what is to be looked at. */
+type Place = { gitDirectory: string; environment: Record<string, string> };
+
+/** After a pack came in: where histories end, with that of `sha`, without ends that continue now. */
+export async function findShallow(place: Place, sha: string): Promise<readonly string[]> {
+  const file = join(place.gitDirectory, SHALLOW);
   const known = (await readFile(file, 'utf8').catch(() => '')).split('\n').filter(Boolean);
   const walk = ['rev-list', '--quiet', sha, '--not', '--glob=refs/onejob/snapshots/*'];
-  const connected = await runGit(['--git-dir', gitDirectory, ...walk], {
+  const connected = await runGit(['--git-dir', place.gitDirectory, ...walk], {
     timeoutMs: SNAPSHOT_INDEX_MS,
+    environment: place.environment,
   });
-  if (connected.exitCode === 0 && known.length === 0) return;
-  const starts = connected.exitCode === 0 ? known : [...known, sha];
-  const ends = await findEnds(gitDirectory, starts);
-  await writeShallow(gitDirectory, ends);
+  if (connected.exitCode === 0 && known.length === 0) return [];
+  return await findEnds(place, connected.exitCode === 0 ? known : [...known, sha]);
 }
 
 /** Commits reachable from `starts`, without regard to `shallow`, with a parent that is not here. */
-async function findEnds(gitDirectory: string, starts: readonly string[]): Promise<string[]> {
+async function findEnds(place: Place, starts: readonly string[]): Promise<string[]> {
   const seen = new Set(starts);
   const ends: string[] = [];
   let wave = [...starts];
   while (wave.length > 0) {
-    const parents = await readParents(gitDirectory, wave);
-    const present = await readPresent(gitDirectory, [...new Set([...parents.values()].flat())]);
+    const parents = await readParents(place, wave);
+    const present = await readPresent(place, [...new Set([...parents.values()].flat())]);
     const next: string[] = [];
     for (const [commit, its] of parents) {
       if (its.some((parent) => !present.has(parent))) ends.push(commit);
@@ -56,12 +61,13 @@ async function findEnds(gitDirectory: string, starts: readonly string[]): Promis
 
 /** Parents as the commit objects say, not as `shallow` does. */
 async function readParents(
-  gitDirectory: string,
+  place: Place,
   commits: readonly string[],
 ): Promise<Map<string, string[]>> {
-  const out = await git(['--git-dir', gitDirectory, 'cat-file', '--batch'], {
+  const out = await git(['--git-dir', place.gitDirectory, 'cat-file', '--batch'], {
     input: `${commits.join('\n')}\n`,
     outputBytes: 1024 * 1024 * 1024,
+    environment: place.environment,
     timeoutMs: SNAPSHOT_INDEX_MS,
   });
   const parents = new Map<string, string[]>();
@@ -81,14 +87,12 @@ async function readParents(
   return parents;
 }
 
-async function readPresent(
-  gitDirectory: string,
-  commits: readonly string[],
-): Promise<ReadonlySet<string>> {
+async function readPresent(place: Place, commits: readonly string[]): Promise<ReadonlySet<string>> {
   if (commits.length === 0) return new Set();
-  const out = await git(['--git-dir', gitDirectory, 'cat-file', '--batch-check'], {
+  const out = await git(['--git-dir', place.gitDirectory, 'cat-file', '--batch-check'], {
     input: `${commits.join('\n')}\n`,
     outputBytes: 1024 * 1024 * 1024,
+    environment: place.environment,
     timeoutMs: SNAPSHOT_INDEX_MS,
   });
   const found = out
@@ -98,17 +102,14 @@ async function readPresent(
   return new Set(found.map((line) => line.slice(0, 40)));
 }
 
-async function writeShallow(gitDirectory: string, ends: readonly string[]): Promise<void> {
-  const file = join(gitDirectory, 'shallow');
-  if (ends.length === 0) {
-    await rm(file, { force: true });
-    return;
-  }
-  const fresh = `${file}.new`;
-  {
-    await using handle = await open(fresh, 'w', 0o600);
-    await handle.writeFile(`${ends.toSorted().join('\n')}\n`);
-    await handle.sync();
-  }
-  await rename(fresh, file);
+/** Writes such a file, whole on the disk when this returns. */
+export async function writeShallow(file: string, ends: readonly string[]): Promise<void> {
+  await using handle = await open(file, 'w', 0o600);
+  await handle.writeFile(
+    ends
+      .toSorted()
+      .map((end) => `${end}\n`)
+      .join(''),
+  );
+  await handle.sync();
 }
