@@ -6,6 +6,7 @@ const CODES = {
   usage: EXIT.usage,
   no_checkout: EXIT.invalidInput,
   git_failed: EXIT.invalidInput,
+  git_missing: EXIT.platform,
   file_unreadable: EXIT.invalidInput,
   invalid_input: EXIT.invalidInput,
   nothing_to_run: EXIT.invalidInput,

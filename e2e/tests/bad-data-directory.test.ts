@@ -58,8 +58,8 @@ test('a directory of somebody else is not taken for a data directory', async () 
   checkRefusal(
     result,
     4,
-    /data directory .* is refused.*no VERSION file/,
-    /choose another directory/,
+    /data is refused as data directory.*no VERSION file/,
+    /Choose one that is empty/,
   );
   assert.equal(readFileSync(join(line.data, 'thesis.txt'), 'utf8'), 'mine');
 });

@@ -133,7 +133,7 @@ test('a failing job ends the run with 1, among several workflows named with its 
   assert.equal(code, 1);
   assert.match(stdout, /^\[side \/ bad\] \| row 60$/m);
   assert.match(stdout, /^\[side \/ bad\] failure$/m);
-  assert.match(stdout, /side\.yml:7: step 'break it' failed: Process completed with exit code 3/);
+  assert.match(stdout, /side\.yml:7:9: step 'break it' failed: Process completed with exit code 3/);
   assert.match(stdout, /^\[ci \/ second\] success$/m);
 });
 

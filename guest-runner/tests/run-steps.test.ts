@@ -30,7 +30,10 @@ test('a failing step fails the job, skips the next, and still runs what asks for
   );
   assert.equal(steps[0]?.exitCode, 3);
   assert.ok(host.lines(0).includes('##[error]Process completed with exit code 3.'));
-  assert.match(host.finished.message, /^\.github\/workflows\/ci\.yml:21: step 'Run exit 3' failed/);
+  assert.match(
+    host.finished.message,
+    /^\.github\/workflows\/ci\.yml:21:\d+: step 'Run exit 3' failed/,
+  );
   assert.equal(host.finished.reason, 'step_failed');
 });
 
@@ -90,9 +93,9 @@ test('each shell runs with the options GitHub gives it', async () => {
 test('a shell that is not there, or is none, is named with the line', async () => {
   const at = { line: 42, column: 7 };
   await using missing = await runToEnd({ task: makeTask([run('x', { shell: 'fish {0}', at })]) });
-  assert.match(missing.finished.message, /ci\.yml:42: .*The shell 'fish \{0\}' is not installed/);
+  assert.match(missing.finished.message, /ci\.yml:42:7: .*The shell 'fish \{0\}' is not installed/);
   await using wrong = await runToEnd({ task: makeTask([run('x', { shell: 'fish', at })]) });
-  assert.match(wrong.finished.message, /ci\.yml:42: .*Invalid shell option 'fish'/);
+  assert.match(wrong.finished.message, /ci\.yml:42:7: .*Invalid shell option 'fish'/);
 });
 
 test('a working directory is relative to the workspace, and its absence is said', async () => {

@@ -10,7 +10,7 @@
 // Not covered: base64 wrapped over several lines (only its unwrapped parts could match), mixed-case
 // percent escapes (`%2f%3D`), and compressed or encrypted output.
 
-import { minDerivedFormBytes, minLineBytes } from './limits.ts';
+import { minDerivedFormBytes } from './limits.ts';
 
 type Encoding = (variant: string) => string;
 
@@ -50,13 +50,12 @@ function variantsOf(value: string): Set<string> {
   const variants = new Set<string>();
   const trimmed = trim(value);
   const lines = trimmed.split(/\r\n|\n|\r/);
-  for (const whole of [value, trimmed, lines.join('\n'), lines.join('\r\n')]) {
-    if (!isIdle(whole)) variants.add(whole);
+  const wholes = [value, trimmed, lines.join('\n'), lines.join('\r\n')];
+  for (const variant of [...wholes, ...lines.map(trim)]) {
+    if (!isIdle(variant)) variants.add(variant);
   }
-  const unquoted = /^"(.*)"$/s.exec(trimmed)?.[1];
-  for (const part of [unquoted ?? '', ...(lines.length > 1 ? lines.map(trim) : [])]) {
-    if (part.length >= minLineBytes && !isIdle(part)) variants.add(part);
-  }
+  const unquoted = /^"(.*)"$/s.exec(trimmed)?.[1] ?? '';
+  if (unquoted.length >= minDerivedFormBytes && !isIdle(unquoted)) variants.add(unquoted);
   return variants;
 }
 

@@ -15,15 +15,9 @@ export const maxValueBytes = 64 * 1024;
 export const maxTableStates = 2 ** 22;
 
 /**
- * Shortest line of a multi-line value that is masked on its own, in bytes, after trimming. Multi-line
- * secrets are mostly JSON and PEM; lines such as `{`, `},` or `---` would blank every log, and three
- * bytes of a secret tell nothing. GitHub masks such lines too; here the log stays readable.
- */
-export const minLineBytes = 4;
-
-/**
- * Shortest derived form (an encoding, a base64 middle, the core of a value with asterisks), in
+ * Shortest derived form (an encoding, a base64 middle, the value without its quotes), in
  * bytes. Three base64 characters turn up by chance four times in each megabyte of log. The value
- * itself is masked from one byte on, as GitHub does.
+ * itself, and each line of it, is masked from one byte on, as GitHub does: a secret of several lines
+ * whose lines are `{` and `}` blanks all braces of a log.
  */
 export const minDerivedFormBytes = 4;

@@ -26,7 +26,7 @@ const exitOf = (child: ReturnType<typeof spawnGit>): Promise<number> =>
     child.once('error', (error) =>
       reject(
         new CliError(
-          'git_failed',
+          'git_missing',
           `git cannot be started (${error.message}). Is it installed? apt-get install git`,
           { cause: error },
         ),
@@ -58,7 +58,7 @@ export async function tryGit(
   options: GitOptions,
 ): Promise<string | undefined> {
   return await git(args, options).catch((error: unknown) => {
-    if (error instanceof CliError && error.message.startsWith('git cannot')) throw error;
+    if (error instanceof CliError && error.code === 'git_missing') throw error;
     return undefined;
   });
 }

@@ -293,7 +293,10 @@ test('a directory without a checkout is refused with a way to make one', async (
   });
   mkdirSync(join(directory, 'bare'));
   runGit(join(directory, 'bare'), ['init', '--quiet', '--bare']);
-  await assert.rejects(takeSnapshot(join(directory, 'bare')), { code: 'no_checkout' });
+  await assert.rejects(takeSnapshot(join(directory, 'bare')), {
+    code: 'no_checkout',
+    message: /is a bare repository.*git clone/,
+  });
   rmSync(directory, { recursive: true });
   assert.deepEqual(scratchFolders(), before);
 });

@@ -116,9 +116,12 @@ async function findRoot(directory: string): Promise<string> {
     const message = error instanceof Error ? error.message : '';
     if (!/not a git repository|must be run in a work tree/.test(message)) throw error;
   }
+  const isBare = (await tryGit(['rev-parse', '--is-bare-repository'], { directory })) === 'true';
   throw new CliError(
     'no_checkout',
-    `${directory} is not in a git checkout. Go to one, or make this one: git init && git add -A`,
+    isBare
+      ? `${directory} is a bare repository, it has no files. Clone it and go there: git clone ${directory}`
+      : `${directory} is not in a git checkout. Go to one, or make this one: git init && git add -A`,
   );
 }
 

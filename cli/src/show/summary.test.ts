@@ -26,7 +26,7 @@ test('the table says how long each job queued, booted and ran', () => {
 test('a failed job says why, once, with its place; a cancelled one need not', () => {
   const failed = ended('failure', {
     endReason: 'step_failed',
-    endMessage: "ci.yml:13: step 'break' failed: Process completed with exit code 3.",
+    endMessage: "ci.yml:13:9: step 'break' failed: Process completed with exit code 3.",
     annotations: [
       { step: 0, annotation: { level: 'error', message: 'Process completed with exit code 3.' } },
       {

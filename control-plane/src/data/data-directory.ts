@@ -37,6 +37,13 @@ type DataDirectory = AsyncDisposable & {
   readonly masterKey: Buffer;
 };
 
+const foreign = (path: string): ControlPlaneError =>
+  new ControlPlaneError(
+    'data_directory_corrupt',
+    `The directory ${path} is refused as data directory: it is not empty and has no VERSION file, so ` +
+      'it is not onejob’s. Nothing in it was changed. Choose one that is empty or not there yet.',
+  );
+
 const corrupt = (path: string, what: string, cause?: unknown): ControlPlaneError =>
   new ControlPlaneError(
     'data_directory_corrupt',
@@ -191,9 +198,7 @@ async function checkMarker(path: string): Promise<boolean> {
   const entries = (await readdir(path)).filter((name) => name !== 'lock');
   if (entries.length === 0) return true;
   const marker = await readFile(join(path, 'VERSION'), 'utf8').catch(absent);
-  if (marker === undefined) {
-    throw corrupt(path, 'it is not empty and has no VERSION file, so it is not onejob’s');
-  }
+  if (marker === undefined) throw foreign(path);
   const match = /^onejob data directory (\d+)\n$/.exec(marker);
   if (match === null) throw corrupt(path, 'its VERSION file is not one of onejob’s');
   const layout = Number(match[1]);

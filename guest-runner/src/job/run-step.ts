@@ -222,7 +222,7 @@ class StepExecution {
     const sentence = FAILURE_SENTENCES[observed];
     if (sentence !== '') run.error(sentence);
     if (this.continues()) return 'success';
-    const where = `${task.job.file}:${step.at.line}: step '${this.name}'`;
+    const where = `${task.job.file}:${step.at.line}:${step.at.column}: step '${this.name}'`;
     const isExpression = observed === 'step_failed' && result.trouble?.kind === 'expression';
     job.fail({
       reason: isExpression && result.exitCode === undefined ? 'invalid_expression' : observed,

@@ -61,6 +61,8 @@ export class Problems extends TemplateContext {
   private readonly kept: Problem[] = [];
   private readonly aboutAll: Problem[] = [];
   private dropped = 0;
+  /** Reading ended in the middle of the file: that alone is said, as of wrong YAML. */
+  private isCutOff = false;
   private readonly file: string;
   private readonly text: string;
   private readonly lines: LineCounter;
@@ -99,6 +101,7 @@ export class Problems extends TemplateContext {
   }
 
   add(at: Position, message: string): void {
+    if (this.isCutOff) return;
     if (this.kept.length >= PROBLEMS_KEPT) {
       this.dropped++;
       return;
@@ -123,7 +126,9 @@ export class Problems extends TemplateContext {
       return;
     }
     if (err instanceof YamlReadError) {
+      this.kept.length = 0;
       this.add(this.atOffset(err.offset), err.message);
+      this.isCutOff = true;
       return;
     }
     const token = typeof tokenOrFileId === 'object' ? tokenOrFileId : undefined;

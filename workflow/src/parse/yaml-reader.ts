@@ -93,6 +93,8 @@ export class YamlReader implements ObjectReader {
   private readonly events: Generator<Event, void, void>;
   private current: Event | undefined;
   private count = 0;
+  /** What the walk is at: outside of aliases the node, inside the outermost alias. */
+  private place: unknown;
 
   constructor(fileId: number, document: Document, lines: LineCounter) {
     this.fileId = fileId;
@@ -113,6 +115,7 @@ export class YamlReader implements ObjectReader {
   }
 
   private *walk(node: unknown, depth: number, open: Set<Node>): Generator<Event, void, void> {
+    if (open.size === 0) this.place = node;
     if (depth > PARSE_DEPTH) {
       throw new YamlReadError(`Maximum object depth exceeded (${PARSE_DEPTH})`, offsetOf(node));
     }
@@ -208,7 +211,8 @@ export class YamlReader implements ObjectReader {
 
   private advance(): void {
     if (++this.count > PARSE_EVENTS) {
-      throw new YamlReadError(`Maximum number of YAML nodes exceeded (${PARSE_EVENTS})`, 0);
+      const message = `Maximum number of YAML nodes exceeded (${PARSE_EVENTS}), aliases expanded`;
+      throw new YamlReadError(message, offsetOf(this.place));
     }
     const next = this.events.next();
     this.current = next.done === true ? { kind: 'end' } : next.value;
