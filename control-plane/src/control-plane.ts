@@ -127,9 +127,10 @@ function watchFaults({ log, dataDirectory, database }: CompleteConfig): {
   const broken = new AbortController();
   return {
     reportFault: (error, where) => {
-      log?.(`${where}: ${explainError(error)}`);
-      const isEmbedded = database.kind === 'pglite';
-      if (isEmbedded && isDiskFull(error)) broken.abort(diskFull(dataDirectory, error));
+      const isEnd = database.kind === 'pglite' && isDiskFull(error);
+      // Every call fails on a full disk, each with other words; it is told once.
+      if (!isEnd || !broken.signal.aborted) log?.(`${where}: ${explainError(error)}`);
+      if (isEnd) broken.abort(diskFull(dataDirectory, error));
     },
     broken: broken.signal,
   };

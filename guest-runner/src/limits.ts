@@ -65,6 +65,9 @@ export const SHORT_TEXT_CHARACTERS = 4096;
 /** The sentence of a finished job: the schema's own limit. */
 export const FINISHED_MESSAGE_CHARACTERS = 16384;
 
+/** Composite actions inside each other: GitHub's number. */
+export const COMPOSITE_DEPTH = 9;
+
 /** After a step's process ended, its pipe must be silent this long; children may still hold it. */
 export const OUTPUT_IDLE_MS = 50;
 /** And at most so long in all, as a background process may never stop talking. */

@@ -69,6 +69,18 @@ export const checkout = (
   ...parts,
 });
 
+/** A step that uses an action of the repository. */
+export const uses = (place: string, parts: Partial<UsesStep> = {}): UsesStep => ({
+  ...base,
+  kind: 'uses',
+  index: 0,
+  id: '__self',
+  uses: place,
+  action: { kind: 'local', path: place },
+  with: null,
+  ...parts,
+});
+
 export type TaskParts = Partial<Omit<JobTask, 'job' | 'contexts'>> & {
   job?: Partial<CompiledJob>;
   contexts?: Partial<JobTask['contexts']>;

@@ -252,6 +252,7 @@ async function buildInScratch(build: Build): Promise<GuestImage> {
     await buildRootFilesystem(run, {
       baseTar: join(from, 'base.tar'),
       runner,
+      actionParserPath: recipe.runner.actionParserPath,
       node: recipe.node,
       archives: recipe.archives,
       privilege,

@@ -35,10 +35,13 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
   await writeFile(runner.start, '"the start program"\n', { mode: 0o600 });
   await writeFile(runner.bundle, '"the runner"\n', { mode: 0o600 });
   await writeFile(runner.cache, 'the compile cache\n', { mode: 0o600 });
+  const actionParserPath = join(workDirectory, 'parser.cjs');
+  await writeFile(actionParserPath, '"the parser"\n', { mode: 0o600 });
   const target = join(workDirectory, 'root.erofs');
   await buildRootFilesystem(run, {
     baseTar,
     runner,
+    actionParserPath,
     node: { version: '24.0.0', path: join(directory, 'node') },
     archives: [
       { uri: 'http://u:p@mirror.example/debian', suite: 'bookworm', checkValidUntil: true },
@@ -63,7 +66,8 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
   assert.ok(first.includes('URIs: http://mirror.example/debian\n'));
   assert.ok(first.includes('127.0.0.1 localhost onejob.localhost\n'));
   assert.ok(!first.includes('mesg n'), "root's home is not empty");
-  for (const name of ['start-runner.cjs', 'guest-runner.cjs', 'guest-runner.cache']) {
+  const names = ['start-runner.cjs', 'guest-runner.cjs', 'guest-runner.cache', 'parser.cjs'];
+  for (const name of names) {
     const stat = execFileSync('dump.erofs', [`--path=/opt/onejob/${name}`, out], {
       encoding: 'utf8',
     });

@@ -6,7 +6,7 @@
  */
 import { access, chmod, constants, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { archivesForGuest, formatSources, type DebianArchive } from './apt-sources.ts';
 import { ImageError } from './errors.ts';
 import { asRoot, type Privilege } from './privilege.ts';
@@ -63,6 +63,8 @@ export async function buildRootFilesystem(
     baseTar: string;
     /** Where each file of the guest runner is now. */
     runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
+    /** Keeps its name: the bundle asks for it by that. */
+    actionParserPath: string;
     node: GuestNode;
     archives: readonly DebianArchive[];
     privilege: Privilege;
@@ -86,9 +88,16 @@ export async function buildRootFilesystem(
     await writeFile(join(stage, path), text);
     await chmod(join(stage, path), 0o644);
   }
-  for (const [part, name] of Object.entries(RUNNER_FILES)) {
+  const runnerFiles: [string, string][] = [
+    [options.actionParserPath, basename(options.actionParserPath)],
+    ...Object.entries(RUNNER_FILES).map(([part, name]): [string, string] => [
+      options.runner[part as keyof typeof RUNNER_FILES],
+      name,
+    ]),
+  ];
+  for (const [from, name] of runnerFiles) {
     const target = join(stage, 'opt/onejob', name);
-    await cp(options.runner[part as keyof typeof RUNNER_FILES], target);
+    await cp(from, target);
     await chmod(target, 0o644);
   }
   const node = join(stage, 'usr/local/bin/node');

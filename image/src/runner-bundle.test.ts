@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempDisposable, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { ImageError } from './errors.ts';
 import { bundleGuestRunner } from './runner-bundle.ts';
@@ -57,7 +57,24 @@ test('many bundles at once agree, and leave no drafts', async () => {
   const options = await sources(scratch.path);
   const all = await Promise.all(Array.from({ length: 8 }, () => bundleGuestRunner(options)));
   assert.equal(new Set(all.map(({ digest }) => digest)).size, 1);
-  assert.equal((await readdir(join(options.cacheDir, 'bundles'))).length, 2);
+  // The runner, the parser of actions, and a record of each.
+  assert.equal((await readdir(join(options.cacheDir, 'bundles'))).length, 4);
+});
+
+test('the parser of action files is a file beside the bundle, loaded when it is imported', async () => {
+  await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-bundle-'));
+  const options = await sources(scratch.path);
+  const text =
+    "const load = () => import('@onejob/workflow/parse-action');\n" +
+    "console.log('before');\n" +
+    "void load().then(({ parseAction }) => parseAction({ file: 'a', text: 'name: x' }))" +
+    '.then((parsed) => console.log(JSON.stringify(parsed)));\n';
+  await writeFile(options.entry, text);
+  const bundle = await bundleGuestRunner(options);
+  assert.equal(dirname(bundle.actionParserPath), dirname(bundle.path));
+  assert.ok((await stat(bundle.path)).size < 10_000);
+  const said = execFileSync(process.execPath, [bundle.path], { encoding: 'utf8' });
+  assert.match(said, /^before\n\{"ok":false,.*Top level 'runs:' section/);
 });
 
 test('a source that does not parse is named with its line', async () => {

@@ -1,11 +1,13 @@
 /**
  * Bundles the guest runner into one CommonJS file that needs nothing but Node: every megabyte of
- * JavaScript and every file costs a start under emulation. Kept in `<cache>/bundles/<digest>.cjs`
- * with a record of the sources it was made from, so that a second call reads those and bundles
- * nothing.
+ * JavaScript and every file costs a start under emulation. The parser of action files, which most
+ * jobs never need, is larger than all the rest; it is a file of its own beside the runner's.
+ *
+ * Kept in `<cache>/bundles/<digest>.cjs` with a record of the sources it was made from, so that a
+ * second call reads those and bundles nothing.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   build,
@@ -13,14 +15,20 @@ import {
   version as esbuildVersion,
   type BuildFailure,
   type BuildOptions,
+  type Plugin,
 } from 'esbuild';
 import { ImageError } from './errors.ts';
 import { BUNDLES_KEPT } from './limits.ts';
 
-export interface GuestRunnerBundle {
+interface Bundle {
   path: string;
   /** sha256 of the file, hex. */
   digest: string;
+}
+
+export interface GuestRunnerBundle extends Bundle {
+  /** The bundle loads it by its name, from its own directory. */
+  actionParserPath: string;
 }
 
 interface BundleRecord {
@@ -31,6 +39,9 @@ interface BundleRecord {
 
 const REPOSITORY = join(import.meta.dirname, '../..');
 const DEFAULT_ENTRY = join(REPOSITORY, 'guest-runner/src/main.ts');
+/** What the runner imports and finds beside itself. */
+const PARSER_MODULE = /^@onejob\/workflow\/parse-action$/;
+const PARSER_ENTRY = join(REPOSITORY, 'workflow/src/parse/action.ts');
 /** The program that loads the runner in the guest. */
 export const START_ENTRY = join(REPOSITORY, 'image/src/guest/start-runner.ts');
 
@@ -53,10 +64,18 @@ export async function bundleGuestRunner(options: {
   cacheDir: string;
   entry?: string | undefined;
 }): Promise<GuestRunnerBundle> {
-  const entry = options.entry ?? DEFAULT_ENTRY;
   const directory = join(options.cacheDir, 'bundles');
   await mkdir(directory, { recursive: true });
-  const recordKey = sha256(JSON.stringify([esbuildVersion, ESBUILD_OPTIONS, entry]));
+  const parser = await bundleOnce(directory, PARSER_ENTRY, '');
+  // It outlives many runners; the oldest files are removed.
+  await utimes(parser.path, new Date(), new Date());
+  const runner = await bundleOnce(directory, options.entry ?? DEFAULT_ENTRY, parser.digest);
+  return { ...runner, actionParserPath: parser.path };
+}
+
+/** @param parserDigest names the file of the parser; empty: this is the parser */
+async function bundleOnce(directory: string, entry: string, parserDigest: string): Promise<Bundle> {
+  const recordKey = sha256(JSON.stringify([esbuildVersion, ESBUILD_OPTIONS, entry, parserDigest]));
   const recordPath = join(directory, `${recordKey.slice(0, 32)}.json`);
   const known = await readRecord(recordPath);
   if (known !== undefined && (await isCurrent(known))) {
@@ -65,7 +84,7 @@ export async function bundleGuestRunner(options: {
     if (bytes !== undefined && sha256(bytes) === known.digest)
       return { path, digest: known.digest };
   }
-  const { text, inputs } = await bundle(entry);
+  const { text, inputs } = await bundle(entry, parserDigest);
   const digest = sha256(text);
   const path = join(directory, `${digest}.cjs`);
   await writeAtomically(path, text);
@@ -74,8 +93,11 @@ export async function bundleGuestRunner(options: {
   return { path, digest };
 }
 
-async function bundle(entry: string): Promise<{ text: string; inputs: Record<string, string> }> {
-  const result = await runEsbuild(entry);
+async function bundle(
+  entry: string,
+  parserDigest: string,
+): Promise<{ text: string; inputs: Record<string, string> }> {
+  const result = await runEsbuild(entry, parserDigest);
   const inputs: Record<string, string> = {};
   for (const path of Object.keys(result.metafile.inputs)) {
     inputs[path] = sha256(await readFile(join(REPOSITORY, path)));
@@ -83,18 +105,29 @@ async function bundle(entry: string): Promise<{ text: string; inputs: Record<str
   return { text: result.outputFiles[0]?.text ?? '', inputs };
 }
 
+const parserBeside = (digest: string): Plugin => ({
+  name: 'action-parser',
+  setup: (bundling) => {
+    bundling.onResolve({ filter: PARSER_MODULE }, () => ({
+      path: `./${digest}.cjs`,
+      external: true,
+    }));
+  },
+});
+
 let previousRun: Promise<unknown> = Promise.resolve();
 
 /**
  * esbuild keeps a process running beside ours, for ever; it is stopped after each run. That would
  * break another run under way, so runs follow one another.
  */
-function runEsbuild(entry: string) {
+function runEsbuild(entry: string, parserDigest: string) {
   const run = previousRun.then(async () => {
     try {
       return await build({
         ...ESBUILD_OPTIONS,
         entryPoints: [entry],
+        plugins: parserDigest === '' ? [] : [parserBeside(parserDigest)],
         write: false,
         metafile: true,
         logLevel: 'silent',
@@ -148,8 +181,8 @@ async function prune(directory: string): Promise<void> {
       return { name, ageMs: found === undefined ? 0 : Date.now() - found.mtimeMs };
     }),
   );
-  // a bundle and its record are two files
-  const old = aged.toSorted((a, b) => a.ageMs - b.ageMs).slice(2 * BUNDLES_KEPT);
+  // a bundle and its record are two files, and so are its parser and the record of that
+  const old = aged.toSorted((a, b) => a.ageMs - b.ageMs).slice(4 * BUNDLES_KEPT);
   await Promise.all(old.map(({ name }) => rm(join(directory, name), { force: true })));
 }
 

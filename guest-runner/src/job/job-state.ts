@@ -3,6 +3,8 @@
  *
  *     status: success -> failure | cancelled     (never back; a cancellation wins)
  *
+ * What is said of its steps, and whether one has failed, is in its root frame (`step-frame.ts`).
+ *
  * One loop (`run-job.ts`) drives the steps; the host's cancel and kill come in from the side
  * through `requestCancel` and `kill`.
  */
@@ -19,11 +21,14 @@ import type { LogSender } from '../logs/log-sender.ts';
 import { ProblemMatchers } from '../matchers/problem-matchers.ts';
 import { RepositoryFiles } from '../matchers/repository-files.ts';
 import type { OutputPipes } from '../steps/output-pipes.ts';
+import type { PostStep } from '../steps/post-step.ts';
 import { killJobProcesses } from '../steps/process-tree.ts';
 import type { StepStop } from '../steps/step-process.ts';
 import { hashFiles } from './hash-files.ts';
 import type { Layout } from './layout.ts';
 import type { StepFailureReason } from './observed-end.ts';
+import { record } from './record.ts';
+import { StepFrame } from './step-frame.ts';
 import { fixedVariables, proxyVariables } from './variables.ts';
 import type { RunnerContext } from './variables.ts';
 
@@ -42,10 +47,6 @@ export type JobParts = {
 
 export type JobFailure = { reason: StepFailureReason | 'invalid_expression'; message: string };
 
-export const record = <T>(from: Record<string, T> = {}): Record<string, T> =>
-  // Without a prototype: names come from outside, and `__proto__` is one.
-  Object.assign(Object.create(null) as Record<string, T>, from);
-
 /** The sentence of an expression's error, with its source. */
 export function explainEvaluation(error: unknown, file: string, fallback: Position): string {
   if (!(error instanceof EvaluationError)) throw error;
@@ -58,8 +59,7 @@ export class JobState {
   readonly parts: JobParts;
   readonly serverUrl: string;
   readonly github: JsonObject;
-  status: 'success' | 'failure' | 'cancelled' = 'success';
-  failure: JobFailure | undefined;
+  readonly root: StepFrame;
   cancelReason: 'cancelled' | 'deadline' | undefined;
   /** Everything was killed: no further process is started. */
   isOver = false;
@@ -69,9 +69,8 @@ export class JobState {
   env: Record<string, string>;
   /** Of GITHUB_PATH; later ones come first in PATH. */
   paths: string[] = [];
-  readonly steps: JsonObject = record();
-  /** Steps that checked out, and the git configuration their credential was written to. */
-  readonly checkouts = new Map<number, string>();
+  /** To be run after the last step, the latest first. */
+  readonly posts: PostStep[] = [];
   /** Added by a step, at work in it and in all later ones. */
   readonly matchers = new ProblemMatchers();
   readonly repositoryFiles: RepositoryFiles;
@@ -80,10 +79,19 @@ export class JobState {
   private currentStop: StepStop | undefined;
   private killTimer: NodeJS.Timeout | undefined;
   private masks = 0;
+  private files = 0;
 
   constructor(parts: JobParts) {
     this.parts = parts;
     this.env = record(parts.task.env);
+    this.root = new StepFrame(this, {
+      file: parts.task.job.file,
+      inputs: parts.task.contexts.inputs,
+      overrides: {},
+      github: {},
+      defaults: parts.task.job.defaults,
+      depth: 0,
+    });
     this.serverUrl = `http://onejob.localhost:${parts.port}`;
     this.github = {
       ...parts.task.contexts.github,
@@ -111,14 +119,12 @@ export class JobState {
   requestCancel(reason: 'cancelled' | 'deadline', graceMs: number): void {
     if (this.cancelReason !== undefined) return;
     this.cancelReason = reason;
-    this.status = 'cancelled';
     this.currentStop?.wish(graceMs);
     this.killTimer = setTimeout(() => void this.kill(), graceMs);
   }
 
   async kill(): Promise<void> {
     this.cancelReason ??= 'cancelled';
-    this.status = 'cancelled';
     this.isOver = true;
     await this.killProcesses();
   }
@@ -133,9 +139,9 @@ export class JobState {
     for (const end of this.lingering) end();
   }
 
-  fail(failure: JobFailure): void {
-    this.failure ??= failure;
-    if (this.status === 'success') this.status = 'failure';
+  /** A name for files of one step that no other step of the job has. */
+  nextFileKey(): string {
+    return String(this.files++);
   }
 
   /**
@@ -154,7 +160,7 @@ export class JobState {
   private hide(message: string): void {
     this.isHidden = true;
     this.isOver = true;
-    this.fail({ reason: 'step_failed', message });
+    this.root.fail({ reason: 'step_failed', message });
     this.parts.log.hide(`##[error]${message} Its output from there on is not shown.`);
     void this.killProcesses();
   }
@@ -171,21 +177,22 @@ export class JobState {
   }
 
   /** Contexts and functions for a step (or the job) with this `env`. */
-  scope(env: Record<string, string>, stepId?: string): EvaluationScope {
+  scope(env: Record<string, string>, stepId?: string, frame = this.root): EvaluationScope {
     const { contexts, secrets } = this.parts.task;
-    const isStatus = (status: string) => () => this.status === status;
+    const isStatus = (status: string) => () => frame.status === status;
+    const action: JsonObject = stepId === undefined ? {} : { action: stepId };
     return {
       contexts: {
-        github: stepId === undefined ? this.github : { ...this.github, action: stepId },
+        github: { ...this.github, ...frame.github, ...action },
         env,
-        job: { status: this.status },
-        steps: this.steps,
+        job: { status: this.root.status },
+        steps: frame.steps,
         runner: this.parts.runner,
         secrets: { GITHUB_TOKEN: this.parts.task.token, ...secrets },
         strategy: contexts.strategy,
         matrix: contexts.matrix,
         needs: contexts.needs,
-        inputs: contexts.inputs,
+        inputs: frame.parts.inputs,
         vars: contexts.vars,
       },
       functions: {
@@ -216,14 +223,14 @@ export class JobState {
   }
 
   /** The whole environment of a step's processes. */
-  environment(env: Record<string, string>, stepId: string): Record<string, string> {
+  environment(env: Record<string, string>, github: JsonObject): Record<string, string> {
     const { config, port, runner } = this.parts;
     return record({
       ...config.environment,
       ...proxyVariables(port),
       CI: 'true',
       ...env,
-      ...fixedVariables({ ...this.github, action: stepId }, runner),
+      ...fixedVariables({ ...this.github, ...github }, runner),
       ...config.markers,
       PATH: this.searchPath(env),
     });

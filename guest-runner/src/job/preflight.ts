@@ -8,8 +8,9 @@ import { checkInputs } from '../steps/checkout-inputs.ts';
 
 function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
   if (step.kind === 'run') return undefined;
+  if (step.action.kind === 'local') return undefined;
   if (!isCheckout(step)) {
-    return `'uses: ${step.uses}' is not supported yet: onejob runs 'run' steps and actions/checkout.`;
+    return `'uses: ${step.uses}' is not supported yet: onejob runs 'run' steps, actions of the repository and actions/checkout.`;
   }
   const problem = checkInputs(literalInputs(step.with), task);
   return problem === undefined ? undefined : `'uses: ${step.uses}': ${problem}`;

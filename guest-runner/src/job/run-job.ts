@@ -8,7 +8,7 @@ import { release } from 'node:os';
 import { rmSync } from 'node:fs';
 import { SecretMasker } from '@onejob/masking';
 import { evaluateTemplate } from '@onejob/workflow/evaluate';
-import type { CompiledStep, FinishedMessage, JobTask, UsesStep } from '@onejob/protocol';
+import type { CompiledStep, FinishedMessage, JobTask } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, OUTPUT_BYTES_PER_JOB } from '@onejob/protocol/limits';
 import type { GuestConfig } from '../config/config.ts';
 import { GuestError, messageOf } from '../errors.ts';
@@ -21,10 +21,13 @@ import { OutputPipes } from '../steps/output-pipes.ts';
 import { writePrivate } from '../steps/step-files.ts';
 import { clip } from '../steps/step-run.ts';
 import { RUNNER_VERSION } from '../version.ts';
-import { explainEvaluation, JobState, record, toTexts } from './job-state.ts';
+import { explainEvaluation, JobState, toTexts } from './job-state.ts';
 import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
-import { executePost, executeStep, readTimeout, sendStep } from './run-step.ts';
+import { record } from './record.ts';
+import { runPosts } from './run-posts.ts';
+import { executeStep, readTimeout } from './run-step.ts';
+import { sendStep } from './send-step.ts';
 import { makeRunnerContext } from './variables.ts';
 
 const JOB_INDEX = -1;
@@ -165,10 +168,10 @@ export class JobRun {
     } catch (error) {
       const message = explainEvaluation(error, file, JOB_PLACE);
       log.line(`##[error]${message}`);
-      job.fail({ reason: 'invalid_expression', message });
+      job.root.fail({ reason: 'invalid_expression', message });
     }
     log.flush();
-    const setUp = job.failure === undefined ? 'success' : 'failure';
+    const setUp = job.root.failure === undefined ? 'success' : 'failure';
     sendStep(job, { index: JOB_INDEX, name: 'Set up job' }, 'pre', {
       status: 'completed',
       outcome: setUp,
@@ -201,7 +204,7 @@ export class JobRun {
     } catch (error) {
       const message = explainEvaluation(error, this.task.job.file, JOB_PLACE);
       log.line(`##[error]${message}`);
-      job.fail({ reason: 'invalid_expression', message });
+      job.root.fail({ reason: 'invalid_expression', message });
       return {};
     }
     const outputs: Record<string, string> = record();
@@ -231,17 +234,15 @@ function logSetUp(log: StepLog, task: JobTask, job: JobState): void {
 }
 
 async function runSteps(job: JobState, steps: CompiledStep[]): Promise<void> {
-  const posts: UsesStep[] = [];
   for (const step of steps) {
     if (job.isOver) {
       const skipped = { status: 'completed', outcome: 'skipped', conclusion: 'skipped' } as const;
       sendStep(job, { index: step.index, name: step.id }, 'main', skipped);
       continue;
     }
-    await executeStep(job, step);
-    if (step.kind === 'uses' && job.checkouts.has(step.index)) posts.unshift(step);
+    await executeStep(job, step, job.root);
   }
-  for (const step of posts) executePost(job, step);
+  await runPosts(job);
 }
 
 function conclude(job: JobState): Finished {
@@ -250,6 +251,7 @@ function conclude(job: JobState): Finished {
   }
   if (job.cancelReason === 'cancelled')
     return end('cancelled', 'cancelled', 'The job was cancelled.');
-  if (job.failure) return end('failure', job.failure.reason, job.failure.message);
+  const { failure } = job.root;
+  if (failure) return end('failure', failure.reason, failure.message);
   return end('success', 'steps_completed', 'All steps completed.');
 }

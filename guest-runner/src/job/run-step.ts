@@ -1,5 +1,6 @@
 /**
- * One step from its condition to its conclusion, and what it leaves to later steps.
+ * One step from its condition to its conclusion, and what it leaves to later steps: a step of the
+ * job, or one inside a composite action.
  *
  *     condition false -> skipped
  *     ran             -> outcome (success, failure, cancelled) -> conclusion, after continue-on-error
@@ -11,27 +12,26 @@ import {
   isTruthy,
   toText,
 } from '@onejob/workflow/evaluate';
-import type { EvaluationScope } from '@onejob/workflow/evaluate';
-import type { CompiledStep, StepConclusion, StepEvent, UsesStep } from '@onejob/protocol';
+import type { CompiledStep, StepConclusion, StepEvent } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, JOB_TIMEOUT_MAX_MS } from '@onejob/protocol/limits';
-import { messageOf } from '../errors.ts';
-import { SHORT_TEXT_CHARACTERS } from '../limits.ts';
-import { runCheckout, runPostCheckout } from '../steps/checkout.ts';
+import { isCheckout } from '@onejob/workflow/checkout-inputs';
+import { runAction } from '../actions/run-action.ts';
+import { runCheckout } from '../steps/checkout.ts';
 import { runScript, scriptTitle } from '../steps/run-script.ts';
-import { StepFiles } from '../steps/step-files.ts';
-import { clip, StepRun } from '../steps/step-run.ts';
-import { explainEvaluation, record, toTexts } from './job-state.ts';
+import { StepRun } from '../steps/step-run.ts';
+import { explainEvaluation, toTexts } from './job-state.ts';
 import type { JobState } from './job-state.ts';
 import { countMemoryKills, FAILURE_SENTENCES, observeFailure } from './observed-end.ts';
-import { isFixedVariable } from './variables.ts';
+import { perform } from './perform.ts';
+import type { Result } from './perform.ts';
+import { record } from './record.ts';
+import { sendStep } from './send-step.ts';
+import type { StepFrame } from './step-frame.ts';
 
 const MINUTE_MS = 60_000;
 
-/** What was wrong, and whether an expression was. */
-type Trouble = { message: string; kind: 'step' | 'expression' };
-type Result = { exitCode?: number; trouble?: Trouble };
-
-function nameOf(step: CompiledStep, scope: EvaluationScope): string {
+function nameOf(run: StepRun): string {
+  const { scope, step } = run;
   try {
     if (step.name !== null) return toText(evaluateTemplate(step.name, scope));
     if (step.kind === 'uses') return `Run ${step.uses}`;
@@ -40,17 +40,6 @@ function nameOf(step: CompiledStep, scope: EvaluationScope): string {
     // The same expression fails again, and is told, when it is needed.
     return step.kind === 'uses' ? `Run ${step.uses}` : step.id;
   }
-}
-
-/** Tells the host what a step (or the job itself) is doing. */
-export function sendStep(
-  job: JobState,
-  step: { index: number; name: string },
-  phase: StepEvent['phase'],
-  rest: Pick<StepEvent, 'status'> & Partial<StepEvent>,
-): void {
-  const name = clip(job.parts.masker.maskText(step.name), SHORT_TEXT_CHARACTERS);
-  job.parts.host.send({ type: 'step', index: step.index, phase, name, atMs: Date.now(), ...rest });
 }
 
 /** The milliseconds of `timeout-minutes`; undefined: none. */
@@ -67,83 +56,62 @@ export function readTimeout(value: unknown): number | undefined {
 class StepExecution {
   private readonly job: JobState;
   private readonly step: CompiledStep;
+  private readonly frame: StepFrame;
   private readonly run: StepRun;
-  private name: string;
   private timeoutMs: number | undefined;
   private hasTimedOut = false;
 
-  constructor(job: JobState, step: CompiledStep) {
+  constructor(job: JobState, step: CompiledStep, frame: StepFrame, around?: StepRun) {
     this.job = job;
     this.step = step;
-    this.run = new StepRun(job, step);
-    this.name = step.id;
+    this.frame = frame;
+    this.run = new StepRun(job, step, frame, around);
   }
 
-  async execute(): Promise<void> {
+  async execute(): Promise<StepConclusion> {
     const prepared = this.prepare();
     if (prepared === 'skip') return this.skip();
     this.send({ status: 'running' });
     const memoryKills = this.job.isMachineOurs ? countMemoryKills() : null;
-    const result = 'message' in prepared ? { trouble: prepared } : await this.body();
-    await this.complete(result, memoryKills);
+    return await this.complete(prepared ?? (await this.body()), memoryKills);
   }
 
   /** Environment and condition, in GitHub's order. */
-  private prepare(): Trouble | 'skip' | { ready: true } {
-    const { job, step, run } = this;
+  private prepare(): Result | 'skip' | undefined {
+    const { step, run } = this;
     try {
-      Object.assign(run.env, toTexts(evaluateTemplate(step.env, this.scope)));
-      this.name = nameOf(step, this.scope);
-      if (!isTruthy(evaluateExpression(step.condition, this.scope))) return 'skip';
-      this.timeoutMs = readTimeout(evaluateTemplate(step.timeoutMinutes, this.scope));
-      return { ready: true };
+      run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
+      run.name = nameOf(run);
+      if (!isTruthy(evaluateExpression(step.condition, run.scope))) return 'skip';
+      this.timeoutMs = readTimeout(evaluateTemplate(step.timeoutMinutes, run.scope));
+      return undefined;
     } catch (error) {
-      return {
-        message: explainEvaluation(error, job.parts.task.job.file, step.at),
-        kind: 'expression',
-      };
+      const message = explainEvaluation(error, this.frame.parts.file, step.at);
+      return { trouble: { message, kind: 'expression' } };
     }
-  }
-
-  private get scope(): EvaluationScope {
-    return this.job.scope(this.run.env, this.step.id);
   }
 
   private send(rest: Pick<StepEvent, 'status'> & Partial<StepEvent>): void {
-    sendStep(this.job, { index: this.step.index, name: this.name }, 'main', rest);
+    if (!this.run.isTop) return;
+    sendStep(this.job, { index: this.step.index, name: this.run.name }, 'main', rest);
   }
 
-  private skip(): void {
+  private skip(): StepConclusion {
     this.remember('skipped', 'skipped');
     this.send({ status: 'completed', outcome: 'skipped', conclusion: 'skipped' });
+    return 'skipped';
   }
 
   private async body(): Promise<Result> {
-    const { job, step, run } = this;
-    const files = new StepFiles(job.parts.layout.temp, String(step.index));
-    const environment = { ...job.environment(run.env, step.id), ...files.environment };
+    const { run, step } = this;
     const timer =
       this.timeoutMs === undefined ? undefined : setTimeout(() => this.timeOut(), this.timeoutMs);
-    job.stop = run.stop;
-    const result: Result = {};
-    try {
-      result.exitCode =
-        step.kind === 'run'
-          ? await runScript(run, step, environment)
-          : await runCheckout(run, step, environment);
-    } catch (error) {
-      result.trouble =
-        error instanceof EvaluationError
-          ? {
-              message: explainEvaluation(error, job.parts.task.job.file, step.at),
-              kind: 'expression',
-            }
-          : { message: messageOf(error), kind: 'step' };
-    }
+    const result = await perform(run, async (environment) => {
+      if (step.kind === 'run') return await runScript(run, step, environment);
+      if (isCheckout(step)) return await runCheckout(run, step, environment);
+      return await runAction(run, step, environment, executeStep);
+    });
     clearTimeout(timer);
-    await run.finish();
-    job.stop = undefined;
-    this.takeFiles(files, result);
     return result;
   }
 
@@ -152,43 +120,17 @@ class StepExecution {
     this.run.stop.wish(CANCEL_GRACE_MS);
   }
 
-  /** What the step wrote for others; done whether it failed or not, as GitHub does. */
-  private takeFiles(files: StepFiles, result: Result): void {
-    const { job, run } = this;
-    const { github, parts } = job;
-    const results = files.read();
-    files.remove();
-    for (const [name, value] of results.variables) {
-      if (isFixedVariable(name, github, parts.runner)) {
-        run.warning(`$GITHUB_ENV cannot set '${name}': it is a default variable.`);
-      } else {
-        job.env[name] = value;
-      }
-    }
-    for (const path of results.paths)
-      job.paths = [...job.paths.filter((one) => one !== path), path];
-    for (const [name, value] of results.outputs) run.outputs[name] = value;
-    if (results.summary !== '') run.summary(results.summary);
-    for (const problem of results.problems) run.error(problem);
-    const [first] = results.problems;
-    if (first !== undefined)
-      result.trouble ??= { message: results.problems.join(' '), kind: 'step' };
-    if (run.hasCommandFailed) {
-      result.trouble ??= { message: 'A workflow command failed.', kind: 'step' };
-    }
-  }
-
-  private async complete(result: Result, memoryKills: number | null): Promise<void> {
+  private async complete(result: Result, memoryKills: number | null): Promise<StepConclusion> {
     const { run } = this;
     const message = this.explain(result);
-    const isStopped = this.run.stop.isWished && !this.hasTimedOut;
+    const isStopped = (run.stop.isWished || result.isCancelled) && !this.hasTimedOut;
     const outcome: StepConclusion =
       isStopped || (this.job.isOver && message !== undefined)
         ? 'cancelled'
         : message === undefined
           ? 'success'
           : 'failure';
-    if (outcome === 'cancelled') run.error('The operation was canceled.');
+    if (outcome === 'cancelled' && !result.isCancelled) run.error('The operation was canceled.');
     const conclusion = outcome === 'failure' ? this.fail(message!, result, memoryKills) : outcome;
     run.log.flush();
     this.remember(outcome, conclusion);
@@ -198,13 +140,14 @@ class StepExecution {
       conclusion,
       ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),
     });
+    return conclusion;
   }
 
   /** Why the step is not a success, for the log; undefined: it is one. */
   private explain(result: Result): string | undefined {
     if (this.hasTimedOut) {
       const minutes = (this.timeoutMs ?? 0) / MINUTE_MS;
-      return `The action '${this.name}' has timed out after ${minutes} minutes.`;
+      return `The action '${this.run.name}' has timed out after ${minutes} minutes.`;
     }
     if (result.exitCode !== undefined && result.exitCode !== 0) {
       return `Process completed with exit code ${result.exitCode}.`;
@@ -212,19 +155,19 @@ class StepExecution {
     return result.trouble?.message;
   }
 
-  /** Tells the failure, and decides what it means for the job. */
+  /** Tells the failure, and decides what it means for the job, or the action it is part of. */
   private fail(message: string, result: Result, memoryKills: number | null): StepConclusion {
-    const { job, run, step } = this;
-    const { layout, task } = job.parts;
-    run.error(message);
+    const { frame, job, run, step } = this;
+    const isTold = result.trouble?.kind === 'told' && !this.hasTimedOut;
+    if (!isTold) run.error(message);
     const ownDirectories = job.isMachineOurs ? ['/', '/tmp'] : [];
-    const observed = observeFailure(memoryKills, [layout.work, ...ownDirectories]);
+    const observed = observeFailure(memoryKills, [job.parts.layout.work, ...ownDirectories]);
     const sentence = FAILURE_SENTENCES[observed];
-    if (sentence !== '') run.error(sentence);
+    if (sentence !== '' && !isTold) run.error(sentence);
     if (this.continues()) return 'success';
-    const where = `${task.job.file}:${step.at.line}:${step.at.column}: step '${this.name}'`;
+    const where = `${frame.parts.file}:${step.at.line}:${step.at.column}: step '${run.name}'`;
     const isExpression = observed === 'step_failed' && result.trouble?.kind === 'expression';
-    job.fail({
+    frame.fail({
       reason: isExpression && result.exitCode === undefined ? 'invalid_expression' : observed,
       message: `${where} failed: ${sentence === '' ? message : sentence}`,
     });
@@ -233,9 +176,9 @@ class StepExecution {
 
   private continues(): boolean {
     try {
-      return isTruthy(evaluateTemplate(this.step.continueOnError, this.scope));
+      return isTruthy(evaluateTemplate(this.step.continueOnError, this.run.scope));
     } catch (error) {
-      this.run.error(explainEvaluation(error, this.job.parts.task.job.file, this.step.at));
+      this.run.error(explainEvaluation(error, this.frame.parts.file, this.step.at));
       return false;
     }
   }
@@ -243,27 +186,17 @@ class StepExecution {
   private remember(outcome: StepConclusion, conclusion: StepConclusion): void {
     // Steps without an id have one the workflow cannot name.
     if (this.step.id.startsWith('__')) return;
-    this.job.steps[this.step.id] = { outputs: record(this.run.outputs), outcome, conclusion };
+    this.frame.steps[this.step.id] = { outputs: record(this.run.outputs), outcome, conclusion };
   }
 }
 
-/** Runs a step, or skips it. Never throws for what the job did. */
-export const executeStep = (job: JobState, step: CompiledStep): Promise<void> =>
-  new StepExecution(job, step).execute();
-
-/** The post part of a checkout that ran: takes its credential out of the repository again. */
-export function executePost(job: JobState, step: UsesStep): void {
-  const name = `Post Run ${step.uses}`;
-  const row = { index: step.index, name };
-  sendStep(job, row, 'post', { status: 'running' });
-  const run = new StepRun(job, step);
-  let outcome: StepConclusion = 'success';
-  try {
-    runPostCheckout(run);
-  } catch (error) {
-    outcome = 'failure';
-    run.error(messageOf(error));
-  }
-  run.log.flush();
-  sendStep(job, row, 'post', { status: 'completed', outcome, conclusion: outcome });
-}
+/**
+ * Runs a step, or skips it. Never throws for what the job did.
+ * @param around the step whose composite action it is part of
+ */
+export const executeStep = (
+  job: JobState,
+  step: CompiledStep,
+  frame: StepFrame,
+  around?: StepRun,
+): Promise<StepConclusion> => new StepExecution(job, step, frame, around).execute();

@@ -9,6 +9,9 @@ import type { Layout } from './layout.ts';
 /** Keys of the `github` context that are also variables. */
 const GITHUB_VARIABLES = [
   'action',
+  'action_path',
+  'action_ref',
+  'action_repository',
   'actor',
   'actor_id',
   'api_url',

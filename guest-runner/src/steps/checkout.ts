@@ -18,15 +18,17 @@ import {
 import { join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { evaluateTemplate } from '@onejob/workflow/evaluate';
-import type { UsesStep } from '@onejob/protocol';
+import type { ExprNode, UsesStep } from '@onejob/protocol';
 import { GuestError } from '../errors.ts';
-import { record, toTexts } from '../job/job-state.ts';
+import { toTexts } from '../job/job-state.ts';
+import { record } from '../job/record.ts';
 import { readCheckoutInputs } from './checkout-inputs.ts';
 import type { CheckoutInputs } from './checkout-inputs.ts';
 import { logEnvironment } from './run-script.ts';
 import { findProgram } from './shell.ts';
 import type { StepRun } from './step-run.ts';
 
+const ALWAYS: ExprNode = { kind: 'call', name: 'always', args: [] };
 const SHA = /^[0-9a-f]{40}$/;
 /** What git allows in a name of a ref, and never an option. */
 const REF = /^(?![-/])(?!.*(?:\.\.|@\{|\/\/))[^\s~^:?*[\\\p{Cc}]{1,1000}$/u;
@@ -100,7 +102,13 @@ class Checkout {
     if (this.inputs.persistCredentials) {
       const config = join(directory, '.git', 'config');
       appendFileSync(config, configBlock(run.job.serverUrl, task.token));
-      run.job.checkouts.set(run.step.index, config);
+      run.posts.unshift({
+        step: run.step,
+        frame: run.frame,
+        name: `Post ${run.name}`,
+        condition: ALWAYS,
+        act: async (post) => dropOwnCredential(post, config),
+      });
     }
     return 0;
   }
@@ -254,7 +262,7 @@ export async function runCheckout(
   environment: Record<string, string>,
 ): Promise<number> {
   const { job } = run;
-  const given = toTexts(evaluateTemplate(step.with, job.scope(run.env, step.id)));
+  const given = toTexts(evaluateTemplate(step.with, run.scope));
   run.log.line(`##[group]Run ${step.uses}`);
   if (Object.keys(given).length > 0) run.log.line('with:');
   for (const [name, value] of Object.entries(given)) run.log.line(`  ${name}: ${value}`);
@@ -268,9 +276,7 @@ export async function runCheckout(
   return new Checkout(run, inputs, environment).execute();
 }
 
-export function runPostCheckout(run: StepRun): void {
-  const config = run.job.checkouts.get(run.step.index);
-  if (config === undefined) return;
+function dropOwnCredential(run: StepRun, config: string): void {
   dropCredential(run, config);
   run.log.line('The credential was removed from the configuration of the repository.');
 }

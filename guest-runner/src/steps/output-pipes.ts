@@ -3,7 +3,7 @@
  * were written. Named pipes, because Node gives children sockets, on which `> /dev/stderr` fails.
  *
  * In a machine of our own init has made some already; the others come from one `mkfifo`, which costs
- * a fork and a program. Each is unlinked as soon as it is open.
+ * a fork and a program for many of them. Each is unlinked as soon as it is open.
  */
 import { execFile } from 'node:child_process';
 import {
@@ -39,6 +39,9 @@ export type OutputPipesOptions = {
   searchPath: string;
 };
 
+/** Steps inside actions are not counted beforehand; they need some at a time. */
+const PIPES_AT_ONCE = 16;
+
 /** An image from elsewhere may have none. */
 function preparedPipes(directory: string | null): string[] {
   if (directory === null) return [];
@@ -51,36 +54,28 @@ function preparedPipes(directory: string | null): string[] {
 
 export class OutputPipes {
   private readonly directory: string;
-  private readonly paths: string[];
+  private readonly searchPath: string;
+  private readonly paths: string[] = [];
+  private made = 0;
 
-  private constructor(directory: string, paths: string[]) {
-    this.directory = directory;
-    this.paths = paths;
+  private constructor(options: OutputPipesOptions) {
+    this.directory = options.directory;
+    this.searchPath = options.searchPath;
   }
 
   /** @throws GuestError if pipes must be made and the machine has no `mkfifo` */
   static async create(options: OutputPipesOptions): Promise<OutputPipes> {
-    const { count, directory, searchPath } = options;
-    const ready = preparedPipes(options.prepared).slice(0, count);
-    const made = Array.from({ length: count - ready.length }, (_, index) =>
-      join(directory, `output-${index}`),
-    );
-    try {
-      if (made.length > 0) {
-        mkdirSync(directory, { recursive: true, mode: 0o700 });
-        await promisify(execFile)('mkfifo', ['-m', '600', ...made], { env: { PATH: searchPath } });
-      }
-    } catch (error) {
-      throw new GuestError('step', `cannot make the pipes for the log: ${messageOf(error)}`, {
-        cause: error,
-      });
-    }
-    return new OutputPipes(directory, [...ready, ...made]);
+    const pipes = new OutputPipes(options);
+    pipes.paths.push(...preparedPipes(options.prepared).slice(0, options.count));
+    const missing = options.count - pipes.paths.length;
+    if (missing > 0) await pipes.make(missing);
+    return pipes;
   }
 
-  take(): OutputPipe {
-    const path = this.paths.pop();
-    if (path === undefined) throw new GuestError('step', 'more steps than pipes were made for');
+  /** @throws GuestError if more pipes are wanted and the machine has no `mkfifo` */
+  async take(): Promise<OutputPipe> {
+    if (this.paths.length === 0) await this.make(PIPES_AT_ONCE);
+    const path = this.paths.pop()!;
     const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     let writeFd: number;
     try {
@@ -99,6 +94,21 @@ export class OutputPipes {
         open = false;
       },
     };
+  }
+
+  private async make(count: number): Promise<void> {
+    const { directory } = this;
+    const paths = Array.from({ length: count }, () => join(directory, `output-${this.made++}`));
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const environment = { PATH: this.searchPath };
+      await promisify(execFile)('mkfifo', ['-m', '600', ...paths], { env: environment });
+    } catch (error) {
+      throw new GuestError('step', `cannot make the pipes for the log: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+    this.paths.push(...paths);
   }
 
   remove(): void {

@@ -45,17 +45,17 @@ export async function runScript(
   environment: Record<string, string>,
 ): Promise<number> {
   const { job } = run;
-  const { layout, task } = job.parts;
-  const scope = job.scope(run.env, step.id);
+  const { layout } = job.parts;
+  const { scope } = run;
   const script = textOf(step.script, scope) ?? '';
-  const defaults = task.job.defaults;
+  const { defaults } = run.frame.parts;
   const wanted = textOf(step.shell, scope) ?? textOf(defaults.shell, scope);
   const folder = textOf(step.workingDirectory, scope) ?? textOf(defaults.workingDirectory, scope);
   const directory = folder === null ? layout.workspace : resolve(layout.workspace, folder);
   const shell = resolveShell(wanted, job.searchPath(run.env), directory);
   logHeader(run, script, shell.display);
 
-  const file = join(layout.temp, `onejob-step-${step.index}${shell.extension}`);
+  const file = join(layout.temp, `onejob-step-${run.fileKey}${shell.extension}`);
   writePrivate(file, shell.wrap(script));
   try {
     const args = shell.args.map((arg) => arg.replaceAll('{0}', file));

@@ -14,6 +14,7 @@ export type CommandEffects = {
   /** @throws if the value cannot be masked */
   addMask(value: string): void;
   setOutput(name: string, value: string): void;
+  saveState(name: string, value: string): void;
   /** Each gives the owners of the matchers it added or removed. @throws if the file is wrong */
   matchers: {
     add(path: string): string[];
@@ -122,8 +123,7 @@ export class StepCommands {
       case 'set-output':
         return this.setOutput(command);
       case 'save-state':
-        requireName(command);
-        return this.warn(`The \`save-state\` command ${OLD_COMMANDS}`);
+        return this.saveState(command);
       case 'add-matcher':
         return this.addMatcher(command.data);
       case 'remove-matcher':
@@ -203,6 +203,12 @@ export class StepCommands {
       );
     }
     this.stopToken = token;
+  }
+
+  private saveState(command: Command): void {
+    const name = requireName(command);
+    this.warn(`The \`save-state\` command ${OLD_COMMANDS}`);
+    this.effects.saveState(name, command.data);
   }
 
   private setOutput(command: Command): void {

@@ -30,6 +30,7 @@ export type StepFileResults = {
   variables: [string, string][];
   paths: string[];
   outputs: [string, string][];
+  states: [string, string][];
   summary: string;
   /** Sentences for the log, each makes the step fail. */
   problems: string[];
@@ -59,6 +60,7 @@ export class StepFiles {
       variables: [],
       paths: [],
       outputs: [],
+      states: [],
       summary: '',
       problems: [],
     };
@@ -79,8 +81,7 @@ export class StepFiles {
     });
     each('GITHUB_PATH', (text) => (results.paths = parsePaths(text)));
     each('GITHUB_OUTPUT', (text) => (results.outputs = parseKeyValues(text)));
-    // Run steps have no post part that could read their state; wrong input is told all the same.
-    each('GITHUB_STATE', (text) => void parseKeyValues(text));
+    each('GITHUB_STATE', (text) => (results.states = parseKeyValues(text)));
     each('GITHUB_STEP_SUMMARY', (text) => (results.summary = text));
     return results;
   }

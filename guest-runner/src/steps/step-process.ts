@@ -114,10 +114,19 @@ export class StepProcess {
 export class StepStop {
   private process: StepProcess | undefined;
   private readonly timers: NodeJS.Timeout[] = [];
+  private inner: StepStop | undefined;
   private wished = false;
 
   get isWished(): boolean {
     return this.wished;
+  }
+
+  /** For a step inside this one: it ends when this one must. */
+  inside(): StepStop {
+    const inner = new StepStop();
+    inner.wished = this.wished;
+    this.inner = inner;
+    return inner;
   }
 
   /** The process that runs now, if any. */
@@ -128,6 +137,7 @@ export class StepStop {
   wish(graceMs: number): void {
     if (this.wished) return;
     this.wished = true;
+    this.inner?.wish(graceMs);
     this.process?.signal('SIGINT');
     this.timers.push(
       setTimeout(() => this.process?.signal('SIGTERM'), graceMs * TERMINATE_AFTER_GRACE),

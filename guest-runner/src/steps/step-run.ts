@@ -1,22 +1,27 @@
 /**
- * One step while it runs: its log, its pipe, its processes, its outputs, its annotations.
+ * One step while it runs: its log, its pipe, its processes, its outputs, its annotations. A step
+ * inside a composite action shares log, index and the count of annotations with the step of the job
+ * that it is part of.
  *
  * Promises: output is read only as fast as the host takes it; annotations are masked and counted;
  * after `finish` its commands and problem matchers have no effect any more, though a background process may still talk.
  */
 import { constants } from 'node:os';
-import type { Annotation, CompiledStep } from '@onejob/protocol';
+import type { Annotation, CompiledStep, JsonObject } from '@onejob/protocol';
+import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import {
   ANNOTATION_MESSAGE_BYTES,
   ANNOTATIONS_PER_STEP,
   GUEST_MESSAGE_BYTES,
 } from '@onejob/protocol/limits';
 import { GuestError } from '../errors.ts';
-import { record } from '../job/job-state.ts';
 import type { JobState } from '../job/job-state.ts';
+import { record } from '../job/record.ts';
+import type { StepFrame } from '../job/step-frame.ts';
 import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SHORT_TEXT_CHARACTERS } from '../limits.ts';
 import { StepLog } from '../logs/step-log.ts';
 import type { OutputPipe } from './output-pipes.ts';
+import type { PostStep } from './post-step.ts';
 import { StepCommands } from './step-commands.ts';
 import { StepProblems } from './step-problems.ts';
 import { StepProcess, StepStop } from './step-process.ts';
@@ -39,11 +44,28 @@ const signalExitCode = (signal: NodeJS.Signals): number => 128 + constants.signa
 export class StepRun {
   readonly job: JobState;
   readonly step: CompiledStep;
+  readonly frame: StepFrame;
+  /** The job's own step it is part of; itself, if it is one. */
+  readonly top: StepRun;
   readonly log: StepLog;
-  readonly stop = new StepStop();
+  readonly stop: StepStop;
   readonly outputs: Record<string, string> = record();
+  /** As people see it. */
+  name: string;
+  /** What is to be done after the job's last step, the latest first. */
+  readonly posts: PostStep[];
+  /** For the post part of the same action. */
+  readonly state: Record<string, string> = record();
+  /** Keys of the `github` context that are this step's own. */
+  readonly github: JsonObject;
+  /** Tells its files from those of other steps. */
+  readonly fileKey: string;
   /** `env` as expressions see it. */
   env: Record<string, string>;
+  /** What the `env` of this step and of those around it say. */
+  overrides: Record<string, string>;
+  /** Of the steps of its composite action: they are one post step of the job together. */
+  readonly innerPosts: PostStep[] = [];
   private readonly commands: StepCommands;
   private pipe: OutputPipe | undefined;
   private annotations = 0;
@@ -51,11 +73,20 @@ export class StepRun {
   private ended = false;
   private lastOutputMs = 0;
 
-  constructor(job: JobState, step: CompiledStep) {
+  /** @param around the step whose action this one is part of */
+  constructor(job: JobState, step: CompiledStep, frame: StepFrame, around?: StepRun) {
     this.job = job;
     this.step = step;
-    this.env = record(job.env);
-    this.log = new StepLog(step.index, job.parts.log, job.parts.masker);
+    this.frame = frame;
+    this.top = around?.top ?? this;
+    this.github = { action: step.id };
+    this.name = step.id;
+    this.posts = around?.innerPosts ?? job.posts;
+    this.fileKey = job.nextFileKey();
+    this.overrides = frame.parts.overrides;
+    this.env = record({ ...job.env, ...this.overrides });
+    this.stop = around?.stop.inside() ?? new StepStop();
+    this.log = around?.log ?? new StepLog(step.index, job.parts.log, job.parts.masker);
     const showDebug = job.parts.runner.debug === '1';
     const matchers = new StepProblems({
       matchers: job.matchers,
@@ -70,11 +101,37 @@ export class StepRun {
       annotate: (annotation) => this.annotate(annotation),
       addMask: (value) => job.addMask(value),
       setOutput: (name, value) => (this.outputs[name] = value),
+      saveState: (name, value) => (this.state[name] = value),
       matchers,
       showDebug,
     });
     this.log.commands = (line) => this.commands.take(line);
     this.log.reader = matchers;
+  }
+
+  get isTop(): boolean {
+    return this.top === this;
+  }
+
+  /** Its place in the job, for events. */
+  get index(): number {
+    return this.top.step.index;
+  }
+
+  /** What expressions of this step see. */
+  get scope(): EvaluationScope {
+    return this.job.scope(this.env, this.step.id, this.frame);
+  }
+
+  /** The whole environment of its processes. */
+  get environment(): Record<string, string> {
+    return this.job.environment(this.env, { ...this.frame.github, ...this.github });
+  }
+
+  /** Adds what the step's own `env` says. */
+  addEnvironment(values: Record<string, string>): void {
+    this.overrides = record({ ...this.overrides, ...values });
+    Object.assign(this.env, values);
   }
 
   /** A command of the step's output was wrong, which fails it. */
@@ -96,7 +153,7 @@ export class StepRun {
   summary(markdown: string): void {
     if (this.job.isHidden) return;
     const masked = clip(this.job.parts.masker.maskText(markdown), markdown.length);
-    const message = { type: 'summary', index: this.step.index, markdown: masked } as const;
+    const message = { type: 'summary', index: this.index, markdown: masked } as const;
     if (Buffer.byteLength(JSON.stringify(message)) >= GUEST_MESSAGE_BYTES) {
       return this.warning(
         '$GITHUB_STEP_SUMMARY was dropped: it holds too many special characters.',
@@ -107,9 +164,9 @@ export class StepRun {
 
   /** Runs a process of this step to its end. */
   async runProcess(wish: ProcessWish): Promise<number> {
+    const pipe = await this.openPipe();
     if (this.stop.isWished || this.job.isOver)
       throw new GuestError('step', 'The operation was canceled.');
-    const pipe = this.openPipe();
     const child = StepProcess.start({
       ...wish,
       writeFd: pipe.writeFd,
@@ -138,9 +195,9 @@ export class StepRun {
     this.log.reader = undefined;
   }
 
-  private openPipe(): OutputPipe {
+  private async openPipe(): Promise<OutputPipe> {
     if (this.pipe !== undefined) return this.pipe;
-    const pipe = this.job.parts.pipes.take();
+    const pipe = await this.job.parts.pipes.take();
     this.pipe = pipe;
     pipe.reader.on('data', (chunk: Buffer) => {
       this.lastOutputMs = performance.now();
@@ -188,7 +245,7 @@ export class StepRun {
 
   private annotate(annotation: Annotation): void {
     if (this.job.isHidden) return;
-    if (++this.annotations > ANNOTATIONS_PER_STEP) return;
+    if (++this.top.annotations > ANNOTATIONS_PER_STEP) return;
     const { masker, host } = this.job.parts;
     const short = (text: string): string => clip(masker.maskText(text), SHORT_TEXT_CHARACTERS);
     const masked: Annotation = {
@@ -197,6 +254,6 @@ export class StepRun {
     };
     if (annotation.title !== undefined) masked.title = short(annotation.title);
     if (annotation.file !== undefined) masked.file = short(annotation.file);
-    host.send({ type: 'annotation', index: this.step.index, annotation: masked });
+    host.send({ type: 'annotation', index: this.index, annotation: masked });
   }
 }

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { Script } from 'node:vm';
 
-/** In one directory of the guest; init runs `start`. */
+/** In one directory of the guest, beside the parser of action files; init runs `start`. */
 export const RUNNER_FILES = {
   start: 'start-runner.cjs',
   bundle: 'guest-runner.cjs',
@@ -19,10 +19,10 @@ const DIGEST_BYTES = 32;
 /** For stack traces; it is in the cache too, which must not tell where it was made. */
 const RUNNER_PATH = '/opt/onejob/guest-runner.cjs';
 
-/** The bundle as one function of CommonJS's names. */
-export function compileRunner(bundle: Buffer, cachedData?: Buffer): Script {
+/** A bundle as one function of CommonJS's names. */
+export function compileRunner(bundle: Buffer, cachedData?: Buffer, filename = RUNNER_PATH): Script {
   const source = `(function (require, module, exports, __filename, __dirname) {${bundle.toString()}\n})`;
-  return new Script(source, { filename: RUNNER_PATH, cachedData });
+  return new Script(source, { filename, cachedData });
 }
 
 /** The content of a cache file. */

@@ -33,10 +33,18 @@ const runnerModule: RunnerModule = {
   compileCache:
     cachedData === undefined ? 'unusable' : script.cachedDataRejected ? 'rejected' : 'accepted',
 };
-// The bundle asks for Node's own modules only.
-const requireBuiltin = (id: string): unknown => process.getBuiltinModule(id);
 const run = script.runInThisContext() as Runner;
-run(requireBuiltin, runnerModule, runnerModule.exports, path, directory);
+run(requireModule, runnerModule, runnerModule.exports, path, directory);
+
+/** Node's own modules, and what lies beside the bundle: that is compiled when it is first asked for. */
+function requireModule(id: string): unknown {
+  if (!id.startsWith('./')) return process.getBuiltinModule(id);
+  const beside = join(directory, id);
+  const part = { exports: {}, compileCache: 'unusable' } satisfies RunnerModule;
+  const load = compileRunner(readFileSync(beside), undefined, beside).runInThisContext() as Runner;
+  load(requireModule, part, part.exports, beside, directory);
+  return part.exports;
+}
 
 function readCache(): Buffer | undefined {
   try {

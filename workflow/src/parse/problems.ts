@@ -8,6 +8,7 @@
 import { ExpressionError } from '@actions/expressions/errors';
 import { TemplateContext } from '@actions/workflow-parser/templates/template-context';
 import { TemplateValidationErrors } from '@actions/workflow-parser/templates/template-context';
+import type { TemplateSchema } from '@actions/workflow-parser/templates/schema/template-schema';
 import type { TokenRange } from '@actions/workflow-parser/templates/tokens/token-range';
 import { NoOperationTraceWriter } from '@actions/workflow-parser/templates/trace-writer';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
@@ -15,7 +16,6 @@ import type { Position, Problem } from '@onejob/protocol';
 import type { LineCounter } from 'yaml';
 import { MESSAGE_CHARACTERS, PROBLEMS_KEPT, PROBLEMS_SHOWN } from '../limits.ts';
 import { quoted, shortened } from '../quote.ts';
-import { workflowSchema } from './schema.ts';
 import { nodeRange, YamlReadError } from './yaml-reader.ts';
 
 const OPEN = '${{';
@@ -63,15 +63,15 @@ export class Problems extends TemplateContext {
   private dropped = 0;
   /** Reading ended in the middle of the file: that alone is said, as of wrong YAML. */
   private isCutOff = false;
+  readonly text: string;
+  readonly lines: LineCounter;
   private readonly file: string;
-  private readonly text: string;
-  private readonly lines: LineCounter;
 
-  constructor(file: string, text: string, lines: LineCounter) {
-    super(new TemplateValidationErrors(), workflowSchema, new NoOperationTraceWriter());
-    this.file = file;
-    this.text = text;
-    this.lines = lines;
+  constructor(source: { file: string; text: string; lines: LineCounter; schema: TemplateSchema }) {
+    super(new TemplateValidationErrors(), source.schema, new NoOperationTraceWriter());
+    this.file = source.file;
+    this.text = source.text;
+    this.lines = source.lines;
   }
 
   get any(): boolean {

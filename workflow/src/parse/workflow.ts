@@ -16,14 +16,16 @@ import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/in
 import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { Problem } from '@onejob/protocol';
 import { JOBS_PER_RUN, WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
-import { type Document, Lexer, LineCounter, parseDocument } from 'yaml';
-import { PARSE_TOKENS, STEPS_PER_JOB } from '../limits.ts';
+import { LineCounter } from 'yaml';
+import { STEPS_PER_JOB } from '../limits.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { oversizeProblem } from '../oversize.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
 import { checkNeeds } from './needs.ts';
 import { Problems } from './problems.ts';
+import { readYaml, withoutByteOrderMark } from './read-yaml.ts';
+import { workflowSchema } from './schema.ts';
 import { TemplateReader } from './template.ts';
 import { readTriggers } from './triggers.ts';
 import { warningsOf } from './warnings.ts';
@@ -34,50 +36,6 @@ const ROOT = 'workflow-root-strict';
 export type ParseResult =
   | { ok: true; workflow: Workflow; warnings: Problem[] }
   | { ok: false; problems: Problem[] };
-
-/** The YAML parser recurses; where its stack ends it says so in one of these ways. */
-const STACK = /call stack|stack overflow/i;
-
-function yamlSentence(message: string, line: number): string {
-  if (STACK.test(message)) return 'Maximum object depth exceeded';
-  const what = message.replace(/\s+/g, ' ').replace(/; please use YAML\..*$/, '');
-  return `You have an error in your yaml syntax on line ${line}: ${what}`;
-}
-
-/** Tokens cost little to count; the document they make costs seconds and hundreds of megabytes. */
-function hasTooManyTokens(text: string): boolean {
-  let count = 0;
-  for (const _ of new Lexer().lex(text)) if (++count > PARSE_TOKENS) return true;
-  return false;
-}
-
-function readYaml(text: string, lines: LineCounter, problems: Problems): Document | null {
-  if (hasTooManyTokens(text)) {
-    const message = `Maximum number of YAML tokens exceeded (${PARSE_TOKENS})`;
-    problems.add({ line: 1, column: 1 }, message);
-    return null;
-  }
-  try {
-    const document = parseDocument(text, {
-      lineCounter: lines,
-      prettyErrors: false,
-      uniqueKeys: false,
-      logLevel: 'silent',
-    });
-    for (const error of document.errors) {
-      const at = problems.atOffset(error.pos[0]);
-      problems.add(at, yamlSentence(error.message, at.line));
-    }
-    if (document.contents === null && !problems.any) {
-      problems.add({ line: 1, column: 1 }, 'The workflow file is empty');
-    }
-    return problems.any ? null : document;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    problems.add({ line: 1, column: 1 }, yamlSentence(message, 1));
-    return null;
-  }
-}
 
 /** Counts that the checks below, which compare jobs with jobs, rely on. */
 function withinLimits(problems: Problems, jobs: Map<string, Entry>): boolean {
@@ -178,10 +136,10 @@ export function parseWorkflow(source: { file: string; text: string }): ParseResu
   const { file } = source;
   const bytes = new TextEncoder().encode(source.text).length;
   if (bytes > WORKFLOW_FILE_BYTES) return { ok: false, problems: [oversizeProblem(file, bytes)] };
-  const text = source.text.startsWith('\uFEFF') ? source.text.slice(1) : source.text;
+  const text = withoutByteOrderMark(source.text);
   const lines = new LineCounter();
-  const problems = new Problems(file, text, lines);
-  const document = readYaml(text, lines, problems);
+  const problems = new Problems({ file, text, lines, schema: workflowSchema });
+  const document = readYaml(problems, 'The workflow file is empty');
   if (document === null) return { ok: false, problems: problems.list() };
   const fileId = problems.getFileId(file);
   const root = readTemplate(problems, ROOT, new YamlReader(fileId, document, lines), fileId);

@@ -22,11 +22,11 @@ function refusedStep(step: CompiledStep, repository: string): string | null {
     case 'docker':
       return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
     case 'local':
-      return `the step uses an action of the repository (\`uses: ${uses}\`), which onejob cannot run yet; put its commands into a \`run:\` step`;
+      return null;
     case 'url':
       return `the step uses an action by address (\`uses: ${uses}\`), which onejob cannot run yet`;
     case 'repository':
-      return `the step uses the action \`${uses}\`; onejob runs no action but actions/checkout yet; put its commands into a \`run:\` step`;
+      return `the step uses the action \`${uses}\`; onejob runs no action of other repositories but actions/checkout yet; put its commands into a \`run:\` step`;
   }
 }
 

@@ -1,0 +1,74 @@
+/** Runs the steps of a composite action in a frame of their own, and gives their outputs. */
+import { evaluateTemplate, toText } from '@onejob/workflow/evaluate';
+import type { CompiledStep, StepConclusion } from '@onejob/protocol';
+import type { ActionManifest } from '@onejob/workflow/parse-action';
+import { GuestError } from '../errors.ts';
+import { explainEvaluation, type JobState } from '../job/job-state.ts';
+import { ToldFailure } from '../job/perform.ts';
+import { runInnerPosts } from '../job/run-posts.ts';
+import { StepFrame } from '../job/step-frame.ts';
+import { COMPOSITE_DEPTH } from '../limits.ts';
+import type { StepRun } from '../steps/step-run.ts';
+import type { LoadedAction } from './load-action.ts';
+
+/** Runs one step; `around` is the step whose action it is part of. */
+export type StepRunner = (
+  job: JobState,
+  step: CompiledStep,
+  frame: StepFrame,
+  around: StepRun,
+) => Promise<StepConclusion>;
+
+/** Evaluated whether the steps succeeded or not, as on GitHub. */
+function setOutputs(run: StepRun, manifest: ActionManifest, frame: StepFrame): void {
+  const scope = run.job.scope(run.env, run.step.id, frame);
+  try {
+    for (const { name, value } of manifest.outputs) {
+      run.outputs[name] = toText(evaluateTemplate(value, scope));
+    }
+  } catch (error) {
+    const message = explainEvaluation(error, manifest.file, { line: 1, column: 1 });
+    run.error(message);
+    frame.fail({ reason: 'invalid_expression', message });
+  }
+}
+
+/** @throws GuestError `step`: nested too deep; ToldFailure: a step failed or was cancelled */
+export async function runComposite(
+  run: StepRun,
+  action: LoadedAction,
+  given: { inputs: Record<string, string>; steps: CompiledStep[] },
+  runStep: StepRunner,
+): Promise<void> {
+  const depth = run.frame.parts.depth + 1;
+  if (depth > COMPOSITE_DEPTH) {
+    throw new GuestError('step', `Composite action depth exceeded max depth ${COMPOSITE_DEPTH}`);
+  }
+  const { directory, manifest } = action;
+  const frame = new StepFrame(run.job, {
+    file: manifest.file,
+    inputs: given.inputs,
+    overrides: run.overrides,
+    github: { ...run.github, action_path: directory },
+    defaults: { shell: null, workingDirectory: null },
+    depth,
+  });
+  let isCancelled = false;
+  for (const step of given.steps) {
+    if (run.job.isOver) break;
+    if ((await runStep(run.job, step, frame, run)) === 'cancelled') isCancelled = true;
+  }
+  setOutputs(run, manifest, frame);
+  const posts = run.innerPosts;
+  if (posts.length > 0) {
+    run.posts.unshift({
+      step: run.step,
+      frame: run.frame,
+      name: `Post ${run.name}`,
+      condition: { kind: 'call', name: 'always', args: [] },
+      act: async (post) => await runInnerPosts(post, posts),
+    });
+  }
+  if (isCancelled) throw new ToldFailure('The operation was canceled.', true);
+  if (frame.failure !== undefined) throw new ToldFailure(frame.failure.message);
+}

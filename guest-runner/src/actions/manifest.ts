@@ -1,0 +1,56 @@
+/**
+ * Finds and reads the metadata file of an action. The parser is loaded with the first one: it is
+ * large, and most jobs need none.
+ */
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import type { ActionManifest } from '@onejob/workflow/parse-action';
+import { ToldFailure } from '../job/perform.ts';
+import { readSmallFile } from '../matchers/small-file.ts';
+import type { StepRun } from '../steps/step-run.ts';
+
+const NAMES = ['action.yml', 'action.yaml'];
+
+/** A path as people know it: below the workspace where it is there. */
+function shownPath(path: string, workspace: string): string {
+  const below = relative(workspace, path);
+  return below.startsWith('..') ? path : below;
+}
+
+/**
+ * @param directory absolute
+ * @throws GuestError `step`: there is none; ToldFailure: it is wrong, and the log of the step says why
+ */
+export async function readManifest(run: StepRun, directory: string): Promise<ActionManifest> {
+  const name = NAMES.find((one) => existsSync(join(directory, one)));
+  if (name === undefined) {
+    if (existsSync(join(directory, 'Dockerfile'))) return dockerfileAction(directory);
+    throw new Error(
+      `Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '${directory}'. ` +
+        'Did you forget to run actions/checkout before running your local action?',
+    );
+  }
+  const path = join(directory, name);
+  const file = shownPath(path, run.job.parts.layout.workspace);
+  const text = readSmallFile(path, WORKFLOW_FILE_BYTES);
+  const { parseAction } = await import('@onejob/workflow/parse-action');
+  const parsed = await parseAction({ file, text });
+  if (parsed.ok) return parsed.manifest;
+  for (const { line, column, message } of parsed.problems) {
+    run.error(`${file} (Line: ${line}, Col: ${column}): ${message}`);
+  }
+  const [first] = parsed.problems;
+  const why =
+    first === undefined ? '' : `: ${file}:${first.line}:${first.column}: ${first.message}`;
+  run.error(`Failed to load ${file}`);
+  throw new ToldFailure(`Failed to load ${file}${why}`);
+}
+
+const dockerfileAction = (directory: string): ActionManifest => ({
+  file: join(directory, 'Dockerfile'),
+  name: '',
+  inputs: [],
+  outputs: [],
+  runs: { kind: 'docker' },
+});

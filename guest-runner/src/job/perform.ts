@@ -1,0 +1,81 @@
+/** What every part of a step (pre, main, post) is made of: files, a body, and what both left behind. */
+import { EvaluationError } from '@onejob/workflow/evaluate';
+import { messageOf } from '../errors.ts';
+import { StepFiles } from '../steps/step-files.ts';
+import type { StepRun } from '../steps/step-run.ts';
+import { explainEvaluation } from './job-state.ts';
+import { isFixedVariable } from './variables.ts';
+
+/** What was wrong, and whether an expression was, or whether steps inside have told it already. */
+type Trouble = { message: string; kind: 'step' | 'expression' | 'told' };
+export type Result = { exitCode?: number; trouble?: Trouble; isCancelled?: boolean };
+
+/** Its action failed or was cancelled, and the log says so. */
+export class ToldFailure extends Error {
+  readonly isCancelled: boolean;
+
+  constructor(message: string, isCancelled = false) {
+    super(message);
+    this.isCancelled = isCancelled;
+  }
+}
+
+/**
+ * @param act gets the environment of the step's processes, and gives an exit code if one of them
+ *   decides; what it throws makes the step fail
+ */
+export async function perform(
+  run: StepRun,
+  act: (environment: Record<string, string>) => Promise<number | void>,
+): Promise<Result> {
+  const { frame, job, step } = run;
+  const files = new StepFiles(job.parts.layout.temp, run.fileKey);
+  const environment = { ...run.environment, ...files.environment };
+  job.stop = run.stop;
+  const result: Result = {};
+  try {
+    const exitCode = await act(environment);
+    if (exitCode !== undefined) result.exitCode = exitCode;
+  } catch (error) {
+    if (error instanceof ToldFailure) {
+      result.trouble = { message: error.message, kind: 'told' };
+      result.isCancelled = error.isCancelled;
+    } else {
+      result.trouble =
+        error instanceof EvaluationError
+          ? { message: explainEvaluation(error, frame.parts.file, step.at), kind: 'expression' }
+          : { message: messageOf(error), kind: 'step' };
+    }
+  }
+  await run.finish();
+  job.stop = undefined;
+  takeFiles(run, files, result);
+  return result;
+}
+
+/** What the step wrote for others; done whether it failed or not, as GitHub does. */
+function takeFiles(run: StepRun, files: StepFiles, result: Result): void {
+  const { job } = run;
+  const { github, parts } = job;
+  const results = files.read();
+  files.remove();
+  for (const [name, value] of results.variables) {
+    if (isFixedVariable(name, github, parts.runner)) {
+      run.warning(`$GITHUB_ENV cannot set '${name}': it is a default variable.`);
+    } else {
+      job.env[name] = value;
+    }
+  }
+  for (const path of results.paths) job.paths = [...job.paths.filter((one) => one !== path), path];
+  for (const [name, value] of results.outputs) run.outputs[name] = value;
+  for (const [name, value] of results.states) run.state[name] = value;
+  if (results.summary !== '') run.summary(results.summary);
+  for (const problem of results.problems) run.error(problem);
+  const [first] = results.problems;
+  if (first !== undefined) {
+    result.trouble ??= { message: results.problems.join(' '), kind: 'step' };
+  }
+  if (run.hasCommandFailed) {
+    result.trouble ??= { message: 'A workflow command failed.', kind: 'step' };
+  }
+}
