@@ -8,6 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError } from '@onejob/protocol';
 import type { Offer } from '@onejob/protocol/agent-service';
+import { ActionSource } from './actions/action-source.ts';
 import { completeConfig, type AgentConfig, type CompleteAgentConfig } from './config/config.ts';
 import {
   classifyFailure,
@@ -146,6 +147,7 @@ class RunningAgent implements Agent {
       client: this.#client,
       leases,
       guard: createGuard({ records: ledger.add, policy: { mode: 'audit' } }),
+      actions: new ActionSource(config),
       undo: undoOn(config.hostMarker),
       sandboxesDirectory: config.sandboxesDirectory,
       journalsDirectory: config.journalsDirectory,

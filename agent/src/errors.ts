@@ -15,6 +15,7 @@ const CODES = {
   journal_unreadable: false,
   invalid_configuration: false,
   tool_missing: false,
+  action_unreadable: true,
   stopped: false,
 } as const;
 export type AgentErrorCode = keyof typeof CODES;

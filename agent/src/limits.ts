@@ -51,6 +51,14 @@ export const ANNOUNCE_TIMEOUT_MS = 10 * SECOND_MS;
  * back: it does so from 10 s on, by its own sign of life, which is never shorter than what we saw.
  */
 export const OUTAGE_MS = 12 * SECOND_MS;
+/** One look into a mirror of actions: git reads a ref. */
+export const ACTION_LOOK_MS = 20 * SECOND_MS;
+/** Making the archive of one action. */
+export const ACTION_ARCHIVE_MS = 120 * SECOND_MS;
+/** The archive of one action: with its packed dependencies the large ones have 100 MiB. */
+export const ACTION_BYTES = 512 * 1024 * 1024;
+/** Archives of actions kept on a host: more than the workflows of one company name. */
+export const ACTION_ARCHIVES_KEPT = 200;
 /** How long a poll for offers is held open at the control plane. */
 export const POLL_MS = 20 * SECOND_MS;
 /** After a machine's end, how long what it said is still delivered. */

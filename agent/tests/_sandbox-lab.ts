@@ -213,6 +213,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
         entropy: randomBytes(64).toString('hex'),
         clockUnixMs: Date.now(),
         network: 'link',
+        actions: { builtin: 'fallback', mirrored: false },
       };
     },
     message: (message) => {
@@ -226,6 +227,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
     connect: (stream) => {
       stream.respond({ ':status': 403 }, { endStream: true });
     },
+    action: (stream) => stream.close(),
     source: (stream) => {
       stream.respond({ ':status': 404 }, { endStream: true });
     },

@@ -81,7 +81,7 @@ export async function runGuest(config: GuestConfig): Promise<void> {
     const { Loopback } = await import('./proxy/loopback.ts');
     const loopback = Loopback.listen(() => bulk);
     loopback.catch(() => {}); // the job says it
-    const { hostname } = await answered;
+    const { hostname, actions } = await answered;
     const wishes = new HostWishes();
     const host = new HostControl(session, (message) => wishes.take(message));
     host.send({ type: 'ready' });
@@ -89,7 +89,14 @@ export async function runGuest(config: GuestConfig): Promise<void> {
     if (task === undefined)
       throw new GuestError('link_failed', 'the host left before it gave a job');
     const log = new LogSender(openLogStream(session));
-    const job = new JobRun(task, { config, hostname, host, log, loopback });
+    const job = new JobRun(task, {
+      config,
+      hostname,
+      host,
+      log,
+      loopback,
+      actions: { ...actions, bulk: async () => await bulk },
+    });
     wishes.start(job);
     const finished = await Promise.race([job.run(), host.ended]);
     if (finished === undefined) {

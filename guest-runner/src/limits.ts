@@ -65,6 +65,12 @@ export const SHORT_TEXT_CHARACTERS = 4096;
 /** The sentence of a finished job: the schema's own limit. */
 export const FINISHED_MESSAGE_CHARACTERS = 16384;
 
+/** What a program may say that only the runner listens to: refs of a large repository. */
+export const TOOL_OUTPUT_BYTES = 16 * MiB;
+/** For git to fetch one action over the network; the large ones have 100 MiB. */
+export const ACTION_FETCH_MS = 120 * SECOND_MS;
+/** For tar to unpack one action of at most the 512 MiB that a host gives out. */
+export const UNPACK_MS = 120 * SECOND_MS;
 /** Composite actions inside each other: GitHub's number. */
 export const COMPOSITE_DEPTH = 9;
 

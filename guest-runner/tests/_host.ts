@@ -184,6 +184,7 @@ export class TestHost {
       entropy: '00'.repeat(64),
       clockUnixMs: Date.now(),
       network: 'link',
+      actions: { builtin: 'fallback', mirrored: false },
     };
     stream.end(`${JSON.stringify(answer)}\n`);
   }

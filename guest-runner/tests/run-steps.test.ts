@@ -287,17 +287,17 @@ test('what is not supported is refused before the job starts, naming the line', 
   const uses = {
     ...run('x'),
     kind: 'uses',
-    uses: 'actions/cache@v4',
+    uses: 'docker://alpine:3',
     with: null,
     at: { line: 33, column: 9 },
-    action: { kind: 'repository', owner: 'actions', repository: 'cache', path: '', ref: 'v4' },
+    action: { kind: 'docker', image: 'alpine:3' },
   } as const;
   await using host = await runToEnd({ task: makeTask([run('echo started'), uses]) });
   assert.equal(host.finished.conclusion, 'refused');
   assert.equal(host.finished.reason, 'unsupported');
   assert.match(
     host.finished.message,
-    /^\.github\/workflows\/ci\.yml:33:9: 'uses: actions\/cache@v4'/,
+    /^\.github\/workflows\/ci\.yml:33:9: 'uses: docker:\/\/alpine:3'/,
   );
   assert.ok(!host.text().includes('started'));
 });

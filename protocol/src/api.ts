@@ -22,7 +22,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { Problem } from './errors.ts';
-import { Annotation, LogRow, StepEvent } from './guest.ts';
+import { ActionEvent, Annotation, LogRow, StepEvent } from './guest.ts';
 import { WORKFLOWS_PER_REQUEST } from './limits.ts';
 import { CONCLUSIONS, END_REASON_NAMES, FLEETS, JOB_STATES, WAITING_REASONS } from './states.ts';
 
@@ -100,6 +100,8 @@ export const Job = Type.Object({
   steps: Type.Array(StepView),
   annotations: Type.Array(Type.Object({ step: Type.Integer(), annotation: Annotation })),
   summaries: Type.Array(Type.Object({ step: Type.Integer(), markdown: Type.String() })),
+  /** What each `uses:` was resolved to, in the order it was looked up. */
+  actions: Type.Array(Type.Omit(ActionEvent, ['type'])),
   outputs: StringMap,
   notes: Type.Array(Type.String()),
   log: Type.Object({

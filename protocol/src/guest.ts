@@ -9,6 +9,7 @@
  *     POST /onejob.guest.v1/logs      LogBatch ... LogEnd   <-> LogAck ...           both ways, until the end
  *     CONNECT host:port               (bulk)                through the guard
  *     /source/...                     (bulk)                git smart HTTP of the run's own snapshot, read only
+ *     GET /actions/?owner=&...        (bulk)                the files of an action, as a tar archive
  *
  * The agent validates every message from the guest against these schemas and trusts none; a
  * message that does not fit ends the job with `protocol_violation`. The guest validates nothing:
@@ -31,7 +32,18 @@ export const GUEST_PATHS = {
   control: '/onejob.guest.v1/control',
   logs: '/onejob.guest.v1/logs',
   source: '/source/',
+  actions: '/actions/',
 } as const;
+/** Of an answered action: its commit, and of one the host does not have: where the guest may get it. */
+export const ACTION_COMMIT_HEADER = 'onejob-action-commit';
+export const ACTION_URL_HEADER = 'onejob-action-url';
+
+/**
+ * Whether onejob's own implementation of an action is used: where no mirror has the action, always,
+ * or never. It never takes the place of an action that is named by a full commit SHA.
+ */
+export const BUILTIN_POLICIES = ['fallback', 'always', 'never'] as const;
+export type BuiltinPolicy = (typeof BUILTIN_POLICIES)[number];
 
 /**
  * The machine as init, guest runner and driver agree on it.
@@ -69,6 +81,8 @@ export type HostHello = {
   entropy: string;
   clockUnixMs: number;
   network: 'link';
+  /** How this host gives actions; `mirrored`: it has mirrors to ask. */
+  actions: { builtin: BuiltinPolicy; mirrored: boolean };
 };
 
 export const Annotation = Type.Object(
@@ -116,8 +130,20 @@ export const SummaryEvent = Type.Object(
   },
   { additionalProperties: false },
 );
+/** What a `uses:` was resolved to before it ran. */
+export const ActionEvent = Type.Object(
+  {
+    type: Type.Literal('action'),
+    uses: ShortText,
+    /** Empty: a directory of the host's, without commits, or one of onejob's own. */
+    commit: Type.String({ pattern: '^(?:[0-9a-f]{40})?$' }),
+    origin: Type.Enum(['mirror', 'network', 'builtin']),
+  },
+  { additionalProperties: false },
+);
+export type ActionEvent = Static<typeof ActionEvent>;
 /** What the agent relays to the control plane, after masking; the same schema on both borders. */
-export const JobEvent = Type.Union([StepEvent, AnnotationEvent, SummaryEvent]);
+export const JobEvent = Type.Union([StepEvent, AnnotationEvent, SummaryEvent, ActionEvent]);
 export type JobEvent = Static<typeof JobEvent>;
 
 export const GUEST_END_REASONS = [
@@ -153,6 +179,7 @@ export const GuestMessage = Type.Union([
   StepEvent,
   AnnotationEvent,
   SummaryEvent,
+  ActionEvent,
   /** A value the job asked to hide (`::add-mask::`), so that the agent hides it too. */
   Type.Object(
     { type: Type.Literal('mask'), value: Type.String({ maxLength: 65536 }) },

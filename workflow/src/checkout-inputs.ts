@@ -31,7 +31,7 @@ const HARMLESS: Record<string, string[]> = {
   'github-server-url': [''],
 };
 
-export function isCheckout({ action }: UsesStep): boolean {
+function isCheckout({ action }: UsesStep): boolean {
   return (
     action.kind === 'repository' &&
     action.owner.toLowerCase() === 'actions' &&
@@ -39,6 +39,10 @@ export function isCheckout({ action }: UsesStep): boolean {
     action.path === ''
   );
 }
+
+/** onejob does these itself. One that is named by a full SHA is that commit and nothing else. */
+export const isBuiltin = (step: UsesStep): boolean =>
+  isCheckout(step) && step.action.kind === 'repository' && !/^[0-9a-f]{40}$/.test(step.action.ref);
 
 /**
  * Inputs of a `with:` whose value is written out, by name in lower case; one with an expression is

@@ -246,17 +246,15 @@ test('what is not there yet is refused with file and line, the first of the file
   ]) {
     assert.equal(why(`steps: [{ uses: ${uses} }]`), null);
   }
-  assert.match(
-    why('steps: [{ run: a }, { uses: actions/setup-node@v4 }]') ?? '',
-    /^5: .*`actions\/setup-node@v4`.*no action of other repositories but/,
-  );
-  assert.match(
-    why('steps: [{ uses: actions/checkout/sub@v4 }]') ?? '',
-    /no action of other repositories but/,
-  );
+  for (const uses of [
+    'actions/setup-node@v4',
+    'actions/checkout/sub@v4',
+    'https://git.example/o/r@v1',
+  ]) {
+    assert.equal(why(`steps: [{ uses: "${uses}" }]`), null);
+  }
   assert.equal(why('steps: [{ uses: ./local }]'), null);
   assert.match(why('steps: [{ uses: "docker://alpine:3" }]') ?? '', /a container/);
-  assert.match(why('steps: [{ uses: "https://git.example/o/r@v1" }]') ?? '', /by address/);
   assert.match(
     why('services: { db: { image: pg } }', 'container: node') ?? '',
     /^5: it asks for `services`/,

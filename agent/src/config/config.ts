@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { BuiltinPolicy } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
@@ -22,6 +23,15 @@ export type AgentConfig = {
    * `image_preparing`. Default: when the first such job comes.
    */
   prepareImage?: boolean;
+  /**
+   * Directories with actions, asked in this order: `owner/repository.git` (bare) or
+   * `owner/repository` (a git checkout), and `owner/repository@ref` (files only); of other servers
+   * below a directory with the server's name.
+   */
+  actionMirrors?: readonly string[];
+  /** Where the sandbox itself gets what no mirror has, through the guard; null: nowhere. */
+  actionsUrl?: string | null;
+  builtinActions?: BuiltinPolicy;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;
@@ -42,6 +52,8 @@ export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> &
   sandboxesDirectory: string;
   journalsDirectory: string;
   keptDirectory: string;
+  /** Archives of actions, by commit, shared by all jobs. */
+  actionsDirectory: string;
   searchPath: string;
   cpus: number;
   memoryBytes: number;
@@ -49,6 +61,8 @@ export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> &
 
 /** What `runs-on` says most often, and what this machine is. */
 const DEFAULT_LABELS = ['onejob', 'self-hosted', 'linux', 'x64', 'ubuntu-latest', 'debian-12'];
+
+const DEFAULT_ACTIONS_URL = 'https://github.com';
 
 export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   const stateDirectory = resolve(config.stateDirectory);
@@ -64,6 +78,9 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     bootTimeoutMs: undefined,
     drivers: ['qemu', 'process'],
     prepareImage: false,
+    actionMirrors: [],
+    actionsUrl: DEFAULT_ACTIONS_URL,
+    builtinActions: 'fallback',
     hostName: hostname(),
     labels: DEFAULT_LABELS,
     onJournalLine: () => {},
@@ -75,6 +92,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     sandboxesDirectory: join(stateDirectory, 'sandboxes'),
     journalsDirectory: join(stateDirectory, 'journals'),
     keptDirectory: join(stateDirectory, 'kept'),
+    actionsDirectory: join(stateDirectory, 'actions'),
     searchPath: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
     cpus,
     memoryBytes: totalmem(),

@@ -1,4 +1,5 @@
 /** What every job run shares: the agent's rooms, as one job sees them. */
+import type { ActionSource } from '../actions/action-source.ts';
 import type { ControlPlaneClient } from '../control-plane/client.ts';
 import type { ProbedDriver } from '../drivers/choose.ts';
 import type { Guard } from '../guard/guard.ts';
@@ -11,6 +12,7 @@ export type AgentContext = {
   readonly client: ControlPlaneClient;
   readonly leases: Leases;
   readonly guard: Guard;
+  readonly actions: ActionSource;
   readonly undo: Undo;
   readonly sandboxesDirectory: string;
   readonly journalsDirectory: string;

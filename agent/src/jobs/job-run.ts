@@ -351,6 +351,7 @@ export class JobRun implements LeaseHolder {
         const job = { sandboxId: this.#sandboxId, jobId: this.lease.jobId as JobId };
         void this.#agent.guard.handleConnect(stream, authority, job);
       },
+      action: (stream, path) => void this.#agent.actions.answer(stream, path),
       source: (stream, headers) => proxySource(this.#agent.client, this.#source, stream, headers),
       violation: (error) => this.#violation(error),
       closed: (why) => {
@@ -368,6 +369,7 @@ export class JobRun implements LeaseHolder {
       entropy: randomBytes(64).toString('hex'),
       clockUnixMs: Date.now(),
       network: 'link',
+      actions: this.#agent.actions.offer,
     };
   }
 
@@ -384,6 +386,7 @@ export class JobRun implements LeaseHolder {
       case 'step':
       case 'annotation':
       case 'summary':
+      case 'action':
         return this.#reports.events.accept(maskEvent(message, this.#reports.mask));
       case 'finished':
         this.#observed.finished ??= message;

@@ -17,6 +17,8 @@ export function maskEvent(event: JobEvent, mask: (text: string) => string): JobE
   switch (event.type) {
     case 'step':
       return { ...event, name: clean(event.name) };
+    case 'action':
+      return { ...event, uses: clean(event.uses) };
     case 'summary':
       return { ...event, markdown: clean(event.markdown, STEP_SUMMARY_BYTES) };
     case 'annotation': {

@@ -67,6 +67,7 @@ beforeEach(async () => {
           entropy: '0',
           clockUnixMs: 0,
           network: 'link',
+          actions: { builtin: 'fallback', mirrored: false },
         };
       },
       message: (message) => void messages.push(message),
@@ -75,6 +76,7 @@ beforeEach(async () => {
         if ('rows' in message) acknowledge({ ack: message.offset + message.rows.length });
       },
       connect: (stream) => stream.respond({ ':status': 403 }, { endStream: true }),
+      action: (stream) => stream.close(),
       source: () => {
         throw new Error('a fault of ours');
       },

@@ -51,6 +51,8 @@ export interface LinkHandlers {
   log(message: LogMessage, acknowledge: (ack: LogAck) => void): void;
   connect(stream: ServerHttp2Stream, authority: string): void;
   source(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
+  /** Asks for the files of an action; the path says which. */
+  action(stream: ServerHttp2Stream, path: string): void;
   violation(error: AgentError): void;
   /** The guest's control stream or one of its carriers is gone. Rows of its log may still come. */
   closed(why: string): void;
@@ -165,6 +167,9 @@ export class GuestLink {
       return this.#handlers.connect(stream, headers[':authority'] ?? '');
     }
     if (path.startsWith(GUEST_PATHS.source)) return this.#handlers.source(stream, headers);
+    if (path.startsWith(GUEST_PATHS.actions) && headers[':method'] === 'GET') {
+      return this.#handlers.action(stream, path);
+    }
     stream.respond({ ':status': 404 }, { endStream: true });
     stream.close(); // its body is not wanted
   }

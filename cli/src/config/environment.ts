@@ -1,6 +1,9 @@
 /** The one reader of the user's environment. */
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { BUILTIN_POLICIES, type BuiltinPolicy } from '@onejob/protocol';
+import { CliError } from '../errors.ts';
 
 export type Directories = {
   /** Database, repositories, objects, sockets, agent state. */
@@ -29,6 +32,52 @@ export function findDirectories(dataDirectory: string | undefined): Directories 
     data: resolve(data ?? join(home('XDG_DATA_HOME', '.local/share'), 'onejob')),
     cache: resolve(cache ?? join(home('XDG_CACHE_HOME', '.cache'), 'onejob')),
   };
+}
+
+export type ActionSettings = {
+  actionMirrors: string[];
+  /** null: nothing is fetched over the network. */
+  actionsUrl: string | null;
+  builtinActions: BuiltinPolicy;
+};
+
+/**
+ * Where actions come from: ONEJOB_ACTION_MIRRORS (directories with `:` between), ONEJOB_ACTIONS_URL
+ * (`none`: nowhere) and ONEJOB_BUILTIN_ACTIONS. Those that are not set are left out.
+ * @throws CliError `usage`, naming the variable
+ */
+export function actionSettings(): Partial<ActionSettings> {
+  const settings: Partial<ActionSettings> = {};
+  const mirrors =
+    variable('ONEJOB_ACTION_MIRRORS')
+      ?.split(':')
+      .filter((one) => one !== '') ?? [];
+  const missing = mirrors.find((one) => !isAbsolute(one) || !existsSync(one));
+  if (missing !== undefined) {
+    throw new CliError(
+      'usage',
+      `ONEJOB_ACTION_MIRRORS names ${missing}: an absolute path of a directory that exists was expected.`,
+    );
+  }
+  if (mirrors.length > 0) settings.actionMirrors = mirrors;
+  const url = variable('ONEJOB_ACTIONS_URL');
+  if (url !== undefined && url !== 'none' && !/^https?:\/\/[^\s@?#]+$/.test(url)) {
+    throw new CliError(
+      'usage',
+      `ONEJOB_ACTIONS_URL is ${url}: an http(s) address or none was expected.`,
+    );
+  }
+  if (url !== undefined) settings.actionsUrl = url === 'none' ? null : url.replace(/\/+$/, '');
+  const builtin = variable('ONEJOB_BUILTIN_ACTIONS');
+  const policy = BUILTIN_POLICIES.find((one) => one === builtin);
+  if (builtin !== undefined && policy === undefined) {
+    throw new CliError(
+      'usage',
+      `ONEJOB_BUILTIN_ACTIONS is ${builtin}: one of ${BUILTIN_POLICIES.join(', ')} was expected.`,
+    );
+  }
+  if (policy !== undefined) settings.builtinActions = policy;
+  return settings;
 }
 
 function variable(name: string): string | undefined {

@@ -26,7 +26,7 @@ import {
 import { bundleGuestRunner } from '@onejob/image';
 import type { Fleet } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
-import type { Directories } from '../config/environment.ts';
+import { actionSettings, type Directories } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
 import { ImageStore, type ImageWatcher } from './images.ts';
 import { makeCacheDirectory, makeDirectories } from './make-directory.ts';
@@ -254,6 +254,7 @@ async function agentConfig(
     cacheDirectory: directories.cache,
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
+    ...actionSettings(),
     image: async () => named ?? (await build()),
     prepareImage: options.driver !== 'process',
     warn,

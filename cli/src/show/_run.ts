@@ -29,6 +29,7 @@ export function makeJob(some: Partial<Job> = {}): Job {
     steps: [],
     annotations: [],
     summaries: [],
+    actions: [],
     outputs: {},
     notes: [],
     log: { rows: 0, sealed: false, missingRows: null },

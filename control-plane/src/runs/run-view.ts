@@ -172,10 +172,13 @@ function missingRows(log: LogRowState | undefined): number | null {
 }
 
 /** Steps as they stand after all events, in the order they first appeared. */
-function viewEvents(events: readonly JobEvent[]): Pick<Job, 'steps' | 'annotations' | 'summaries'> {
+function viewEvents(
+  events: readonly JobEvent[],
+): Pick<Job, 'steps' | 'annotations' | 'summaries' | 'actions'> {
   const steps = new Map<string, StepView>();
   const annotations: Job['annotations'] = [];
   const summaries: Job['summaries'] = [];
+  const actions: Job['actions'] = [];
   for (const event of events) {
     switch (event.type) {
       case 'step': {
@@ -189,10 +192,13 @@ function viewEvents(events: readonly JobEvent[]): Pick<Job, 'steps' | 'annotatio
       case 'annotation':
         annotations.push({ step: event.index, annotation: event.annotation });
         break;
+      case 'action':
+        actions.push({ uses: event.uses, commit: event.commit, origin: event.origin });
+        break;
       case 'summary':
         summaries.push({ step: event.index, markdown: event.markdown });
         break;
     }
   }
-  return { steps: [...steps.values()], annotations, summaries };
+  return { steps: [...steps.values()], annotations, summaries, actions };
 }

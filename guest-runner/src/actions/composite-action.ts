@@ -10,6 +10,7 @@ import { StepFrame } from '../job/step-frame.ts';
 import { COMPOSITE_DEPTH } from '../limits.ts';
 import type { StepRun } from '../steps/step-run.ts';
 import type { LoadedAction } from './load-action.ts';
+import { prepareSteps } from './prepare-actions.ts';
 
 /** Runs one step; `around` is the step whose action it is part of. */
 export type StepRunner = (
@@ -33,6 +34,22 @@ function setOutputs(run: StepRun, manifest: ActionManifest, frame: StepFrame): v
   }
 }
 
+/** Where its steps run. */
+export function compositeFrame(
+  run: StepRun,
+  { directory, manifest }: LoadedAction,
+  inputs: Record<string, string>,
+): StepFrame {
+  return new StepFrame(run.job, {
+    file: manifest.file,
+    inputs,
+    overrides: run.overrides,
+    github: { ...run.github, action_path: directory },
+    defaults: { shell: null, workingDirectory: null },
+    depth: run.frame.parts.depth + 1,
+  });
+}
+
 /** @throws GuestError `step`: nested too deep; ToldFailure: a step failed or was cancelled */
 export async function runComposite(
   run: StepRun,
@@ -40,19 +57,14 @@ export async function runComposite(
   given: { inputs: Record<string, string>; steps: CompiledStep[] },
   runStep: StepRunner,
 ): Promise<void> {
-  const depth = run.frame.parts.depth + 1;
+  const { manifest } = action;
+  const frame = compositeFrame(run, action, given.inputs);
+  const { depth } = frame.parts;
   if (depth > COMPOSITE_DEPTH) {
     throw new GuestError('step', `Composite action depth exceeded max depth ${COMPOSITE_DEPTH}`);
   }
-  const { directory, manifest } = action;
-  const frame = new StepFrame(run.job, {
-    file: manifest.file,
-    inputs: given.inputs,
-    overrides: run.overrides,
-    github: { ...run.github, action_path: directory },
-    defaults: { shell: null, workingDirectory: null },
-    depth,
-  });
+  // Of an action of another repository they are there already.
+  await prepareSteps(run.job, given.steps, run.log, depth);
   let isCancelled = false;
   for (const step of given.steps) {
     if (run.job.isOver) break;

@@ -1,23 +1,72 @@
 /** Where the action of a step is on this machine, and what its metadata file says. */
-import { resolve } from 'node:path';
-import type { UsesStep } from '@onejob/protocol';
+import { resolve, sep } from 'node:path';
+import type { CompiledStep, JsonObject, UsesStep } from '@onejob/protocol';
 import type { ActionManifest } from '@onejob/workflow/parse-action';
 import { GuestError } from '../errors.ts';
-import type { StepRun } from '../steps/step-run.ts';
+import type { JobState } from '../job/job-state.ts';
+import { record } from '../job/record.ts';
+import { fetchAction, remoteOf } from './fetch-action.ts';
 import { readManifest } from './manifest.ts';
 
+/** The action of one step; another step that uses the same action has one of its own. */
 export type LoadedAction = {
   /** Absolute. */
   directory: string;
   manifest: ActionManifest;
+  /** What its parts (pre, main, post) keep for each other. */
+  state: Record<string, string>;
+  /** Keys of the `github` context while it runs. */
+  github: JsonObject;
+  hasPost: boolean;
 };
 
-/** @throws GuestError `step`, `unsupported`; ToldFailure */
-export async function loadAction(run: StepRun, step: UsesStep): Promise<LoadedAction> {
+/** Tells what is wrong with a metadata file, a line each. */
+export type Complain = (message: string) => void;
+
+async function placeOf(
+  job: JobState,
+  step: UsesStep,
+): Promise<Pick<LoadedAction, 'directory' | 'github'>> {
   const { action } = step;
-  if (action.kind !== 'local') {
-    throw new GuestError('unsupported', `'uses: ${step.uses}' cannot be run yet.`);
+  if (action.kind === 'local') {
+    return { directory: resolve(job.parts.layout.workspace, action.path), github: {} };
   }
-  const directory = resolve(run.job.parts.layout.workspace, action.path);
-  return { directory, manifest: await readManifest(run, directory) };
+  const remote = remoteOf(action);
+  if (remote === undefined || action.kind === 'docker') {
+    throw new GuestError(
+      'unsupported',
+      `'uses: ${step.uses}' needs a container, which onejob cannot start yet.`,
+    );
+  }
+  const fetched = await fetchAction(job, remote);
+  const directory = resolve(fetched.directory, action.path);
+  if (directory !== fetched.directory && !directory.startsWith(fetched.directory + sep)) {
+    throw new GuestError('step', `'uses: ${step.uses}' leads out of its repository.`);
+  }
+  const { owner, ref, repository } = remote;
+  return { directory, github: { action_repository: `${owner}/${repository}`, action_ref: ref } };
+}
+
+/** @throws GuestError `step`, `unsupported`; ToldFailure */
+export async function loadAction(
+  job: JobState,
+  step: UsesStep,
+  complain: Complain,
+): Promise<LoadedAction> {
+  const known = job.loaded.get(step);
+  if (known !== undefined) return known;
+  const place = await placeOf(job, step);
+  const manifest = await readManifest(place.directory, {
+    workspace: job.parts.layout.workspace,
+    complain,
+  });
+  const action = { ...place, manifest, state: record<string>(), hasPost: false };
+  job.loaded.set(step, action);
+  return action;
+}
+
+/** The steps of a composite action that use actions themselves. */
+export function innerActions({ manifest: { runs } }: LoadedAction): UsesStep[] {
+  const steps: CompiledStep[] = runs.kind === 'composite' ? runs.steps : [];
+  return steps.filter((step) => step.kind === 'uses');
 }

@@ -11,7 +11,7 @@ import { inputVariables, readInputs } from './inputs.ts';
 import { loadAction, type LoadedAction } from './load-action.ts';
 import { explainNode, runNode } from './node-action.ts';
 
-function logHead(run: StepRun, step: UsesStep, inputs: Record<string, string>): void {
+export function logHead(run: StepRun, step: UsesStep, inputs: Record<string, string>): void {
   run.log.line(`##[group]Run ${step.uses}`);
   const shown = Object.entries(inputs).filter(([, value]) => value !== '');
   if (shown.length > 0) run.log.line('with:');
@@ -20,35 +20,51 @@ function logHead(run: StepRun, step: UsesStep, inputs: Record<string, string>): 
   run.log.line('##[endgroup]');
 }
 
-function stateVariables(state: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]));
+/** Everything a script of the action finds in its environment. */
+export function actionEnvironment(
+  run: StepRun,
+  action: LoadedAction,
+  given: { files: Record<string, string>; inputs: Record<string, string> },
+): Record<string, string> {
+  const state = Object.entries(action.state).map(([name, value]) => [`STATE_${name}`, value]);
+  return {
+    ...run.environment,
+    ...given.files,
+    ...inputVariables(given.inputs),
+    ...(Object.fromEntries(state) as Record<string, string>),
+  };
+}
+
+/** Its parts keep their state together, and its `github` context names it. */
+export function enterAction(run: StepRun, action: LoadedAction): void {
+  run.github = { ...run.github, ...action.github };
+  run.state = action.state;
 }
 
 /** Inputs are read again then: what they name may have changed. */
-function registerPost(run: StepRun, step: UsesStep, action: LoadedAction): void {
+export function registerPost(run: StepRun, step: UsesStep, action: LoadedAction): void {
   const { directory, manifest } = action;
   const { runs } = manifest;
-  if (runs.kind !== 'node' || runs.post === null) return;
+  if (runs.kind !== 'node' || runs.post === null || action.hasPost) return;
+  action.hasPost = true;
   const { condition, file } = runs.post;
   run.posts.unshift({
     step,
     frame: run.frame,
     name: `Post ${run.name}`,
     condition,
-    act: async (post, environment) => {
-      Object.assign(post.env, run.overrides);
-      const variables = {
-        ...environment,
-        ...run.overrides,
-        ...inputVariables(readInputs(post, step, manifest, false)),
-        ...stateVariables(run.state),
-      };
-      return await runNode(post, { directory, file }, variables);
+    act: async (post, files) => {
+      enterAction(post, action);
+      post.addEnvironment(run.overrides);
+      const inputs = readInputs(post, step, manifest, false);
+      const environment = actionEnvironment(post, action, { files, inputs });
+      return await runNode(post, { directory, file }, environment);
     },
   });
 }
 
 /**
+ * @param files variables that name the files of the step
  * @param runStep runs a step of a composite action
  * @returns the exit code of a script; a composite action has none
  * @throws GuestError, ToldFailure, EvaluationError
@@ -56,12 +72,13 @@ function registerPost(run: StepRun, step: UsesStep, action: LoadedAction): void 
 export async function runAction(
   run: StepRun,
   step: UsesStep,
-  environment: Record<string, string>,
+  files: Record<string, string>,
   runStep: StepRunner,
 ): Promise<number | void> {
-  const action = await loadAction(run, step);
+  const action = await loadAction(run.job, step, (message) => run.error(message));
   const { directory, manifest } = action;
   const { runs } = manifest;
+  enterAction(run, action);
   if (runs.kind === 'docker') {
     const why = 'it runs in a container, which onejob cannot start yet';
     throw new GuestError('unsupported', `The action '${step.uses}' cannot be run: ${why}.`);
@@ -78,6 +95,6 @@ export async function runAction(
   logHead(run, step, inputs);
   const remark = explainNode(runs.using);
   if (remark !== undefined) run.log.line(remark);
-  const variables = { ...environment, ...inputVariables(inputs) };
-  return await runNode(run, { directory, file: runs.main }, variables);
+  const environment = actionEnvironment(run, action, { files, inputs });
+  return await runNode(run, { directory, file: runs.main }, environment);
 }

@@ -8,11 +8,21 @@
  * One loop (`run-job.ts`) drives the steps; the host's cancel and kill come in from the side
  * through `requestCancel` and `kill`.
  */
+import type { ClientHttp2Session } from 'node:http2';
 import { EvaluationError, toText } from '@onejob/workflow/evaluate';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import { SecretMasker } from '@onejob/masking';
-import type { Json, JsonObject, JobTask, Position } from '@onejob/protocol';
+import type {
+  CompiledStep,
+  HostHello,
+  Json,
+  JsonObject,
+  JobTask,
+  Position,
+} from '@onejob/protocol';
 import { MASKS_PER_JOB } from '@onejob/protocol/limits';
+import type { FetchedAction } from '../actions/fetch-action.ts';
+import type { LoadedAction } from '../actions/load-action.ts';
 import type { GuestConfig } from '../config/config.ts';
 import { GuestError, messageOf } from '../errors.ts';
 import { MASK_VALUE_BYTES } from '../limits.ts';
@@ -43,7 +53,11 @@ export type JobParts = {
   pipes: OutputPipes;
   /** Of the loopback listener. */
   port: number;
+  actions: ActionOffer;
 };
+
+/** What the host says of actions, and the way to ask it for one. */
+export type ActionOffer = HostHello['actions'] & { bulk: () => Promise<ClientHttp2Session> };
 
 export type JobFailure = { reason: StepFailureReason | 'invalid_expression'; message: string };
 
@@ -69,6 +83,14 @@ export class JobState {
   env: Record<string, string>;
   /** Of GITHUB_PATH; later ones come first in PATH. */
   paths: string[] = [];
+  /** The action of each step that has been looked up; of a step inside an action, too. */
+  readonly loaded = new Map<CompiledStep, LoadedAction>();
+  /** Where the files of actions of other repositories are, by what is asked for. */
+  readonly fetched = new Map<string, Promise<FetchedAction>>();
+  /** Steps whose action onejob does itself, or not; decided once. */
+  readonly own = new Map<CompiledStep, boolean>();
+  /** Actions of which the log says where they came from. */
+  readonly told = new Set<string>();
   /** To be run after the last step, the latest first. */
   readonly posts: PostStep[] = [];
   /** Added by a step, at work in it and in all later ones. */

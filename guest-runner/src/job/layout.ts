@@ -11,6 +11,8 @@ export type Layout = {
   workspace: string;
   temp: string;
   toolCache: string;
+  /** Files of actions of other repositories. */
+  actions: string;
   eventPath: string;
   /** The runner's own pipes. */
   pipes: string;
@@ -33,6 +35,7 @@ export function makeLayout(work: string, github: JobTask['contexts']['github']):
     workspace: join(work, folder, folder),
     temp,
     toolCache: join(work, '_tool'),
+    actions: join(work, '_actions'),
     eventPath: join(temp, '_github_workflow', 'event.json'),
     pipes: join(temp, '_runner_output'),
   };

@@ -21,20 +21,19 @@ export class ToldFailure extends Error {
 }
 
 /**
- * @param act gets the environment of the step's processes, and gives an exit code if one of them
+ * @param act gets the variables that name the step's files, and gives an exit code if a process
  *   decides; what it throws makes the step fail
  */
 export async function perform(
   run: StepRun,
-  act: (environment: Record<string, string>) => Promise<number | void>,
+  act: (files: Record<string, string>) => Promise<number | void>,
 ): Promise<Result> {
   const { frame, job, step } = run;
   const files = new StepFiles(job.parts.layout.temp, run.fileKey);
-  const environment = { ...run.environment, ...files.environment };
   job.stop = run.stop;
   const result: Result = {};
   try {
-    const exitCode = await act(environment);
+    const exitCode = await act(files.environment);
     if (exitCode !== undefined) result.exitCode = exitCode;
   } catch (error) {
     if (error instanceof ToldFailure) {

@@ -3,15 +3,15 @@
  * with a sentence that names file and line.
  */
 import type { CompiledJob, CompiledStep, JobTask } from '@onejob/protocol';
-import { isCheckout, literalInputs } from '@onejob/workflow/checkout-inputs';
+import { isBuiltin, literalInputs } from '@onejob/workflow/checkout-inputs';
 import { checkInputs } from '../steps/checkout-inputs.ts';
 
 function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
   if (step.kind === 'run') return undefined;
-  if (step.action.kind === 'local') return undefined;
-  if (!isCheckout(step)) {
-    return `'uses: ${step.uses}' is not supported yet: onejob runs 'run' steps, actions of the repository and actions/checkout.`;
+  if (step.action.kind === 'docker') {
+    return `'uses: ${step.uses}' is not supported yet: onejob starts no containers.`;
   }
+  if (!isBuiltin(step)) return undefined;
   const problem = checkInputs(literalInputs(step.with), task);
   return problem === undefined ? undefined : `'uses: ${step.uses}': ${problem}`;
 }

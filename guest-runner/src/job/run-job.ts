@@ -10,6 +10,8 @@ import { SecretMasker } from '@onejob/masking';
 import { evaluateTemplate } from '@onejob/workflow/evaluate';
 import type { CompiledStep, FinishedMessage, JobTask } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, OUTPUT_BYTES_PER_JOB } from '@onejob/protocol/limits';
+import { prepareActions } from '../actions/prepare-actions.ts';
+import { runPres } from '../actions/run-pres.ts';
 import type { GuestConfig } from '../config/config.ts';
 import { GuestError, messageOf } from '../errors.ts';
 import { FINISHED_MESSAGE_CHARACTERS } from '../limits.ts';
@@ -21,7 +23,7 @@ import { OutputPipes } from '../steps/output-pipes.ts';
 import { writePrivate } from '../steps/step-files.ts';
 import { clip } from '../steps/step-run.ts';
 import { RUNNER_VERSION } from '../version.ts';
-import { explainEvaluation, JobState, toTexts } from './job-state.ts';
+import { type ActionOffer, explainEvaluation, JobState, toTexts } from './job-state.ts';
 import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
 import { record } from './record.ts';
@@ -40,6 +42,7 @@ export type JobSurroundings = {
   log: LogSender;
   /** Listening, or about to. */
   loopback: Promise<Loopback>;
+  actions: ActionOffer;
 };
 
 type Finished = Omit<FinishedMessage, 'type' | 'atMs'>;
@@ -119,7 +122,7 @@ export class JobRun {
 
   private async inMachine(): Promise<Finished> {
     const { task } = this;
-    const { config, hostname, host, log } = this.around;
+    const { actions, config, hostname, host, log } = this.around;
     const layout = makeLayout(config.workDirectory, task.contexts.github);
     writePrivate(layout.eventPath, JSON.stringify(task.contexts.github['event'] ?? {}));
     const searchPath = config.environment['PATH'] ?? '';
@@ -139,7 +142,18 @@ export class JobRun {
     const runner = makeRunnerContext(hostname, layout, debug);
     const { port } = loopback;
     const { masker } = this;
-    const job = new JobState({ task, config, layout, runner, masker, host, log, pipes, port });
+    const job = new JobState({
+      task,
+      config,
+      layout,
+      runner,
+      masker,
+      host,
+      log,
+      pipes,
+      port,
+      actions,
+    });
     this.state = job;
     this.early?.();
     try {
@@ -170,6 +184,7 @@ export class JobRun {
       log.line(`##[error]${message}`);
       job.root.fail({ reason: 'invalid_expression', message });
     }
+    if (job.root.failure === undefined) await prepareActions(job, log);
     log.flush();
     const setUp = job.root.failure === undefined ? 'success' : 'failure';
     sendStep(job, { index: JOB_INDEX, name: 'Set up job' }, 'pre', {
@@ -177,6 +192,7 @@ export class JobRun {
       outcome: setUp,
       conclusion: setUp,
     });
+    if (setUp === 'success') await runPres(job);
     if (setUp === 'success') await runSteps(job, this.task.job.steps);
     clearTimeout(timer);
     return this.complete(job, log);

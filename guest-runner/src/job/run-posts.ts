@@ -21,7 +21,7 @@ function isDue(run: StepRun, post: PostStep): boolean {
 /** Runs one; gives why it failed, if it did. */
 async function runPost(run: StepRun, post: PostStep): Promise<string | undefined> {
   const place = `${post.frame.parts.file}:${post.step.at.line}:${post.step.at.column}`;
-  const result = await perform(run, (environment) => post.act(run, environment));
+  const result = await perform(run, (files) => post.act(run, files));
   if (result.trouble === undefined && (result.exitCode ?? 0) === 0) return undefined;
   const message = result.trouble?.message ?? `The action ended with exit code ${result.exitCode}.`;
   if (result.trouble?.kind !== 'told') run.error(message);

@@ -10,14 +10,13 @@ import {
   evaluateExpression,
   evaluateTemplate,
   isTruthy,
-  toText,
 } from '@onejob/workflow/evaluate';
 import type { CompiledStep, StepConclusion, StepEvent } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, JOB_TIMEOUT_MAX_MS } from '@onejob/protocol/limits';
-import { isCheckout } from '@onejob/workflow/checkout-inputs';
+import { isOwn } from '../actions/builtin.ts';
 import { runAction } from '../actions/run-action.ts';
 import { runCheckout } from '../steps/checkout.ts';
-import { runScript, scriptTitle } from '../steps/run-script.ts';
+import { runScript } from '../steps/run-script.ts';
 import { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation, toTexts } from './job-state.ts';
 import type { JobState } from './job-state.ts';
@@ -27,20 +26,9 @@ import type { Result } from './perform.ts';
 import { record } from './record.ts';
 import { sendStep } from './send-step.ts';
 import type { StepFrame } from './step-frame.ts';
+import { nameOf } from './step-name.ts';
 
 const MINUTE_MS = 60_000;
-
-function nameOf(run: StepRun): string {
-  const { scope, step } = run;
-  try {
-    if (step.name !== null) return toText(evaluateTemplate(step.name, scope));
-    if (step.kind === 'uses') return `Run ${step.uses}`;
-    return scriptTitle(toText(evaluateTemplate(step.script, scope)));
-  } catch {
-    // The same expression fails again, and is told, when it is needed.
-    return step.kind === 'uses' ? `Run ${step.uses}` : step.id;
-  }
-}
 
 /** The milliseconds of `timeout-minutes`; undefined: none. */
 export function readTimeout(value: unknown): number | undefined {
@@ -103,13 +91,14 @@ class StepExecution {
   }
 
   private async body(): Promise<Result> {
-    const { run, step } = this;
+    const { job, run, step } = this;
     const timer =
       this.timeoutMs === undefined ? undefined : setTimeout(() => this.timeOut(), this.timeoutMs);
-    const result = await perform(run, async (environment) => {
+    const result = await perform(run, async (files) => {
+      const environment = { ...run.environment, ...files };
       if (step.kind === 'run') return await runScript(run, step, environment);
-      if (isCheckout(step)) return await runCheckout(run, step, environment);
-      return await runAction(run, step, environment, executeStep);
+      if (await isOwn(job, step)) return await runCheckout(run, step, environment);
+      return await runAction(run, step, files, executeStep);
     });
     clearTimeout(timer);
     return result;

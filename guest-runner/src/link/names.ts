@@ -2,7 +2,12 @@
  * The protocol's names as values. The protocol module that owns them loads a schema library, which
  * the guest must not; the types make a difference between the two a compile error.
  */
-import type { GUEST_PATHS as Paths, GUEST_PROTOCOL as Protocol } from '@onejob/protocol';
+import type {
+  ACTION_COMMIT_HEADER as CommitHeader,
+  ACTION_URL_HEADER as UrlHeader,
+  GUEST_PATHS as Paths,
+  GUEST_PROTOCOL as Protocol,
+} from '@onejob/protocol';
 
 export const GUEST_PROTOCOL: typeof Protocol = 'onejob.guest.v1';
 export const GUEST_PATHS: typeof Paths = {
@@ -10,6 +15,9 @@ export const GUEST_PATHS: typeof Paths = {
   control: '/onejob.guest.v1/control',
   logs: '/onejob.guest.v1/logs',
   source: '/source/',
+  actions: '/actions/',
 };
+export const ACTION_COMMIT_HEADER: typeof CommitHeader = 'onejob-action-commit';
+export const ACTION_URL_HEADER: typeof UrlHeader = 'onejob-action-url';
 /** Header of a refused CONNECT: why, for people. */
 export const EGRESS_REASON_HEADER = 'onejob-egress-reason';

@@ -10,6 +10,9 @@ export type PostStep = {
   /** What people see: `Post Run actions/checkout@v4`. */
   name: string;
   condition: ExprNode;
-  /** @returns the exit code of its process, if it has one; throws what makes it fail */
-  act(run: StepRun, environment: Record<string, string>): Promise<number | void>;
+  /**
+   * @param files variables that name the files of the step
+   * @returns the exit code of its process, if it has one; throws what makes it fail
+   */
+  act(run: StepRun, files: Record<string, string>): Promise<number | void>;
 };

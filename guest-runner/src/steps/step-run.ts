@@ -55,9 +55,9 @@ export class StepRun {
   /** What is to be done after the job's last step, the latest first. */
   readonly posts: PostStep[];
   /** For the post part of the same action. */
-  readonly state: Record<string, string> = record();
+  state: Record<string, string> = record();
   /** Keys of the `github` context that are this step's own. */
-  readonly github: JsonObject;
+  github: JsonObject;
   /** Tells its files from those of other steps. */
   readonly fileKey: string;
   /** `env` as expressions see it. */

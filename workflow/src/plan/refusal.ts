@@ -3,7 +3,7 @@
  * waits for a job that cannot end well.
  */
 import type { CompiledStep, Position, Template } from '@onejob/protocol';
-import { checkCheckoutInputs, isCheckout, literalInputs } from '../checkout-inputs.ts';
+import { checkCheckoutInputs, isBuiltin, literalInputs } from '../checkout-inputs.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 
 function hasGroup(runsOn: Template): boolean {
@@ -14,20 +14,12 @@ function hasGroup(runsOn: Template): boolean {
 function refusedStep(step: CompiledStep, repository: string): string | null {
   if (step.kind === 'run') return null;
   const { action, uses } = step;
-  if (isCheckout(step)) {
-    const problem = checkCheckoutInputs(literalInputs(step.with), [repository]);
-    return problem === undefined ? null : `\`uses: ${uses}\`: ${problem}`;
+  if (action.kind === 'docker') {
+    return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
   }
-  switch (action.kind) {
-    case 'docker':
-      return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
-    case 'local':
-      return null;
-    case 'url':
-      return `the step uses an action by address (\`uses: ${uses}\`), which onejob cannot run yet`;
-    case 'repository':
-      return `the step uses the action \`${uses}\`; onejob runs no action of other repositories but actions/checkout yet; put its commands into a \`run:\` step`;
-  }
+  if (!isBuiltin(step)) return null;
+  const problem = checkCheckoutInputs(literalInputs(step.with), [repository]);
+  return problem === undefined ? null : `\`uses: ${uses}\`: ${problem}`;
 }
 
 /**

@@ -1,0 +1,115 @@
+/** Actions of other repositories, from mirrors of the host: resolved, kept, run with all their parts. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { RunStreamEvent } from '@onejob/protocol';
+import { makeCheckout } from '@onejob/testing';
+import { checkRefusal, CommandLine, jsonLines } from './_command-line.ts';
+
+const SCRIPT = (part: string): string =>
+  [
+    "const { appendFileSync } = require('node:fs');",
+    'const { env } = process;',
+    `console.log('${part}', env.INPUT_WHO, env.STATE_parts, env.GITHUB_ACTION_REPOSITORY, env.GITHUB_ACTION_REF);`,
+    `appendFileSync(env.GITHUB_STATE, \`parts=\${env.STATE_parts ?? ''}${part[0]}\\n\`);`,
+  ].join('\n');
+
+const action = makeCheckout({
+  'action.yml':
+    'name: greet\ninputs: { who: { default: you } }\n' +
+    'runs: { using: node24, main: main.js, pre: pre.js, post: post.js }\n',
+  'pre.js': SCRIPT('pre'),
+  'main.js': SCRIPT('main'),
+  'post.js': SCRIPT('post'),
+  'wrap/action.yml':
+    'runs:\n  using: composite\n  steps:\n' +
+    '    - { run: echo "wrap is $GITHUB_ACTION_REPOSITORY", shell: bash }\n' +
+    '    - { uses: acme/greet@v1, with: { who: inner } }\n',
+});
+const mirrors = mkdtempSync(join(tmpdir(), 'onejob-mirrors-'));
+mkdirSync(join(mirrors, 'acme'));
+const git = (...args: string[]): string =>
+  execFileSync('git', args, { cwd: action.directory, encoding: 'utf8' }).trim();
+git('tag', 'v1');
+git('clone', '--quiet', '--bare', '.', join(mirrors, 'acme', 'greet.git'));
+const sha = git('rev-parse', 'HEAD');
+
+const workflow = (steps: string): string =>
+  `on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n${steps}`;
+const checkout = makeCheckout({
+  '.github/workflows/ok.yml': workflow(
+    '      - uses: acme/greet@v1\n' +
+      `      - uses: acme/greet/wrap@${sha}\n` +
+      '      - uses: actions/checkout@v4\n',
+  ),
+  'missing.yml': workflow('      - run: echo never\n      - uses: acme/nothing@v9\n'),
+});
+const line = await CommandLine.prepared();
+after(async () => {
+  await line[Symbol.asyncDispose]();
+  await checkout[Symbol.asyncDispose]();
+  await action[Symbol.asyncDispose]();
+  rmSync(mirrors, { recursive: true, force: true });
+});
+
+const place = (environment: Record<string, string> = {}) => ({
+  directory: checkout.directory,
+  environment: { ONEJOB_ACTION_MIRRORS: mirrors, ONEJOB_ACTIONS_URL: 'none', ...environment },
+});
+const RUN = ['run', '--driver', 'process'];
+
+test('actions of a mirror run with pre, main and post; log and run say what they were resolved to', async () => {
+  const { code, stderr, stdout } = await line.run([...RUN, '--json'], place());
+  assert.equal(code, 0, stderr + stdout);
+  const events = jsonLines<RunStreamEvent>(stdout);
+  const rows = events.flatMap((event) => (event.type === 'log' ? event.rows : []));
+  const said = rows
+    .map(({ text }) => text)
+    .filter((text) => /^(?:pre|main|post|wrap|Down|Action)/.test(text));
+  assert.deepEqual(said, [
+    `Download action repository 'acme/greet@v1' (SHA:${sha}) from a mirror of this host`,
+    `Download action repository 'acme/greet@${sha}' (SHA:${sha}) from a mirror of this host`,
+    "Action 'actions/checkout@v4' is done by onejob itself",
+    'pre you undefined acme/greet v1',
+    'pre inner undefined acme/greet v1',
+    'main you p acme/greet v1',
+    'wrap is acme/greet',
+    'main inner p acme/greet v1',
+    'post inner pm acme/greet v1',
+    'post you pm acme/greet v1',
+  ]);
+  const runs = events.flatMap((event) => (event.type === 'run' ? [event.run] : []));
+  const job = runs.at(-1)?.jobs[0];
+  assert.deepEqual(
+    job?.steps.filter(({ index }) => index === 0).map(({ name, phase }) => [phase, name]),
+    [
+      ['pre', 'Pre Run acme/greet@v1'],
+      ['main', 'Run acme/greet@v1'],
+      ['post', 'Post Run acme/greet@v1'],
+    ],
+  );
+  assert.deepEqual(job?.actions, [
+    { uses: 'acme/greet@v1', commit: sha, origin: 'mirror' },
+    { uses: `acme/greet@${sha}`, commit: sha, origin: 'mirror' },
+    { uses: 'actions/checkout@v4', commit: '', origin: 'builtin' },
+  ]);
+  assert.deepEqual(readdirSync(join(line.data, 'agent', 'actions')), [`${sha}.tar`]);
+});
+
+test('an action that is nowhere fails the job before its first step, with the line', async () => {
+  const ended = await line.run([...RUN, '-W', 'missing.yml'], place());
+  checkRefusal(ended, 1, /missing\.yml:7:15: Unable to resolve action `acme\/nothing@v9`/);
+  assert.doesNotMatch(ended.stdout, /never/);
+});
+
+test('onejob’s own checkout stands in as the policy says', async () => {
+  const never = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'never' }));
+  checkRefusal(never, 1, /Unable to resolve action `actions\/checkout@v4`/);
+  const wrong = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'sometimes' }));
+  checkRefusal(wrong, 2, /ONEJOB_BUILTIN_ACTIONS is sometimes: one of fallback, always, never/);
+  const gone = await line.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
+  checkRefusal(gone, 2, /ONEJOB_ACTION_MIRRORS names \/nowhere\/at\/all/);
+});

@@ -1,0 +1,93 @@
+/**
+ * The pre parts of actions of other repositories, in the order of the steps, before the first step
+ * of the job. Whoever had a pre part has its post part run, whatever becomes of its step.
+ */
+import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
+import type { StepConclusion, UsesStep } from '@onejob/protocol';
+import { type JobState, toTexts } from '../job/job-state.ts';
+import { perform, ToldFailure } from '../job/perform.ts';
+import { sendStep } from '../job/send-step.ts';
+import { nameOf } from '../job/step-name.ts';
+import { StepRun } from '../steps/step-run.ts';
+import { compositeFrame } from './composite-action.ts';
+import { readInputs } from './inputs.ts';
+import { innerActions, type LoadedAction } from './load-action.ts';
+import { runNode } from './node-action.ts';
+import { actionEnvironment, enterAction, logHead, registerPost } from './run-action.ts';
+
+function hasPre(job: JobState, action: LoadedAction): boolean {
+  const { runs } = action.manifest;
+  if (runs.kind === 'node') return runs.pre !== null;
+  return innerActions(action).some((step) => {
+    const inner = job.loaded.get(step);
+    return inner !== undefined && hasPre(job, inner);
+  });
+}
+
+/** @throws ToldFailure: one inside failed; else gives the exit code of its script, if it ran */
+async function runPre(
+  run: StepRun,
+  step: UsesStep,
+  action: LoadedAction,
+  files: Record<string, string>,
+): Promise<number | void> {
+  const { job } = run;
+  const { directory, manifest } = action;
+  const { runs } = manifest;
+  enterAction(run, action);
+  run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
+  const inputs = readInputs(run, step, manifest, false);
+  if (runs.kind === 'node') {
+    if (runs.pre === null || !isTruthy(evaluateExpression(runs.pre.condition, run.scope))) return;
+    // One inside a composite action has its post part when its step has run.
+    if (run.isTop) registerPost(run, step, action);
+    logHead(run, step, inputs);
+    const environment = actionEnvironment(run, action, { files, inputs });
+    return await runNode(run, { directory, file: runs.pre.file }, environment);
+  }
+  const frame = compositeFrame(run, action, inputs);
+  for (const inner of innerActions(action)) {
+    const loaded = job.loaded.get(inner);
+    if (loaded === undefined || !hasPre(job, loaded)) continue;
+    const innerRun = new StepRun(job, inner, frame, run);
+    const result = await perform(
+      innerRun,
+      async (innerFiles) => await runPre(innerRun, inner, loaded, innerFiles),
+    );
+    const message = failureOf(result);
+    if (message !== undefined) throw new ToldFailure(message);
+  }
+}
+
+function failureOf(result: Awaited<ReturnType<typeof perform>>): string | undefined {
+  if (result.trouble !== undefined) return result.trouble.message;
+  const { exitCode = 0 } = result;
+  return exitCode === 0 ? undefined : `The action ended with exit code ${exitCode}.`;
+}
+
+async function executePre(job: JobState, step: UsesStep, action: LoadedAction): Promise<void> {
+  const run = new StepRun(job, step, job.root);
+  run.name = nameOf(run);
+  const row = { index: step.index, name: `Pre ${run.name}` };
+  sendStep(job, row, 'pre', { status: 'running' });
+  const result = await perform(run, async (files) => await runPre(run, step, action, files));
+  const message = failureOf(result);
+  if (message !== undefined) {
+    if (result.trouble?.kind !== 'told') run.error(message);
+    const place = `${job.root.parts.file}:${step.at.line}:${step.at.column}`;
+    const text = `${place}: step '${row.name}' failed: ${message}`;
+    job.root.fail({ reason: 'step_failed', message: text });
+  }
+  run.log.flush();
+  const outcome: StepConclusion = message === undefined ? 'success' : 'failure';
+  sendStep(job, row, 'pre', { status: 'completed', outcome, conclusion: outcome });
+}
+
+export async function runPres(job: JobState): Promise<void> {
+  for (const step of job.parts.task.job.steps) {
+    const action = job.loaded.get(step);
+    if (step.kind !== 'uses' || action === undefined || !hasPre(job, action)) continue;
+    if (job.isOver) return;
+    await executePre(job, step, action);
+  }
+}
