@@ -3,6 +3,7 @@
  * ratios against a peer or a limit in the same run.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { benchActions } from './actions.bench.ts';
 import { benchClaims } from './claims.bench.ts';
 import { benchColdStart } from './cold-start.bench.ts';
 import { benchLogs } from './logs.bench.ts';
@@ -19,6 +20,7 @@ const BENCHES = {
   plan: benchPlan,
   start: benchStart,
   steps: benchSteps,
+  actions: benchActions,
 } as const;
 
 const wanted = process.argv.slice(2);

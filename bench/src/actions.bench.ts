@@ -1,0 +1,147 @@
+/**
+ * What the engine adds to what a workflow does, on the process driver, each beside the same programs
+ * started by hand in the same run: 200 `run` steps (target: under 15 ms a step over by hand), ten
+ * JavaScript actions that do nothing (under 60 ms an action over `node`), and a composite action
+ * nested five deep with a `run` step at each level. And the time from a request for a matrix of 256
+ * jobs to all of them in the queue.
+ */
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startConstellation, type Constellation, type EndedRun } from '@onejob/testing';
+import { byShell, stepsTook, writeScripts } from './by-hand.ts';
+import { median, rounded } from './statistics.ts';
+
+const ROUNDS = 7;
+const RUN_STEPS = 200;
+const ACTIONS = 10;
+const DEPTH = 5;
+const TARGET_RUN_MS = 15;
+const TARGET_ACTION_MS = 60;
+
+const job = (steps: string): string =>
+  `on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n${steps}`;
+const WITH_CHECKOUT = '      - uses: actions/checkout@v4\n';
+
+const MANY_STEPS = job('      - run: "true"\n'.repeat(RUN_STEPS));
+const SCRIPT_ACTIONS = job(WITH_CHECKOUT + '      - uses: ./js\n'.repeat(ACTIONS));
+const NESTED = job(`${WITH_CHECKOUT}      - uses: ./level1\n`);
+const SIDE = Array.from({ length: 16 }, (_, n) => n).join(', ');
+const MATRIX = `on: push
+jobs:
+  many:
+    runs-on: bench
+    strategy: { matrix: { a: [${SIDE}], b: [${SIDE}] } }
+    steps:
+      - run: "true"
+`;
+
+function levels(): Record<string, string> {
+  const files: Record<string, string> = {};
+  for (let level = 1; level <= DEPTH; level += 1) {
+    const inner = level === DEPTH ? '' : `    - uses: ./level${level + 1}\n`;
+    files[`level${level}/action.yml`] =
+      `runs:\n  using: composite\n  steps:\n    - { run: "true", shell: bash }\n${inner}`;
+  }
+  return files;
+}
+
+const FILES = {
+  ...levels(),
+  'js/action.yml': 'runs: { using: node24, main: main.js }\n',
+  'js/main.js': '',
+};
+
+async function beside(
+  run: () => Promise<EndedRun>,
+  byHand: () => number,
+  count: { pieces: number; firstStep: number },
+): Promise<{ jobMs: number; byHandMs: number; overByHandPerPieceMs: number }> {
+  await run();
+  const jobMs: number[] = [];
+  const handMs: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const ended = await run();
+    if (ended.run.conclusion !== 'success') throw new Error(JSON.stringify(ended.logs));
+    jobMs.push(stepsTook(ended, count.firstStep));
+    handMs.push(byHand());
+  }
+  const over = (median(jobMs) - median(handMs)) / count.pieces;
+  return {
+    jobMs: rounded(median(jobMs)),
+    byHandMs: rounded(median(handMs)),
+    overByHandPerPieceMs: rounded(over, 2),
+  };
+}
+
+/**
+ * From the snapshot to the answer that has every job of the matrix in the queue, and the same for a
+ * matrix of one: the difference is what 255 jobs cost.
+ */
+async function schedule(constellation: Constellation): Promise<Record<string, number>> {
+  const samples = { one: [] as number[], all: [] as number[] };
+  for (let round = -1; round < ROUNDS; round += 1) {
+    for (const [name, workflow] of [
+      ['one', MATRIX.replaceAll(SIDE, '0')],
+      ['all', MATRIX],
+    ] as const) {
+      const startMs = performance.now();
+      const { jobs } = await constellation.start({ workflow });
+      const tookMs = performance.now() - startMs;
+      if (jobs.some(({ queuedAtMs }) => queuedAtMs === null)) throw new Error('a job still waits');
+      if (round >= 0) samples[name].push(tookMs);
+    }
+  }
+  const [oneMs, allMs] = [median(samples.one), median(samples.all)];
+  return {
+    requestOf1Ms: rounded(oneMs),
+    requestOf256Ms: rounded(allMs),
+    perJobMs: rounded((allMs - oneMs) / 255, 2),
+  };
+}
+
+export async function benchActions(): Promise<Record<string, unknown>> {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-bench-'));
+  const scripts = writeScripts(directory.path, RUN_STEPS);
+  const nothing = join(directory.path, 'main.js');
+  writeFileSync(nothing, '');
+  await using constellation = await startConstellation({ driver: 'process' });
+  const run = async (workflow: string): Promise<EndedRun> =>
+    await constellation.run({ workflow, files: FILES });
+  const runSteps = await beside(
+    async () => await run(MANY_STEPS),
+    () => byShell('bash -e', scripts),
+    { pieces: RUN_STEPS, firstStep: 0 },
+  );
+  const actions = await beside(
+    async () => await run(SCRIPT_ACTIONS),
+    () =>
+      byShell(
+        process.execPath,
+        Array.from({ length: ACTIONS }, () => nothing),
+      ),
+    { pieces: ACTIONS, firstStep: 1 },
+  );
+  const nested = await beside(
+    async () => await run(NESTED),
+    () => byShell('bash --noprofile --norc -e -o pipefail', scripts.slice(0, DEPTH)),
+    { pieces: DEPTH, firstStep: 1 },
+  );
+  return {
+    conditions: { rounds: ROUNDS, driver: 'process', node: process.version },
+    runSteps: {
+      steps: RUN_STEPS,
+      ...runSteps,
+      targetPerStepMs: TARGET_RUN_MS,
+      isUnderTarget: runSteps.overByHandPerPieceMs < TARGET_RUN_MS,
+    },
+    javaScriptActions: {
+      actions: ACTIONS,
+      ...actions,
+      targetPerActionMs: TARGET_ACTION_MS,
+      isUnderTarget: actions.overByHandPerPieceMs < TARGET_ACTION_MS,
+    },
+    composite: { depth: DEPTH, ...nested },
+    matrixOf256: await schedule(constellation),
+  };
+}
