@@ -76,6 +76,8 @@ export const SOURCE_CHILDREN = 64;
 export const SOURCE_REQUEST_BYTES = 8 * MiB;
 /** Snapshots named to a client that is about to send another: enough to find a common history. */
 export const TIPS = 500;
+/** Runs and jobs that wait for one concurrency group with `queue: max`: GitHub's limit. */
+export const CONCURRENCY_GROUP_WAITING = 100;
 /** Workflow files looked at in one commit. */
 export const WORKFLOW_FILES = 500;
 /** Processor time for reading one workflow file: the most laborious ones within its limits take 1.5 s. */

@@ -7,8 +7,7 @@ import { CommandLine, jsonLines } from './_command-line.ts';
 
 const FILE = '.github/workflows/ci.yml';
 const checkout = makeCheckout({
-  [FILE]: `on: push
-concurrency: one
+  [FILE]: `on: { push: , schedule: [{ cron: '0 5 * * 1' }] }
 jobs:
   a:
     runs-on: ubuntu-latest
@@ -27,14 +26,14 @@ after(async () => {
 });
 const place = { directory: checkout.directory };
 const RUN = ['run', '--driver', 'process'];
-const CONCURRENCY = new RegExp(`^${FILE}:2:1: warning: onejob reads \`concurrency\` but .*$`, 'm');
-const ENVIRONMENT = new RegExp(`^${FILE}:6:5: warning: onejob reads \`environment\` but .*$`, 'm');
+const SCHEDULE = new RegExp(`^${FILE}:1:15: warning: onejob reads \`schedule\` but .*$`, 'm');
+const ENVIRONMENT = new RegExp(`^${FILE}:5:5: warning: onejob reads \`environment\` but .*$`, 'm');
 const RUN_NAME = /other\.yml:2:1: warning: onejob reads `run-name` but/;
 
 test('a run shows the warnings of its own workflow, one a line, before its jobs', async () => {
   const { code, stdout } = await line.run(RUN, place);
   assert.equal(code, 0, stdout);
-  assert.match(stdout, CONCURRENCY);
+  assert.match(stdout, SCHEDULE);
   assert.match(stdout, ENVIRONMENT);
   assert.ok(stdout.search(ENVIRONMENT) < stdout.indexOf('[a] '), stdout);
   assert.doesNotMatch(stdout, RUN_NAME);
@@ -42,7 +41,7 @@ test('a run shows the warnings of its own workflow, one a line, before its jobs'
 
 test('on a terminal a run shows them, too', async () => {
   const { stdout } = await line.onTerminal(RUN, { ...place, columns: 200 }).ended;
-  assert.match(stdout, /\x1b\[33m\.github\/workflows\/ci\.yml:2:1: warning: .*\x1b\[39m/);
+  assert.match(stdout, /\x1b\[33m\.github\/workflows\/ci\.yml:1:15: warning: .*\x1b\[39m/);
 });
 
 test('as JSON each is an event, and the run has them', async () => {
@@ -53,8 +52,8 @@ test('as JSON each is an event, and the run has them', async () => {
   assert.deepEqual(
     warnings.map((event) => [event.file, event.line, event.column]),
     [
-      [FILE, 2, 1],
-      [FILE, 6, 5],
+      [FILE, 1, 15],
+      [FILE, 5, 5],
     ],
   );
   assert.equal(events.at(-1)?.runs?.[0]?.warnings.length, 2);
@@ -66,7 +65,7 @@ test('list and dry run show those of every workflow, as text and as JSON', async
   for (const how of ['--list', '-n']) {
     const { code, stdout } = await line.run(['run', how], place);
     assert.equal(code, 0);
-    for (const words of [CONCURRENCY, ENVIRONMENT, RUN_NAME]) assert.match(stdout, words);
+    for (const words of [SCHEDULE, ENVIRONMENT, RUN_NAME]) assert.match(stdout, words);
     const json = await line.run(['run', how, '--json'], place);
     const { workflows } = JSON.parse(json.stdout) as Plan;
     assert.deepEqual(

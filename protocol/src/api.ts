@@ -81,6 +81,15 @@ export const Job = Type.Object({
   state: Type.Enum([...JOB_STATES]),
   conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
   waitingReason: Nullable(Type.Enum([...WAITING_REASONS])),
+  /** With the reason `concurrency_group`: the group, and the run or the job of a run that has it. */
+  waitsFor: Nullable(
+    Type.Object({
+      group: Type.String(),
+      heldByRun: Type.Integer(),
+      /** Its name; null: the run as a whole. */
+      heldByJob: Nullable(Type.String()),
+    }),
+  ),
   endReason: Nullable(Type.Enum([...END_REASON_NAMES])),
   endMessage: Type.String(),
   needs: Type.Array(Type.String()),

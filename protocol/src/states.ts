@@ -88,6 +88,8 @@ export const END_REASONS = {
   deadline: { conclusion: 'timed_out', blame: 'job' },
   cancelled: { conclusion: 'cancelled', blame: 'nobody' },
   fail_fast: { conclusion: 'cancelled', blame: 'nobody' },
+  superseded: { conclusion: 'cancelled', blame: 'nobody' },
+  concurrency_deadlock: { conclusion: 'cancelled', blame: 'job' },
   needs_not_met: { conclusion: 'skipped', blame: 'nobody' },
   condition_false: { conclusion: 'skipped', blame: 'nobody' },
   unsupported: { conclusion: 'refused', blame: 'job' },

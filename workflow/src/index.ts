@@ -6,6 +6,12 @@ export { PlanError } from './error.ts';
 export type { DispatchInput, PatternFilter, PlannedJob, Trigger, Workflow } from './model.ts';
 export { oversizeProblem } from './oversize.ts';
 export { compileJob } from './plan/compile.ts';
+export {
+  type ConcurrencyGroup,
+  jobConcurrency,
+  usesConcurrency,
+  workflowConcurrency,
+} from './plan/concurrency.ts';
 export { evaluateCondition } from './plan/condition.ts';
 export {
   expandJob,

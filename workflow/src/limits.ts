@@ -22,6 +22,8 @@ export const MESSAGE_CHARACTERS = 1000;
 export const PATTERN_CHARACTERS = 4096;
 /** Characters of a job's name: GitHub cuts here. */
 export const JOB_NAME_CHARACTERS = 100;
+/** Characters of a concurrency group's name: GitHub takes no more. */
+export const CONCURRENCY_GROUP_CHARACTERS = 400;
 /** Keys of a matrix: no more than it may have jobs. */
 export const MATRIX_KEYS = 256;
 /** Comparisons and copies one matrix may take: 256 jobs with a hundred filters take a tenth of it. */

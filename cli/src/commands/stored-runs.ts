@@ -6,7 +6,7 @@ import { findDirectories, terminalStyle } from '../config/environment.ts';
 import { openPlatform, type Platform } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
+import { groupWait, isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
 import { mark, painter, safeText, type Paint } from '../show/style.ts';
 import { table } from '../show/table.ts';
 import { duration } from '../show/time.ts';
@@ -68,7 +68,7 @@ export async function list(
 
 function runTable(runs: readonly Run[]): string {
   const paint = painter(terminalStyle(process.stdout).color);
-  const header = ['run', 'workflow', 'event', 'conclusion', 'jobs', 'took', 'when (UTC)'];
+  const header = ['run', 'workflow', 'event', 'conclusion', 'jobs', 'took', 'when (UTC)', ''];
   const rows = runs.map((run) => [
     `${run.repository}#${run.number}`,
     safeText(run.workflowName, false),
@@ -77,8 +77,17 @@ function runTable(runs: readonly Run[]): string {
     countJobs(paint, run.jobs),
     run.finishedAtMs === null ? '' : duration(run.finishedAtMs - run.createdAtMs),
     new Date(run.createdAtMs).toISOString().slice(0, 16).replace('T', ' '),
+    waitOf(run),
   ]);
   return table([header.map((cell) => paint('dim', cell)), ...rows]);
+}
+
+/** For which concurrency group a run, or a job of it, waits. */
+function waitOf({ jobs }: Run): string {
+  const job = jobs.find(({ waitsFor }) => waitsFor !== null);
+  if (job === undefined || job.waitsFor === null) return '';
+  const isAll = jobs.every(({ waitsFor }) => waitsFor !== null);
+  return safeText(`${isAll ? '' : `${job.name} `}waits ${groupWait(job.waitsFor)}`, false);
 }
 
 /** `✓3 ✗1`: how many jobs ended in each way. */

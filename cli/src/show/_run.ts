@@ -11,6 +11,7 @@ export function makeJob(some: Partial<Job> = {}): Job {
     state: 'queued',
     conclusion: null,
     waitingReason: null,
+    waitsFor: null,
     endReason: null,
     endMessage: '',
     needs: [],

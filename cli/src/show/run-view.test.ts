@@ -18,6 +18,22 @@ test('every state and every reason to wait has words', () => {
   }
 });
 
+test('who waits for a concurrency group says for which, and who has it', () => {
+  const waits = (heldByJob: string | null) =>
+    jobStatus(
+      makeJob({
+        state: 'waiting',
+        waitingReason: 'concurrency_group',
+        waitsFor: { group: 'a', heldByRun: 7, heldByJob },
+      }),
+    );
+  assert.equal(waits(null), "waiting: for the concurrency group 'a', which run 7 has");
+  assert.equal(
+    waits('leg (1)'),
+    "waiting: for the concurrency group 'a', which leg (1) of run 7 has",
+  );
+});
+
 test('an end says its reason where the conclusion does not', () => {
   const end = (conclusion: 'failure' | 'lost', endReason: 'out_of_memory' | 'step_failed') =>
     jobStatus(makeJob({ state: 'finished', conclusion, endReason }));

@@ -56,12 +56,10 @@ export function jobStatus(job: Job): string {
   }
   switch (job.state) {
     case 'waiting':
-      return `waiting: ${WAITING[job.waitingReason ?? 'needs'] ?? job.waitingReason}`;
+      return `waiting: ${job.waitsFor === null ? waitsFor(job.waitingReason ?? 'needs') : groupWait(job.waitsFor)}`;
     case 'queued':
     case 'offered':
-      return job.waitingReason === null
-        ? 'queued'
-        : `queued: ${WAITING[job.waitingReason] ?? job.waitingReason}`;
+      return job.waitingReason === null ? 'queued' : `queued: ${waitsFor(job.waitingReason)}`;
     case 'leased':
     case 'starting':
       return `starting a machine${job.driver === '' ? '' : ` (${job.driver})`}`;
@@ -70,6 +68,14 @@ export function jobStatus(job: Job): string {
     case 'finished':
       return 'finished';
   }
+}
+
+const waitsFor = (reason: string): string => WAITING[reason] ?? reason;
+
+/** Which group, and who has it. */
+export function groupWait({ group, heldByRun, heldByJob }: NonNullable<Job['waitsFor']>): string {
+  const holder = heldByJob === null ? `run ${heldByRun}` : `${heldByJob} of run ${heldByRun}`;
+  return `for the concurrency group '${group}', which ${holder} has`;
 }
 
 const endOf = (job: Job): string =>

@@ -48,6 +48,16 @@ test('a failed job says why, once, with its place; a cancelled one need not', ()
   assert.doesNotMatch(text, /hidden|on request/);
 });
 
+test('what ended a run for its concurrency group is said once', () => {
+  const endMessage = "Canceling since a higher priority waiting request for 'a\x1b[2J' exists";
+  const jobs = ['one', 'two'].map((name) =>
+    ended('cancelled', { name, endReason: 'superseded', endMessage }),
+  );
+  const text = summary(plain, [makeRun(jobs, { conclusion: 'cancelled' })]);
+  assert.equal(text.split("request for 'a' exists").length, 2);
+  assert.match(text, /one +cancelled +superseded/);
+});
+
 test('rows of a log that are missing are told', () => {
   const job = ended('success', { log: { rows: 3, sealed: true, missingRows: 2 } });
   assert.match(summary(plain, [makeRun([job])]), /2 rows of its log never arrived/);

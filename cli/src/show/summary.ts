@@ -37,11 +37,20 @@ export function summary(paint: Paint, runs: readonly Run[], columns = Infinity):
     parts.push(
       `${name} · run ${run.number} · ${run.conclusion ?? run.state}`,
       table([header.map((cell) => paint('dim', cell)), ...rows]),
+      ...displacements(run.jobs),
       ...run.jobs.flatMap((job) => remarks(paint, job)),
       '',
     );
   }
   return parts.join('\n');
+}
+
+/** Why a concurrency group ended jobs, each sentence once: it may be that of a whole run. */
+function displacements(jobs: readonly Job[]): string[] {
+  const ended = jobs.filter(
+    ({ endReason }) => endReason === 'superseded' || endReason === 'concurrency_deadlock',
+  );
+  return [...new Set(ended.map((job) => safeText(job.endMessage, false)))];
 }
 
 /** What the runner says of the step that a cancellation met. */
@@ -51,14 +60,12 @@ function remarks(paint: Paint, job: Job): string[] {
   const lines: string[] = [];
   // Whoever cancelled knows why; skipped and succeeded jobs have nothing to explain.
   const isBad = !['success', 'skipped', 'cancelled'].includes(job.conclusion ?? '');
-  const isToldBefore = job.endReason === 'cancelled' || job.endReason === 'fail_fast';
-  if (isBad && !isToldBefore)
-    lines.push(...job.endMessage.split('\n').filter((line) => line !== ''));
+  if (isBad) lines.push(...job.endMessage.split('\n').filter((line) => line !== ''));
   for (const { annotation } of job.annotations) {
     const { level, message, file, line, title } = annotation;
     // The runner annotates a failed step with the words that end the job, too.
     if (level === 'debug' || lines.some((said) => said.endsWith(message))) continue;
-    if (isToldBefore && message === CANCELLED_STEP) continue;
+    if (job.conclusion === 'cancelled' && message === CANCELLED_STEP) continue;
     const place = file === undefined ? '' : ` ${file}${line === undefined ? '' : `:${line}`}`;
     lines.push(`${level}${place}:${title === undefined ? '' : ` ${title}:`} ${message}`);
   }

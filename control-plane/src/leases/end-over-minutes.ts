@@ -4,7 +4,8 @@
  * lease that meets one (lease-job.ts) does not wait for the sweep.
  */
 import { sql } from 'kysely';
-import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import { advanceRun } from '../runs/advance-run.ts';
+import { lockRun } from '../runs/lock-run.ts';
 import { monthOf } from '../store/add-minutes.ts';
 import type { Store } from '../store/store.ts';
 import { endJob } from '../store/transition-job.ts';

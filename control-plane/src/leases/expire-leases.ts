@@ -8,7 +8,8 @@ import { forEach } from '../for-each.ts';
 import type { Tx, Store } from '../store/store.ts';
 import { endJob, type JobRow, requeueJob } from '../store/transition-job.ts';
 import { LIFE_SIGN_MS, OUTAGE_MS } from '../limits.ts';
-import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import { advanceRun } from '../runs/advance-run.ts';
+import { lockGroupsOf, lockRun } from '../runs/lock-run.ts';
 import type { LeaseTerms } from './lease-terms.ts';
 
 /**
@@ -157,6 +158,7 @@ export async function buryLeases(
     )
     .execute();
   const runIds = [...new Set(found.map((job) => job.run_id))].toSorted();
+  await lockGroupsOf(tx, runIds);
   for (const runId of runIds) {
     const run = await lockRun(tx, runId);
     if (run === undefined) continue;

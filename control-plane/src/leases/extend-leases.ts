@@ -48,7 +48,7 @@ export async function extendLeases(
     commands.push({
       ...idOf(lease),
       kind: 'cancel',
-      reason: job.cancel_reason ?? 'cancelled',
+      reason: job.cancel_reason === 'fail_fast' ? 'fail_fast' : 'cancelled',
       graceMs: CANCEL_GRACE_MS,
       kill: job.cancel_kill,
     });

@@ -13,7 +13,8 @@ import type { Workflow } from '@onejob/workflow';
 import type { Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { END_MESSAGE_CHARS, LOG_GRACE_MS, NOTE_CHARS, NOTES_PER_JOB } from '../limits.ts';
-import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import { advanceRun } from '../runs/advance-run.ts';
+import { lockRun } from '../runs/lock-run.ts';
 import type { RunRow } from '../runs/run-contexts.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
@@ -63,12 +64,14 @@ export async function finishJob(
     return queued ?? job;
   }
   const cancelledAs = said === 'cancelled' ? (job.cancel_reason ?? 'cancelled') : said;
+  // An agent knows that a job was cancelled, not by what.
+  const message = cancelledAs === said ? finish.message : job.cancel_message;
   const outputs = await withoutSecrets(tx, job, finish.outputs, parts.vault);
   const cut = said === 'deadline' ? whyCut(run, job, parts.terms) : [];
   const notes = [...cut, ...finish.notes, ...outputs.notes];
   const ended = await endJob(tx, job, {
     reason: cancelledAs,
-    message: clip(finish.message, END_MESSAGE_CHARS),
+    message: clip(message, END_MESSAGE_CHARS),
     outputs: outputs.kept,
     notes: notes.slice(0, NOTES_PER_JOB).map((note) => clip(note, NOTE_CHARS)),
     totalRows: finish.logRows < 0 ? null : finish.logRows,

@@ -4,7 +4,8 @@
  * nobody knows what it can take. An open fleet keeps them, with `no_host_for_label`.
  */
 import { forEach } from '../for-each.ts';
-import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import { advanceRun } from '../runs/advance-run.ts';
+import { lockRun } from '../runs/lock-run.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Store } from '../store/store.ts';
 import { endJob, type JobRow } from '../store/transition-job.ts';

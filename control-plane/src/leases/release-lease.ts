@@ -2,7 +2,8 @@
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { ControlPlaneError } from '../errors.ts';
-import { advanceRun, lockRun } from '../runs/advance-run.ts';
+import { advanceRun } from '../runs/advance-run.ts';
+import { lockRun } from '../runs/lock-run.ts';
 import { endJob, requeueJob } from '../store/transition-job.ts';
 import { type Lease, lockLeasedJob } from './lease-guard.ts';
 

@@ -5,8 +5,10 @@
  * at once are seen one after the other and a dependent is released exactly once.
  */
 import {
+  type ConcurrencyGroup,
   evaluateCondition,
   expandJob,
+  jobConcurrency,
   type JobLeg,
   legMatches,
   type PlannedJob,
@@ -14,12 +16,24 @@ import {
   whyRefused,
   type Workflow,
 } from '@onejob/workflow';
-import { type EndReason, JOBS_PER_RUN, newJobId, type StepConclusion } from '@onejob/protocol';
+import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
 import { cancelJob } from '../store/cancel-job.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { storable } from '../store/storable.ts';
-import type { Tx } from '../store/store.ts';
+import { required, type Tx } from '../store/store.ts';
 import { endJob, type JobRow, transitionJob } from '../store/transition-job.ts';
+import {
+  enterGroup,
+  isDeadlocked,
+  isOwnGroup,
+  leaveWithEndedJobs,
+  leaveWithRun,
+  readJob,
+  type Touched,
+  waitsForGroup,
+} from './concurrency-groups.ts';
+import { lockRun } from './lock-run.ts';
+import { requestCancel } from './request-cancel.ts';
 import {
   combinedResult,
   githubContext,
@@ -27,94 +41,67 @@ import {
   runConclusion,
   type RunRow,
 } from './run-contexts.ts';
+import { type Planned, readJobs, readPlannedJobs, RunState } from './run-state.ts';
 
-type Planned = { key: string; position: number; needs: string[]; expanded: boolean };
-
-/** Locks the run's row until the transaction ends. Always before the rows of its jobs. */
-export async function lockRun(tx: Tx, runId: string): Promise<RunRow | undefined> {
-  return await tx.db
-    .selectFrom('runs')
-    .selectAll()
-    .where('id', '=', runId)
-    .forUpdate()
-    .executeTakeFirst();
+/** Also moves the runs that this one joins by a concurrency group. The caller holds its lock. */
+export async function advanceRun(tx: Tx, run: RunRow): Promise<void> {
+  const touched: Touched = new Set();
+  await advanceOne(tx, run, touched);
+  await advanceTouched(tx, touched);
 }
 
-export async function advanceRun(tx: Tx, run: RunRow): Promise<void> {
+/** Begins a run whose jobs all wait: at once, or when the concurrency group it enters is free. */
+export async function beginRun(
+  tx: Tx,
+  runId: string,
+  groupOf: (run: RunRow) => ConcurrencyGroup | null,
+): Promise<void> {
+  const run = required(await lockRun(tx, runId), `run ${runId}`);
+  const group = groupOf(run);
+  const touched: Touched = new Set([runId]);
+  if (group !== null) await enterGroup(tx, { run, jobId: null, group }, touched);
+  await advanceTouched(tx, touched);
+}
+
+/** Ends: a run is touched when one enters or leaves a group, and each does both once. */
+async function advanceTouched(tx: Tx, touched: Touched): Promise<void> {
+  for (const runId of touched) {
+    touched.delete(runId);
+    const run = await lockRun(tx, runId);
+    if (run !== undefined) await advanceOne(tx, run, touched);
+  }
+}
+
+async function advanceOne(tx: Tx, run: RunRow, touched: Touched): Promise<void> {
   if (run.finished_at_ms !== null) return;
   const workflow = run.workflow as Workflow;
-  const plannedJobs: Planned[] = await tx.db
-    .selectFrom('planned_jobs')
-    .select(['key', 'position', 'needs', 'expanded'])
-    .where('run_id', '=', run.id)
-    .orderBy('position')
-    .execute();
+  const plannedJobs = await readPlannedJobs(tx, run.id);
+  const hasNotBegun = await waitsForGroup(tx, run);
   // Each round ends at least one planned job's waiting, so this ends.
   for (;;) {
-    const state = new RunState(plannedJobs, await jobsOf(tx, run.id));
-    let moved = await cancelSiblings(tx, state);
-    for (const planned of plannedJobs) {
+    await leaveWithEndedJobs(tx, run, touched);
+    const state = new RunState(plannedJobs, await readJobs(tx, run.id));
+    let moved = !hasNotBegun && (await cancelSiblings(tx, state));
+    for (const planned of hasNotBegun ? [] : plannedJobs) {
       if (planned.expanded || !planned.needs.every((key) => state.hasEnded(key))) continue;
-      await release(tx, run, workflow, planned, state);
+      const goesOn = await release({ tx, run, workflow, state, touched }, planned);
+      // The run is not any more what it was: it is touched, and begins again.
+      if (!goesOn) return;
       planned.expanded = true;
       moved = true;
     }
     if (!moved) {
-      await closeIfDone(tx, run, plannedJobs, state);
+      await closeIfDone(tx, run, { plannedJobs, state, touched });
       return;
     }
   }
 }
 
-async function jobsOf(tx: Tx, runId: string): Promise<JobRow[]> {
-  return await tx.db
-    .selectFrom('jobs')
-    .selectAll()
-    .where('run_id', '=', runId)
-    .orderBy('position')
-    .orderBy('leg_index')
-    .execute();
-}
-
-/** What the run's jobs are at one moment, by key. */
-class RunState {
-  readonly jobs: readonly JobRow[];
-  readonly byKey: ReadonlyMap<string, JobRow[]>;
-  readonly #planned: ReadonlyMap<string, Planned>;
-
-  constructor(planned: readonly Planned[], jobs: readonly JobRow[]) {
-    this.jobs = jobs;
-    this.byKey = Map.groupBy(jobs, (job) => job.key);
-    this.#planned = new Map(planned.map((one) => [one.key, one]));
-  }
-
-  hasEnded(key: string): boolean {
-    const legs = this.byKey.get(key) ?? [];
-    const expanded = this.#planned.get(key)?.expanded ?? true;
-    return expanded && legs.every((leg) => leg.state === 'finished');
-  }
-
-  ancestorResults(key: string): StepConclusion[] {
-    const needsOf = new Map([...this.#planned.values()].map((one) => [one.key, one.needs]));
-    return ancestorResults(key, needsOf, this.byKey);
-  }
-}
-
-/** Results of every ancestor: `success()` and `failure()` of a job look at the whole chain. */
-export function ancestorResults(
-  key: string,
-  needsOf: ReadonlyMap<string, readonly string[]>,
-  jobsByKey: ReadonlyMap<string, readonly JobRow[]>,
-): StepConclusion[] {
-  const seen = new Set<string>();
-  const queue = [...(needsOf.get(key) ?? [])];
-  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    if (seen.has(next)) continue;
-    seen.add(next);
-    queue.push(...(needsOf.get(next) ?? []));
-  }
-  return [...seen].map((ancestor) => combinedResult(jobsByKey.get(ancestor) ?? []));
-}
+const FAIL_FAST = {
+  reason: 'fail_fast',
+  message: 'Cancelled because another leg of the matrix failed (fail-fast).',
+  kill: false,
+} as const;
 
 /** `fail-fast`: a leg that failed and may not fail cancels the legs beside it. */
 async function cancelSiblings(tx: Tx, state: RunState): Promise<boolean> {
@@ -126,21 +113,22 @@ async function cancelSiblings(tx: Tx, state: RunState): Promise<boolean> {
     if (failed === undefined) continue;
     for (const leg of legs) {
       if (leg.state === 'finished' || leg.cancel_requested_at_ms !== null) continue;
-      const ended = await cancelJob(tx, leg, { reason: 'fail_fast', kill: false });
+      const ended = await cancelJob(tx, leg, FAIL_FAST);
       moved ||= ended;
     }
   }
   return moved;
 }
 
-/** The needs of `planned` have ended: decides what becomes of it. Its one row waits until here. */
-async function release(
-  tx: Tx,
-  run: RunRow,
-  workflow: Workflow,
-  planned: Planned,
-  state: RunState,
-): Promise<void> {
+/** What a run is released with. */
+type Releasing = { tx: Tx; run: RunRow; workflow: Workflow; state: RunState; touched: Touched };
+
+/**
+ * The needs of `planned` have ended: decides what becomes of it. Its one row waits until here.
+ * Answers whether the run goes on; it does not where a job would wait for its own run.
+ */
+async function release(releasing: Releasing, planned: Planned): Promise<boolean> {
+  const { tx, run, workflow, state } = releasing;
   await tx.db
     .updateTable('planned_jobs')
     .set({ expanded: true })
@@ -149,27 +137,34 @@ async function release(
     .execute();
   const placeholder = state.byKey.get(planned.key)?.[0];
   const job = workflow.jobs.find((one) => one.key === planned.key);
-  if (placeholder === undefined || placeholder.state !== 'waiting' || job === undefined) return;
-
-  const end = async (reason: EndReason, message: string): Promise<void> => {
-    await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
-  };
+  if (placeholder === undefined || placeholder.state !== 'waiting' || job === undefined) {
+    return true;
+  }
   const scope: PlanScope = {
     github: { ...githubContext(run), job: job.key },
     needs: needsContext(job.needs, state.byKey),
     vars: run.vars,
     inputs: run.inputs as PlanScope['inputs'],
   };
-  const decision = decide(run, workflow, job, scope, state);
-  if ('end' in decision) return await end(decision.end, decision.message);
+  let decision = decide(run, workflow, job, scope, state);
   const room = JOBS_PER_RUN - state.jobs.length + 1;
-  if (decision.legs.length > room) {
-    return await end('unsupported', `The run would have more than ${JOBS_PER_RUN} jobs.`);
+  if ('legs' in decision && decision.legs.length > room) {
+    decision = {
+      end: 'unsupported',
+      message: `The run would have more than ${JOBS_PER_RUN} jobs.`,
+    };
   }
-  await queueLegs(tx, run, placeholder, decision.legs);
+  if ('end' in decision) {
+    const { end: reason, message } = decision;
+    await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
+    return true;
+  }
+  return await startLegs(releasing, placeholder, decision.legs);
 }
 
-type Decision = { legs: JobLeg[] } | { end: EndReason; message: string };
+/** A leg, and the concurrency group it enters. */
+type GroupedLeg = { leg: JobLeg; group: ConcurrencyGroup | null };
+type Decision = { legs: GroupedLeg[] } | { end: EndReason; message: string };
 
 /** Pure: whether the job runs, and as which legs. */
 function decide(
@@ -183,7 +178,7 @@ function decide(
   const results = state.ancestorResults(job.key);
   try {
     if (!evaluateCondition(job, { ...scope, results, cancelled })) {
-      if (cancelled) return { end: 'cancelled', message: 'The run was cancelled.' };
+      if (cancelled) return whyCancelled(run);
       const unmet = job.needs.filter((key) => scope.needs[key]?.result !== 'success');
       return unmet.length > 0
         ? { end: 'needs_not_met', message: `Needed jobs did not succeed: ${unmet.join(', ')}.` }
@@ -198,7 +193,9 @@ function decide(
         : `${place}:${column}: ${refused.message}`;
       return { end: 'unsupported', message };
     }
-    const legs = expandJob(job, scope).filter((leg) => legMatches(leg, run.matrix_filter));
+    const legs = expandJob(job, scope)
+      .filter((leg) => legMatches(leg, run.matrix_filter))
+      .map((leg) => ({ leg, group: jobConcurrency(job, leg, scope) }));
     if (legs.length > 0) return { legs };
     return { end: 'condition_false', message: 'No leg of the matrix fits the chosen values.' };
   } catch (error) {
@@ -208,44 +205,102 @@ function decide(
   }
 }
 
+/** Jobs of a cancelled run end as it does. */
+function whyCancelled(run: RunRow): { end: EndReason; message: string } {
+  const reason = run.cancel_reason ?? 'cancelled';
+  return {
+    end: reason,
+    message: reason === 'cancelled' ? 'The run was cancelled.' : run.cancel_message,
+  };
+}
+
 /** PlanError and EvaluationError of the workflow zone; anything else is a mistake of ours. */
 const isPlanningError = (error: unknown): error is Error =>
   error instanceof Error && (error.name === 'PlanError' || error.name === 'EvaluationError');
 
-/** The placeholder becomes the first leg; the others are new rows. */
-async function queueLegs(
-  tx: Tx,
-  run: RunRow,
+/** The placeholder becomes the first leg; the others are new rows. Answers as `release`. */
+async function startLegs(
+  releasing: Releasing,
   placeholder: JobRow,
-  legs: readonly JobLeg[],
-): Promise<void> {
+  legs: readonly GroupedLeg[],
+): Promise<boolean> {
+  const { tx, run } = releasing;
   const [first, ...others] = legs;
-  if (first === undefined) return;
-  await transitionJob(tx, placeholder, 'queued', 'released', {
-    ...legColumns(first),
-    waiting_reason: null,
-    queued_at_ms: tx.nowMs,
-  });
-  await insertJobs(
-    tx,
-    others.map((leg) => ({
-      ...newJobRow(tx.nowMs, {
-        id: newJobId(tx.nowMs),
-        runId: run.id,
-        tenant: run.tenant,
-        repository: run.repository,
-        key: placeholder.key,
-        position: placeholder.position,
-        driver: run.driver,
-        keepSandbox: run.keep_sandbox,
-      }),
-      ...legColumns(leg),
-      state: 'queued' as const,
-      waiting_reason: null,
-      queued_at_ms: tx.nowMs,
-    })),
-    'released',
-  );
+  if (first === undefined) return true;
+  for (const { leg, group } of legs) {
+    if (group === null || !(await isOwnGroup(tx, run, group))) continue;
+    await endDeadlocked(releasing, placeholder.id, { leg, group });
+    return false;
+  }
+  await startFirst(tx, placeholder, first);
+  const rows = others.map(({ leg, group }) => ({
+    ...newJobRow(tx.nowMs, {
+      id: newJobId(tx.nowMs),
+      runId: run.id,
+      tenant: run.tenant,
+      repository: run.repository,
+      key: placeholder.key,
+      position: placeholder.position,
+      driver: run.driver,
+      keepSandbox: run.keep_sandbox,
+    }),
+    ...legColumns(leg),
+    ...(group === null ? queuedColumns(tx) : {}),
+  }));
+  await insertJobs(tx, rows, 'released');
+  const ids = [placeholder.id, ...rows.map((row) => row.id)];
+  return await enterGroups(releasing, ids, legs);
+}
+
+/** @param jobIds of the legs, in their order */
+async function enterGroups(
+  releasing: Releasing,
+  jobIds: readonly string[],
+  legs: readonly GroupedLeg[],
+): Promise<boolean> {
+  const { tx, run, touched } = releasing;
+  for (const [index, { leg, group }] of legs.entries()) {
+    const jobId = jobIds[index];
+    if (group === null || jobId === undefined) continue;
+    await enterGroup(tx, { run, jobId, group }, touched);
+    const { state } = await readJob(tx, jobId);
+    if (state !== 'waiting' || !(await isDeadlocked(tx, run, group))) continue;
+    await endDeadlocked(releasing, jobId, { leg, group });
+    return false;
+  }
+  return true;
+}
+
+const queuedColumns = (tx: Tx) => ({
+  state: 'queued' as const,
+  waiting_reason: null,
+  queued_at_ms: tx.nowMs,
+});
+
+/** A leg with a group waits, until the group is its own. */
+async function startFirst(tx: Tx, placeholder: JobRow, { leg, group }: GroupedLeg): Promise<void> {
+  if (group === null) {
+    const { state, ...columns } = { ...queuedColumns(tx), ...legColumns(leg) };
+    await transitionJob(tx, placeholder, state, 'released', columns);
+    return;
+  }
+  await tx.db.updateTable('jobs').set(legColumns(leg)).where('id', '=', placeholder.id).execute();
+  tx.announce({ topic: 'run', runId: placeholder.run_id, jobId: placeholder.id });
+}
+
+/** The job could never go on, and with it its run: that ends as a cancelled one does. */
+async function endDeadlocked(
+  { tx, run, touched }: Releasing,
+  jobId: string,
+  { leg, group }: { leg: JobLeg; group: ConcurrencyGroup },
+): Promise<void> {
+  const reason = 'concurrency_deadlock';
+  const message =
+    `Canceling since a deadlock was detected for concurrency group: '${group.name}' between ` +
+    `a top level workflow and '${leg.name}'`;
+  await cancelJob(tx, { id: jobId }, { reason, message, kill: true });
+  await requestCancel(tx, run, { reason, message, kill: false });
+  touched.add(run.id);
 }
 
 function legColumns(leg: JobLeg): {
@@ -272,9 +327,9 @@ function legColumns(leg: JobLeg): {
 async function closeIfDone(
   tx: Tx,
   run: RunRow,
-  plannedJobs: readonly Planned[],
-  state: RunState,
+  at: { plannedJobs: readonly Planned[]; state: RunState; touched: Touched },
 ): Promise<void> {
+  const { plannedJobs, state, touched } = at;
   if (!plannedJobs.every((planned) => state.hasEnded(planned.key))) return;
   await tx.db
     .updateTable('runs')
@@ -283,4 +338,5 @@ async function closeIfDone(
     .execute();
   await tx.db.deleteFrom('run_secrets').where('run_id', '=', run.id).execute();
   tx.announce({ topic: 'run', runId: run.id });
+  await leaveWithRun(tx, run, touched);
 }

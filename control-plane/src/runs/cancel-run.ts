@@ -1,72 +1,24 @@
-/**
- * Cancels a run, or one job of it. Without `kill` a run's jobs whose condition still holds when
- * cancelled (`always()`, `cancelled()`) go on, as on GitHub; with it everything ends.
- */
-import { evaluateCondition, type Workflow } from '@onejob/workflow';
-import { cancelJob } from '../store/cancel-job.ts';
-import { required, type Store, type Tx } from '../store/store.ts';
-import type { JobRow } from '../store/transition-job.ts';
-import { advanceRun, ancestorResults, lockRun } from './advance-run.ts';
-import { githubContext, needsContext, type RunRow } from './run-contexts.ts';
+/** Cancels a run, or one job of it, on somebody's request. */
+import { cancelJob, CANCELLED_ON_REQUEST } from '../store/cancel-job.ts';
+import { required, type Store } from '../store/store.ts';
+import { advanceRun } from './advance-run.ts';
+import { waitsForGroup } from './concurrency-groups.ts';
+import { lockRun } from './lock-run.ts';
+import { requestCancel } from './request-cancel.ts';
 
 export async function cancelRun(store: Store, runId: string, kill: boolean): Promise<void> {
   await store.transaction(async (tx) => {
     const run = required(await lockRun(tx, runId), `run ${runId}`);
     if (run.finished_at_ms !== null) return;
-    const cancelled = { ...run, cancel_requested_at_ms: run.cancel_requested_at_ms ?? tx.nowMs };
-    await tx.db
-      .updateTable('runs')
-      .set({ cancel_requested_at_ms: cancelled.cancel_requested_at_ms })
-      .where('id', '=', runId)
-      .execute();
-    const jobs = await tx.db
-      .selectFrom('jobs')
-      .selectAll()
-      .where('run_id', '=', runId)
-      .orderBy('position')
-      .execute();
-    for (const job of jobs) {
-      // What waits is decided when its needs have ended, by advanceRun.
-      const isDecidedLater = job.state === 'waiting' && !kill;
-      if (job.state === 'finished' || isDecidedLater) continue;
-      if (!kill && survives(cancelled, job, jobs)) continue;
-      await cancelJob(tx, job, { reason: 'cancelled', kill });
-    }
-    if (kill) await markExpanded(tx, runId);
-    await advanceRun(tx, cancelled);
-    tx.announce({ topic: 'run', runId });
-  });
-}
-
-/** Killed jobs that waited will have no legs. */
-async function markExpanded(tx: Tx, runId: string): Promise<void> {
-  await tx.db
-    .updateTable('planned_jobs')
-    .set({ expanded: true })
-    .where('run_id', '=', runId)
-    .execute();
-}
-
-/** Whether a job's own condition holds in a cancelled run. */
-function survives(run: RunRow, job: JobRow, jobs: readonly JobRow[]): boolean {
-  const workflow = run.workflow as Workflow;
-  const planned = workflow.jobs.find((one) => one.key === job.key);
-  if (planned === undefined) return false;
-  const byKey = Map.groupBy(jobs, (one) => one.key);
-  const needsOf = new Map(workflow.jobs.map((one) => [one.key, one.needs]));
-  try {
-    return evaluateCondition(planned, {
-      github: { ...githubContext(run), job: job.key },
-      needs: needsContext(planned.needs, byKey),
-      vars: run.vars,
-      inputs: run.inputs as Parameters<typeof evaluateCondition>[1]['inputs'],
-      results: ancestorResults(job.key, needsOf, byKey),
-      cancelled: true,
+    // A run that has not begun has nothing to clean up.
+    const hasNotBegun = await waitsForGroup(tx, run);
+    const cancelled = await requestCancel(tx, run, {
+      reason: 'cancelled',
+      message: CANCELLED_ON_REQUEST,
+      kill: kill || hasNotBegun,
     });
-  } catch {
-    // A condition that does not evaluate keeps nothing alive.
-    return false;
-  }
+    await advanceRun(tx, cancelled);
+  });
 }
 
 /** Cancels one job; the run goes on with what the others need. */
@@ -89,7 +41,7 @@ export async function cancelOneJob(store: Store, jobId: string, kill: boolean): 
         .where('key', '=', job.key)
         .execute();
     }
-    await cancelJob(tx, job, { reason: 'cancelled', kill });
+    await cancelJob(tx, job, { reason: 'cancelled', message: CANCELLED_ON_REQUEST, kill });
     await advanceRun(tx, run);
   });
 }

@@ -1,6 +1,14 @@
 /** Makes runs out of a request: one for each workflow that its event starts. */
 import {
+  type ConcurrencyGroup,
+  PlanError,
+  usesConcurrency,
+  type Workflow,
+  workflowConcurrency,
+} from '@onejob/workflow';
+import {
   type CreateRun,
+  type JsonObject,
   newJobId,
   newRunId,
   parseRepositoryName,
@@ -13,9 +21,11 @@ import type { Repositories } from '../git/repositories.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { insertRun, upsertRepository } from '../store/insert-run.ts';
 import type { Store, Tx } from '../store/store.ts';
-import { advanceRun, lockRun } from './advance-run.ts';
+import { beginRun } from './advance-run.ts';
 import { checkMatrix } from './check-matrix.ts';
+import { invalidPlan } from './planned-legs.ts';
 import { type ReadWorkflow, readWorkflows, type WorkflowSource } from './read-workflows.ts';
+import { githubContext, type RunRow } from './run-contexts.ts';
 
 type Repository = NonNullable<ReturnType<typeof parseRepositoryName>>;
 
@@ -101,6 +111,7 @@ async function createRun(
       vars: JSON.stringify(request.vars),
       env: JSON.stringify(request.env),
       inputs: JSON.stringify(read.inputs),
+      grouped: usesConcurrency(workflow),
       matrix_filter: JSON.stringify(request.matrix),
       driver: request.driver === '' ? 'auto' : request.driver,
       keep_sandbox: request.keepSandbox,
@@ -135,7 +146,16 @@ async function createRun(
     ),
     'created',
   );
-  const run = await lockRun(tx, runId);
-  if (run !== undefined) await advanceRun(tx, run);
+  await beginRun(tx, runId, (run) => groupOf(run, workflow));
   return runId;
+}
+
+/** Known when the run has its number, which a group may be named after. */
+function groupOf(run: RunRow, workflow: Workflow): ConcurrencyGroup | null {
+  try {
+    const inputs = run.inputs as JsonObject;
+    return workflowConcurrency(workflow, { github: githubContext(run), vars: run.vars, inputs });
+  } catch (error) {
+    throw error instanceof PlanError ? invalidPlan(error) : error;
+  }
 }

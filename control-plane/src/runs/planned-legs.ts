@@ -35,9 +35,14 @@ export function plannedLegs(
     });
   } catch (error) {
     if (!(error instanceof PlanError)) throw error;
-    const { message, problems } = error;
-    throw new ControlPlaneError('invalid_workflow', message, { problems, cause: error });
+    throw invalidPlan(error);
   }
+}
+
+/** A workflow that is right as it is written, and whose expressions evaluate to no plan. */
+export function invalidPlan(cause: PlanError): ControlPlaneError {
+  const { message, problems } = cause;
+  return new ControlPlaneError('invalid_workflow', message, { problems, cause });
 }
 
 /** A run that is not one yet, for its `github` context. */
@@ -63,7 +68,10 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     matrix_filter: request.matrix,
     driver: request.driver,
     keep_sandbox: request.keepSandbox,
+    grouped: false,
     cancel_requested_at_ms: null,
+    cancel_reason: null,
+    cancel_message: '',
     conclusion: null,
     created_at_ms: 0,
     finished_at_ms: null,

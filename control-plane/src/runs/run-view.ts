@@ -4,13 +4,12 @@ import type { Job, JobEvent, Run, StepView } from '@onejob/protocol';
 import type { Store } from '../store/store.ts';
 import type { JobLogsTable, RunsTable } from '../store/tables.ts';
 import type { JobRow } from '../store/transition-job.ts';
+import { readGroupWaits } from './group-waits.ts';
 
 type LogRowState = Pick<
   Selectable<JobLogsTable>,
   'job_id' | 'attempt' | 'row_count' | 'total_rows' | 'sealed'
 >;
-type RunHead = Omit<Selectable<RunsTable>, 'workflow' | 'event_payload'>;
-
 /** Columns of a run without its two large documents. */
 const RUN_COLUMNS = [
   'id',
@@ -36,6 +35,7 @@ const RUN_COLUMNS = [
   'created_at_ms',
   'finished_at_ms',
 ] as const;
+type RunHead = Pick<Selectable<RunsTable>, (typeof RUN_COLUMNS)[number]>;
 
 /** Runs with all their jobs, in the order of `runIds`; unknown ids are left out. */
 export async function viewRuns(store: Store, runIds: readonly string[]): Promise<Run[]> {
@@ -109,6 +109,8 @@ export async function viewJobs(
     .orderBy('attempt')
     .orderBy('sequence')
     .execute();
+  const inGroups = rows.filter((row) => row.waiting_reason === 'concurrency_group');
+  const waits = await readGroupWaits(store, [...new Set(inGroups.map((row) => row.run_id))]);
   const eventsOf = Map.groupBy(events, (event) => `${event.job_id}/${event.attempt}`);
   const logOf = new Map(logs.map((log) => [`${log.job_id}/${log.attempt}`, log]));
   const needsOf = new Map(planned.map((one) => [`${one.run_id}/${one.key}`, one.needs]));
@@ -116,6 +118,7 @@ export async function viewJobs(
     const attempt = `${row.id}/${row.attempt}`;
     return viewJob(row, {
       needs: needsOf.get(`${row.run_id}/${row.key}`) ?? [],
+      waitsFor: waits.get(row.id) ?? waits.get(row.run_id) ?? null,
       log: logOf.get(attempt),
       events: (eventsOf.get(attempt) ?? []).map((one) => one.event as JobEvent),
     });
@@ -126,6 +129,7 @@ function viewJob(
   row: JobRow,
   parts: {
     needs: string[];
+    waitsFor: Job['waitsFor'];
     log: LogRowState | undefined;
     events: readonly JobEvent[];
   },
@@ -139,6 +143,7 @@ function viewJob(
     state: row.state,
     conclusion: row.conclusion,
     waitingReason: row.waiting_reason,
+    waitsFor: row.waiting_reason === 'concurrency_group' ? parts.waitsFor : null,
     endReason: row.end_reason,
     endMessage: row.end_message,
     needs: parts.needs,

@@ -3,19 +3,23 @@
  * hears with its next heartbeat; whatever final state is written first stands, so a job that ends
  * before the cancel reached it keeps its own conclusion.
  */
+import { storable } from './storable.ts';
 import type { Tx } from './store.ts';
 import { endJob, type JobRow } from './transition-job.ts';
 
-const MESSAGES = {
-  cancelled: 'Cancelled on request.',
-  fail_fast: 'Cancelled because another leg of the matrix failed (fail-fast).',
-} as const;
+/** Reasons that end a job as `cancelled`. */
+export type CancelReason = 'cancelled' | 'fail_fast' | 'superseded' | 'concurrency_deadlock';
 
-/** Returns whether the job has ended by this. A second call with `kill` strengthens the intent. */
+export const CANCELLED_ON_REQUEST = 'Cancelled on request.';
+
+/**
+ * Returns whether the job has ended by this. A second call with `kill` strengthens the intent; the
+ * reason that came first stands.
+ */
 export async function cancelJob(
   tx: Tx,
   target: Pick<JobRow, 'id'>,
-  how: { reason: 'cancelled' | 'fail_fast'; kill: boolean },
+  how: { reason: CancelReason; message: string; kill: boolean },
 ): Promise<boolean> {
   // Locked, so that it cannot be adopted between the decision and the write.
   const job = await tx.db
@@ -28,7 +32,7 @@ export async function cancelJob(
   if (job.state !== 'running') {
     const ended = await endJob(tx, job, {
       reason: how.reason,
-      message: MESSAGES[how.reason],
+      message: how.message,
       totalRows: 0,
       logGraceMs: 0,
     });
@@ -41,6 +45,7 @@ export async function cancelJob(
     .set({
       cancel_requested_at_ms: job.cancel_requested_at_ms ?? tx.nowMs,
       cancel_reason: job.cancel_reason ?? how.reason,
+      cancel_message: job.cancel_reason === null ? storable(how.message) : job.cancel_message,
       cancel_kill: job.cancel_kill || how.kill,
     })
     .where('id', '=', job.id)

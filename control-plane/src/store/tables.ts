@@ -43,7 +43,12 @@ export type RunsTable = {
   matrix_filter: JsonColumn<Record<string, string[]>>;
   driver: string;
   keep_sandbox: boolean;
+  /** Whether it, or a job of it, may belong to a concurrency group. */
+  grouped: ColumnType<boolean, boolean | undefined, boolean>;
   cancel_requested_at_ms: number | null;
+  cancel_reason: 'cancelled' | 'superseded' | 'concurrency_deadlock' | null;
+  /** Why it was cancelled, for people. */
+  cancel_message: ColumnType<string, string | undefined, string>;
   conclusion: Conclusion | null;
   created_at_ms: number;
   finished_at_ms: number | null;
@@ -90,7 +95,9 @@ export type JobsTable = {
   end_message: string;
   waiting_reason: WaitingReason | null;
   cancel_requested_at_ms: number | null;
-  cancel_reason: 'cancelled' | 'fail_fast' | null;
+  cancel_reason: 'cancelled' | 'fail_fast' | 'superseded' | 'concurrency_deadlock' | null;
+  /** Why, for people. */
+  cancel_message: ColumnType<string, string | undefined, string>;
   cancel_kill: boolean;
 
   agent_id: string | null;
@@ -119,6 +126,20 @@ export type JobsTable = {
   leased_at_ms: number | null;
   adopted_at_ms: number | null;
   finished_at_ms: number | null;
+};
+
+/** Runs and jobs that are in a concurrency group now, in the order they entered it. */
+export type ConcurrencyMembersTable = {
+  id: Generated<number>;
+  run_id: string;
+  /** null: the run as a whole. */
+  job_id: string | null;
+  repository: string;
+  /** The name without case. */
+  group_key: string;
+  group_name: string;
+  /** Else it waits. */
+  holds: boolean;
 };
 
 type JobTransitionsTable = {
@@ -201,6 +222,7 @@ export type Tables = {
   run_secrets: RunSecretsTable;
   planned_jobs: PlannedJobsTable;
   jobs: JobsTable;
+  concurrency_members: ConcurrencyMembersTable;
   job_transitions: JobTransitionsTable;
   job_events: JobEventsTable;
   job_logs: JobLogsTable;

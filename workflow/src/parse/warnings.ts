@@ -11,13 +11,10 @@ import { listed, type Problems } from './problems.ts';
 const notApplied = (key: string, meaning: string): string =>
   `onejob reads \`${key}\` but does not apply it yet: ${meaning}`;
 
-const CONCURRENCY = notApplied('concurrency', 'runs are not grouped, none waits for another');
 const OF_WORKFLOWS: ReadonlyMap<string, string> = new Map([
-  ['concurrency', CONCURRENCY],
   ['run-name', notApplied('run-name', 'a run is called by its workflow')],
 ]);
 const OF_JOBS: ReadonlyMap<string, string> = new Map([
-  ['concurrency', CONCURRENCY],
   ['environment', notApplied('environment', 'no protection rules, no secrets of its own')],
 ]);
 const PATHS = notApplied('paths', 'every change starts the workflow, whatever files it touches');

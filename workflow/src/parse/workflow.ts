@@ -7,7 +7,6 @@
  * as GitHub says it; what is returned is JSON.
  */
 import { convertOn } from '@actions/workflow-parser/model/converter/events';
-import { convertConcurrency } from '@actions/workflow-parser/model/converter/concurrency';
 import { handleTemplateTokenErrors } from '@actions/workflow-parser/model/converter/handle-errors';
 import { convertJob } from '@actions/workflow-parser/model/converter/job';
 import type { WorkflowJob } from '@actions/workflow-parser/model/workflow-template';
@@ -20,6 +19,7 @@ import { LineCounter } from 'yaml';
 import { STEPS_PER_JOB } from '../limits.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { oversizeProblem } from '../oversize.ts';
+import { checkConcurrency } from './concurrency.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
 import { checkNeeds } from './needs.ts';
@@ -67,13 +67,13 @@ function check(
   if (on !== undefined) {
     handleTemplateTokenErrors(root, problems, {}, () => convertOn(problems, on));
   }
-  const concurrency = entries.get('concurrency')?.value;
-  if (concurrency !== undefined) {
-    handleTemplateTokenErrors(root, problems, {}, () => convertConcurrency(problems, concurrency));
-  }
+  checkConcurrency(problems, entries.get('concurrency')?.value);
   const jobs = entries.get('jobs')?.value;
   if (jobs === undefined || !withinLimits(problems, entriesOf(jobs))) return [];
   const converted = convertEach(problems, jobs);
+  for (const { value } of entriesOf(jobs).values()) {
+    checkConcurrency(problems, entriesOf(value).get('concurrency')?.value);
+  }
   checkNeeds(problems, jobs, converted);
   return converted;
 }
