@@ -15,8 +15,7 @@ jobs:
     steps: [{ run: echo ran }]
 `,
   '.github/workflows/other.yml': `on: release
-run-name: not started
-jobs: { b: { runs-on: ubuntu-latest, steps: [{ run: echo b }] } }
+jobs: { b: { runs-on: ubuntu-latest, environment: elsewhere, steps: [{ run: echo b }] } }
 `,
 });
 const line = await CommandLine.prepared();
@@ -28,7 +27,7 @@ const place = { directory: checkout.directory };
 const RUN = ['run', '--driver', 'process'];
 const SCHEDULE = new RegExp(`^${FILE}:1:15: warning: onejob reads \`schedule\` but .*$`, 'm');
 const ENVIRONMENT = new RegExp(`^${FILE}:5:5: warning: onejob reads \`environment\` but .*$`, 'm');
-const RUN_NAME = /other\.yml:2:1: warning: onejob reads `run-name` but/;
+const NOT_STARTED = /other\.yml:2:38: warning: onejob reads `environment` but/;
 
 test('a run shows the warnings of its own workflow, one a line, before its jobs', async () => {
   const { code, stdout } = await line.run(RUN, place);
@@ -36,7 +35,7 @@ test('a run shows the warnings of its own workflow, one a line, before its jobs'
   assert.match(stdout, SCHEDULE);
   assert.match(stdout, ENVIRONMENT);
   assert.ok(stdout.search(ENVIRONMENT) < stdout.indexOf('[a] '), stdout);
-  assert.doesNotMatch(stdout, RUN_NAME);
+  assert.doesNotMatch(stdout, NOT_STARTED);
 });
 
 test('on a terminal a run shows them, too', async () => {
@@ -65,7 +64,7 @@ test('list and dry run show those of every workflow, as text and as JSON', async
   for (const how of ['--list', '-n']) {
     const { code, stdout } = await line.run(['run', how], place);
     assert.equal(code, 0);
-    for (const words of [SCHEDULE, ENVIRONMENT, RUN_NAME]) assert.match(stdout, words);
+    for (const words of [SCHEDULE, ENVIRONMENT, NOT_STARTED]) assert.match(stdout, words);
     const json = await line.run(['run', how, '--json'], place);
     const { workflows } = JSON.parse(json.stdout) as Plan;
     assert.deepEqual(

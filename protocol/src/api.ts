@@ -128,6 +128,8 @@ export const Run = Type.Object({
   repository: Type.String(),
   workflow: Type.String(),
   workflowName: Type.String(),
+  /** `run-name`, else the title of what happened, else the workflow's name. One line. */
+  name: Type.String(),
   event: Type.String(),
   ref: Type.String(),
   sha: Type.String(),

@@ -21,6 +21,7 @@ export {
   matrixTexts,
 } from './plan/legs.ts';
 export { whyRefused } from './plan/refusal.ts';
+export { runName } from './plan/run-name.ts';
 export type { PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';
 export { dispatchInputs } from './trigger/inputs.ts';

@@ -22,6 +22,8 @@ export const MESSAGE_CHARACTERS = 1000;
 export const PATTERN_CHARACTERS = 4096;
 /** Characters of a job's name: GitHub cuts here. */
 export const JOB_NAME_CHARACTERS = 100;
+/** Characters of a run's name: more than a line shows, and enough for every title of a commit. */
+export const RUN_NAME_CHARACTERS = 255;
 /** Characters of a concurrency group's name: GitHub takes no more. */
 export const CONCURRENCY_GROUP_CHARACTERS = 400;
 /** Keys of a matrix: no more than it may have jobs. */

@@ -10,6 +10,7 @@ import { groupWait, isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
 import { mark, painter, safeText, type Paint } from '../show/style.ts';
 import { table } from '../show/table.ts';
 import { duration } from '../show/time.ts';
+import { fit } from '../show/width.ts';
 import { platformGone } from './follow-runs.ts';
 import { openAndAsk } from './open-and-ask.ts';
 
@@ -66,9 +67,22 @@ export async function list(
   });
 }
 
+/** Of a run's name in the table: titles of commits are this long at most, where they are good. */
+const NAME_CELLS = 50;
+
 function runTable(runs: readonly Run[]): string {
   const paint = painter(terminalStyle(process.stdout).color);
-  const header = ['run', 'workflow', 'event', 'conclusion', 'jobs', 'took', 'when (UTC)', ''];
+  const header = [
+    'run',
+    'workflow',
+    'event',
+    'conclusion',
+    'jobs',
+    'took',
+    'when (UTC)',
+    'name',
+    '',
+  ];
   const rows = runs.map((run) => [
     `${run.repository}#${run.number}`,
     safeText(run.workflowName, false),
@@ -77,6 +91,7 @@ function runTable(runs: readonly Run[]): string {
     countJobs(paint, run.jobs),
     run.finishedAtMs === null ? '' : duration(run.finishedAtMs - run.createdAtMs),
     new Date(run.createdAtMs).toISOString().slice(0, 16).replace('T', ' '),
+    fit(safeText(run.name, false), NAME_CELLS),
     waitOf(run),
   ]);
   return table([header.map((cell) => paint('dim', cell)), ...rows]);

@@ -45,6 +45,7 @@ export function makeRun(jobs: Job[], some: Partial<Run> = {}): Run {
     repository: 'local/test',
     workflow: '.github/workflows/ci.yml',
     workflowName: 'ci',
+    name: 'ci',
     event: 'push',
     ref: 'refs/heads/main',
     sha: 'a'.repeat(40),

@@ -1,6 +1,14 @@
 /** Plain lines for pipes and files: every state change and every log row, with the job's name before it. */
 import type { Job } from '@onejob/protocol';
-import { isLogNoise, JobNames, jobStatus, logLine, type RunView, warningLine } from './run-view.ts';
+import {
+  isLogNoise,
+  JobNames,
+  jobStatus,
+  logLine,
+  runTitle,
+  type RunView,
+  warningLine,
+} from './run-view.ts';
 import { painter, safeText } from './style.ts';
 import { summary } from './summary.ts';
 
@@ -18,6 +26,7 @@ export function plainView(write: (line: string) => void): RunView {
   return {
     begin: (runs) => {
       names.begin(runs);
+      for (const run of runs) line(runTitle(painter(false), run));
       for (const run of runs) for (const job of run.jobs) named.set(job.id, names.of(job));
     },
     event: (event) => {

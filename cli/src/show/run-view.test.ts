@@ -60,7 +60,7 @@ test('plain lines tell every change once and every row with its job', () => {
   const lines: string[] = [];
   const view = plainView((line) => lines.push(line));
   const job = makeJob();
-  const run = makeRun([job]);
+  const run = makeRun([job], { name: 'Fix it\x1b[2J' });
   view.begin([run]);
   view.event({ type: 'run', run });
   view.event({
@@ -78,6 +78,7 @@ test('plain lines tell every change once and every row with its job', () => {
   view.warn(WARNING);
   view.close();
   assert.deepEqual(lines, [
+    'ci · run 7 · Fix it',
     '[test] queued',
     '[test] | one',
     '[test] | two',

@@ -3,6 +3,7 @@
  * redraws itself on a terminal, plain lines in a pipe, and JSON events for programs.
  */
 import type { Job, LogRow, Problem, Run, RunStreamEvent } from '@onejob/protocol';
+import { type Paint, safeText } from './style.ts';
 
 export interface RunView {
   /** The runs that follow, as they were created. */
@@ -32,6 +33,15 @@ export class JobNames {
       ? `${workflow} / ${job.name}`
       : job.name;
   }
+}
+
+/** Workflow and number, how the run stands, and what it is called where that says more. */
+export function runTitle(paint: Paint, run: Run, status?: string): string {
+  const { workflowName, number, name } = run;
+  const title = [paint('bold', safeText(workflowName, false)), `run ${number}`];
+  if (status !== undefined) title.push(status);
+  if (name !== workflowName) title.push(safeText(name, false));
+  return title.join(' · ');
 }
 
 /** On one line, as compilers say it: editors and terminals find the place. */

@@ -23,6 +23,11 @@ test('the table says how long each job queued, booted and ran', () => {
   assert.equal(lines.length, 4);
 });
 
+test('a run is told by its name, where that says more than its workflow', () => {
+  const run = makeRun([ended('success')], { name: 'Fix\x1b[2J it', conclusion: 'success' });
+  assert.equal(summary(plain, [run]).split('\n')[0], 'ci · run 7 · success · Fix it');
+});
+
 test('a failed job says why, once, with its place; a cancelled one need not', () => {
   const failed = ended('failure', {
     endReason: 'step_failed',

@@ -1,6 +1,7 @@
 /** The end of a run: why jobs failed, annotations, the table, and the exit code. */
 import type { Conclusion, Job, Run } from '@onejob/protocol';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { runTitle } from './run-view.ts';
 import { mark, safeText, type Paint } from './style.ts';
 import { table } from './table.ts';
 import { duration } from './time.ts';
@@ -33,9 +34,8 @@ export function summary(paint: Paint, runs: readonly Run[], columns = Infinity):
   for (const run of runs) {
     const header = ['job', 'conclusion', 'queue', 'boot', 'run', ''];
     const rows = run.jobs.map((job) => row(paint, job, nameCells));
-    const name = paint('bold', safeText(run.workflowName, false));
     parts.push(
-      `${name} · run ${run.number} · ${run.conclusion ?? run.state}`,
+      runTitle(paint, run, run.conclusion ?? run.state),
       table([header.map((cell) => paint('dim', cell)), ...rows]),
       ...displacements(run.jobs),
       ...run.jobs.flatMap((job) => remarks(paint, job)),

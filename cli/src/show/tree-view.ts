@@ -5,7 +5,15 @@
  */
 import type { Job, RunStreamEvent } from '@onejob/protocol';
 import { createLogUpdate } from 'log-update';
-import { isLogNoise, JobNames, jobStatus, logLine, type RunView, warningLine } from './run-view.ts';
+import {
+  isLogNoise,
+  JobNames,
+  jobStatus,
+  logLine,
+  runTitle,
+  type RunView,
+  warningLine,
+} from './run-view.ts';
 import { mark, painter, safeText, type Paint } from './style.ts';
 import { summary } from './summary.ts';
 import { duration } from './time.ts';
@@ -70,8 +78,7 @@ export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
     ended.add(job.id);
     settle(drawEnded(paint, color, tail));
   };
-  const timer = setInterval(draw, REDRAW_MS);
-  timer.unref();
+  const timer = setInterval(draw, REDRAW_MS).unref();
   const close = (): void => {
     clearInterval(timer);
     stream.off('resize', redrawResized);
@@ -79,7 +86,10 @@ export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
     update.done();
   };
   return {
-    begin: (runs) => names.begin(runs),
+    begin: (runs) => {
+      names.begin(runs);
+      for (const run of runs) settle(runTitle(paint, run));
+    },
     event: (event: RunStreamEvent): void => {
       if (event.type === 'run') for (const job of event.run.jobs) show(job);
       if (event.type === 'job') show(event.job);

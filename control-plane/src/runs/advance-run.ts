@@ -20,7 +20,7 @@ import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
 import { cancelJob } from '../store/cancel-job.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { storable } from '../store/storable.ts';
-import { required, type Tx } from '../store/store.ts';
+import type { Tx } from '../store/store.ts';
 import { endJob, type JobRow, transitionJob } from '../store/transition-job.ts';
 import {
   enterGroup,
@@ -51,14 +51,8 @@ export async function advanceRun(tx: Tx, run: RunRow): Promise<void> {
 }
 
 /** Begins a run whose jobs all wait: at once, or when the concurrency group it enters is free. */
-export async function beginRun(
-  tx: Tx,
-  runId: string,
-  groupOf: (run: RunRow) => ConcurrencyGroup | null,
-): Promise<void> {
-  const run = required(await lockRun(tx, runId), `run ${runId}`);
-  const group = groupOf(run);
-  const touched: Touched = new Set([runId]);
+export async function beginRun(tx: Tx, run: RunRow, group: ConcurrencyGroup | null): Promise<void> {
+  const touched: Touched = new Set([run.id]);
   if (group !== null) await enterGroup(tx, { run, jobId: null, group }, touched);
   await advanceTouched(tx, touched);
 }

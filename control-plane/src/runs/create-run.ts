@@ -2,6 +2,7 @@
 import {
   type ConcurrencyGroup,
   PlanError,
+  runName,
   usesConcurrency,
   type Workflow,
   workflowConcurrency,
@@ -20,9 +21,11 @@ import { ControlPlaneError } from '../errors.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { insertRun, upsertRepository } from '../store/insert-run.ts';
-import type { Store, Tx } from '../store/store.ts';
+import { storable } from '../store/storable.ts';
+import { required, type Store, type Tx } from '../store/store.ts';
 import { beginRun } from './advance-run.ts';
 import { checkMatrix } from './check-matrix.ts';
+import { lockRun } from './lock-run.ts';
 import { invalidPlan } from './planned-legs.ts';
 import { type ReadWorkflow, readWorkflows, type WorkflowSource } from './read-workflows.ts';
 import { githubContext, type RunRow } from './run-contexts.ts';
@@ -146,15 +149,22 @@ async function createRun(
     ),
     'created',
   );
-  await beginRun(tx, runId, (run) => groupOf(run, workflow));
+  const run = required(await lockRun(tx, runId), `run ${runId}`);
+  const { name, group } = planOf(run, workflow);
+  await tx.db.updateTable('runs').set({ name }).where('id', '=', runId).execute();
+  await beginRun(tx, run, group);
   return runId;
 }
 
-/** Known when the run has its number, which a group may be named after. */
-function groupOf(run: RunRow, workflow: Workflow): ConcurrencyGroup | null {
+/** Known when the run has its number, which its name and its group may hold. */
+function planOf(run: RunRow, workflow: Workflow): { name: string; group: ConcurrencyGroup | null } {
+  const inputs = run.inputs as JsonObject;
+  const scope = { github: githubContext(run), vars: run.vars, inputs };
   try {
-    const inputs = run.inputs as JsonObject;
-    return workflowConcurrency(workflow, { github: githubContext(run), vars: run.vars, inputs });
+    return {
+      name: storable(runName(workflow, scope)),
+      group: workflowConcurrency(workflow, scope),
+    };
   } catch (error) {
     throw error instanceof PlanError ? invalidPlan(error) : error;
   }

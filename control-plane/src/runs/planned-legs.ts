@@ -55,6 +55,7 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     workflow_number: 0,
     workflow_file: workflow.file,
     workflow_name: workflow.name,
+    name: '',
     workflow,
     warnings: [],
     event_name: request.event.name,

@@ -9,6 +9,7 @@ import { statements as first } from './migrations/0001-first.ts';
 import { statements as tenantUsage } from './migrations/0002-tenant-usage.ts';
 import { statements as runWarnings } from './migrations/0003-run-warnings.ts';
 import { statements as concurrency } from './migrations/0004-concurrency.ts';
+import { statements as runNames } from './migrations/0005-run-names.ts';
 import type { Tables } from './tables.ts';
 
 /** Place in the list + 1 is the revision. Append only. */
@@ -17,6 +18,7 @@ const MIGRATIONS: readonly { name: string; statements: readonly string[] }[] = [
   { name: '0002-tenant-usage', statements: tenantUsage },
   { name: '0003-run-warnings', statements: runWarnings },
   { name: '0004-concurrency', statements: concurrency },
+  { name: '0005-run-names', statements: runNames },
 ];
 const SCHEMA_REVISION = MIGRATIONS.length;
 

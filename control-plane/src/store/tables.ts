@@ -28,6 +28,8 @@ export type RunsTable = {
   workflow_number: number;
   workflow_file: string;
   workflow_name: string;
+  /** What people call it; set when it has its number. */
+  name: ColumnType<string, string | undefined, string>;
   /** The parsed Workflow of @onejob/workflow. */
   workflow: JsonColumn<unknown>;
   /** What its file says that is read and not applied yet. */

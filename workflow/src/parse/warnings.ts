@@ -2,18 +2,13 @@
  * What a workflow says that is read, checked and then not applied yet: it runs all the same, and
  * whoever runs it is told with the place. What cannot run at all is refused when it is planned.
  */
-import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { Problem } from '@onejob/protocol';
 import type { Workflow } from '../model.ts';
-import { entriesOf } from './mapping.ts';
-import { listed, type Problems } from './problems.ts';
+import { listed } from './problems.ts';
 
 const notApplied = (key: string, meaning: string): string =>
   `onejob reads \`${key}\` but does not apply it yet: ${meaning}`;
 
-const OF_WORKFLOWS: ReadonlyMap<string, string> = new Map([
-  ['run-name', notApplied('run-name', 'a run is called by its workflow')],
-]);
 const OF_JOBS: ReadonlyMap<string, string> = new Map([
   ['environment', notApplied('environment', 'no protection rules, no secrets of its own')],
 ]);
@@ -21,13 +16,9 @@ const PATHS = notApplied('paths', 'every change starts the workflow, whatever fi
 const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
-export function warningsOf(workflow: Workflow, root: TemplateToken, problems: Problems): Problem[] {
+export function warningsOf(workflow: Workflow): Problem[] {
   const { file } = workflow;
   const warnings: Problem[] = [];
-  for (const [key, entry] of entriesOf(root)) {
-    const message = OF_WORKFLOWS.get(key);
-    if (message !== undefined) warnings.push({ file, ...problems.at(entry.key), message });
-  }
   for (const { event, at, paths } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
     if (paths !== null) warnings.push({ file, ...at, message: PATHS });

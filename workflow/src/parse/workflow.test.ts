@@ -295,7 +295,7 @@ jobs:
   assert.ok(result.ok);
   assert.deepEqual(
     result.warnings.map((w) => `${w.file}:${w.line}:${w.column} ${w.message.split(' ')[2]}`),
-    [`${FILE}:1:1 \`run-name\``, `${FILE}:2:15 \`schedule\``, `${FILE}:6:5 \`environment\``],
+    [`${FILE}:2:15 \`schedule\``, `${FILE}:6:5 \`environment\``],
   );
 });
 

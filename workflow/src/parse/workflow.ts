@@ -144,6 +144,6 @@ export function parseWorkflow(source: { file: string; text: string }): ParseResu
   const fileId = problems.getFileId(file);
   const root = readTemplate(problems, ROOT, new YamlReader(fileId, document, lines), fileId);
   const workflow = problems.any || root === undefined ? null : read(file, problems, root);
-  if (workflow === null || root === undefined) return { ok: false, problems: problems.list() };
-  return { ok: true, workflow, warnings: warningsOf(workflow, root, problems) };
+  if (workflow === null) return { ok: false, problems: problems.list() };
+  return { ok: true, workflow, warnings: warningsOf(workflow) };
 }
