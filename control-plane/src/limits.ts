@@ -78,6 +78,11 @@ export const SOURCE_REQUEST_BYTES = 8 * MiB;
 export const TIPS = 500;
 /** Runs and jobs that wait for one concurrency group with `queue: max`: GitHub's limit. */
 export const CONCURRENCY_GROUP_WAITING = 100;
+/** Files of a diff that path filters see, and pushed commits beyond which all count: GitHub's limits. */
+export const CHANGED_FILES = 300;
+export const PUSHED_COMMITS = 1000;
+/** One question about a diff: a few hundred thousand files take a second. */
+export const CHANGED_FILES_MS = 10 * SECOND_MS;
 /** Workflow files looked at in one commit. */
 export const WORKFLOW_FILES = 500;
 /** Processor time for reading one workflow file: the most laborious ones within its limits take 1.5 s. */

@@ -103,6 +103,24 @@ test('executable bits and symbolic links are kept, where they point or not', asy
   });
 });
 
+test('what came before a clean checkout is the parent of its commit, where there is one', async () => {
+  using repository = new ScratchRepository();
+  const before = async (directory: string): Promise<string> => {
+    const { snapshot } = await snapshotOf(directory);
+    assert.equal(snapshot.clean, true);
+    return snapshot.before;
+  };
+  repository.write('a', 'a');
+  repository.commit('first');
+  assert.equal(await before(repository.directory), '0'.repeat(40));
+  repository.write('b', 'b');
+  repository.commit('second');
+  assert.equal(await before(repository.directory), repository.git('rev-parse', 'HEAD~1'));
+  const shallow = join(repository.base, 'shallow');
+  repository.git('clone', '--quiet', '--depth=1', `file://${repository.directory}`, shallow);
+  assert.equal(await before(shallow), '0'.repeat(40));
+});
+
 test('a branch without a commit is taken, with and without an index', async () => {
   using repository = new ScratchRepository();
   repository.write('a.txt', 'a');

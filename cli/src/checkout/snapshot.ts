@@ -20,7 +20,7 @@ export type Snapshot = AsyncDisposable & {
   readonly ref: string;
   /** `owner/name` of the remote `origin`, else `local/<directory>`. */
   readonly repository: string;
-  /** Parent of the snapshot: HEAD, or 40 zeros. */
+  /** The snapshot's first parent: of uncommitted changes HEAD, else HEAD's; 40 zeros: none is here. */
   readonly before: string;
   /** Is the snapshot HEAD itself? */
   readonly clean: boolean;
@@ -98,7 +98,7 @@ async function snapshotOf(root: string): Promise<Snapshot> {
     clean,
     ref: branch ?? 'refs/heads/detached',
     repository: await repositoryName(root),
-    before: head ?? NO_COMMIT,
+    before: (clean ? await parentOf(head, place) : head) ?? NO_COMMIT,
     actor: (await tryGit(['config', '--get', 'user.name'], { directory: root })) ?? name,
     author: { name, email },
     message: lines.join('\n').trim(),
@@ -106,6 +106,10 @@ async function snapshotOf(root: string): Promise<Snapshot> {
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }
+
+/** undefined: a first commit, or the one a shallow clone ends with. */
+const parentOf = async (commit: string, place: GitPlace): Promise<string | undefined> =>
+  await tryGit(['rev-parse', '--verify', '--quiet', `${commit}^`], place);
 
 async function findRoot(directory: string): Promise<string> {
   try {

@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream';
 import { isUuid, SNAPSHOT_PACK_BYTES, WORKFLOW_FILE_BYTES } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import { SNAPSHOT_INDEX_MS, TIPS, WORKFLOW_FILES } from '../limits.ts';
+import { type Change, findChangedFiles } from './changed-files.ts';
 import { git, runGit } from './run-git.ts';
 import { findShallow, SHALLOW, writeShallow } from './shallow.ts';
 
@@ -206,6 +207,11 @@ export class Repositories {
     if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
     const blob = await git([...this.#in(repository), 'cat-file', 'blob', spec]);
     return { bytes, text: blob.toString('utf8') };
+  }
+
+  /** Paths an event changed, at most CHANGED_FILES; null: not known. */
+  async changedFiles(repository: RepositoryId, change: Change): Promise<string[] | null> {
+    return await findChangedFiles(this.path(repository), change);
   }
 
   /** Makes the run's view: `ref` and HEAD in the namespace of the run, at `sha`. */

@@ -11,6 +11,7 @@ import type { ParseResult } from '@onejob/workflow/parse';
 import { ControlPlaneError } from '../errors.ts';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { WORKFLOWS_PARSE_MS } from '../limits.ts';
+import { asksForFiles, changeOf } from './event-change.ts';
 import type { WorkflowParser } from './workflow-parser.ts';
 
 export type ReadWorkflow = {
@@ -59,7 +60,13 @@ export async function readWorkflows(
     break;
   }
   if (problems.length > 0) throw refusal('invalid_workflow', problems);
-  return chooseJobs(workflows, request);
+  const change = changeOf(request);
+  const asked = workflows.some(({ workflow }) => asksForFiles(workflow, request.event.name));
+  const changedFiles =
+    asked && change !== undefined
+      ? await source.repositories.changedFiles(repository, change)
+      : null;
+  return chooseJobs(workflows, request, changedFiles);
 }
 
 async function readOne(
@@ -85,7 +92,11 @@ function refusal(code: 'invalid_workflow' | 'invalid_inputs', problems: Problem[
 }
 
 /** Applies the event and the choice of jobs. A job nobody knows is an error. */
-function chooseJobs(workflows: readonly Parsed[], request: CreateRun): ReadWorkflow[] {
+function chooseJobs(
+  workflows: readonly Parsed[],
+  request: CreateRun,
+  changedFiles: string[] | null,
+): ReadWorkflow[] {
   const known = new Set(workflows.flatMap(({ workflow }) => workflow.jobs.map((job) => job.key)));
   const unknown = request.jobs.filter((key) => !known.has(key));
   if (unknown.length > 0) {
@@ -101,7 +112,7 @@ function chooseJobs(workflows: readonly Parsed[], request: CreateRun): ReadWorkf
       name: request.event.name,
       payload: request.event.payload as JsonObject,
       ref: request.ref,
-      changedFiles: null,
+      changedFiles,
     });
     const inputs = triggered ? inputsOf(workflow, request) : {};
     return [{ workflow, warnings, triggered, why, jobs: selectJobs(workflow, own), inputs }];

@@ -17,7 +17,7 @@ function splitRef(ref: string): { name: string; type: 'branch' | 'tag' } {
 }
 
 /** A string at a path in a payload; '' where there is none. */
-function textAt(value: unknown, ...path: string[]): string {
+export function textAt(value: unknown, ...path: string[]): string {
   let at: unknown = value;
   for (const key of path) {
     if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return '';

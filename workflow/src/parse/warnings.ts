@@ -12,16 +12,14 @@ const notApplied = (key: string, meaning: string): string =>
 const OF_JOBS: ReadonlyMap<string, string> = new Map([
   ['environment', notApplied('environment', 'no protection rules, no secrets of its own')],
 ]);
-const PATHS = notApplied('paths', 'every change starts the workflow, whatever files it touches');
 const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
 export function warningsOf(workflow: Workflow): Problem[] {
   const { file } = workflow;
   const warnings: Problem[] = [];
-  for (const { event, at, paths } of workflow.triggers) {
+  for (const { event, at } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
-    if (paths !== null) warnings.push({ file, ...at, message: PATHS });
   }
   for (const { places } of workflow.jobs) {
     for (const [key, message] of OF_JOBS) {

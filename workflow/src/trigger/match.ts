@@ -97,6 +97,7 @@ function whyNotPaths(trigger: Trigger, event: TriggerEvent): string | null {
   const { changedFiles } = event;
   if (paths === null || changedFiles === null || event.ref.startsWith('refs/tags/')) return null;
   if (changedFiles.some((path) => passes(paths, path))) return null;
+  if (changedFiles.length === 0) return 'no file changed, and `paths` ask for one';
   return `no changed file passes ${describe('paths', paths)}`;
 }
 
