@@ -31,7 +31,8 @@ First steps, in a git checkout with .github/workflows:
 const RUN_HELP = `
 Examples:
   onejob run                           everything that a push would start
-  onejob run --list                    what there is
+  onejob run --list                    what there is, and what of it would run
+  onejob run --graph                   which job waits for which
   onejob run -j test --matrix node:24  one job, one leg of its matrix
   onejob run -e workflow_dispatch --input name=value
   TOKEN=... onejob run -s TOKEN        a secret from the environment, not from the command line
@@ -174,9 +175,10 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
     .option('--env <NAME=value>', 'a variable of every step', collect, [])
     .option('--input <name=value>', 'an input of workflow_dispatch', collect, [])
     .optionsGroup('How to run it:')
-    .option('-l, --list', 'list the jobs, run nothing', false)
-    .option('-n, --dry-run', 'show the plan with its steps, run nothing', false)
-    .option('--json', 'events as JSON, one a line; the last has type "finished"', false)
+    .option('-l, --list', 'list the jobs, and why each would run or not; run nothing', false)
+    .option('--graph', 'show the jobs as a tree of what needs what; run nothing', false)
+    .option('-n, --dry-run', 'show the plan with values and steps, run nothing', false)
+    .option('--json', 'events as JSON, one a line, the last "finished"; a plan as one', false)
     .addOption(
       new Option('--driver <name>', 'how machines are made')
         .choices(['auto', 'qemu', 'process'])

@@ -17,6 +17,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
     ...['-s', '--secret', '--secret-file', '--var', '--env', '--input', '-l', '--list'],
     ...['-n', '--dry-run', '--json', '--driver', '--keep'],
   ],
+  'run (plans)': ['cli-plan.test.ts', '--list', '--graph', '--dry-run', '--json'],
   'run (image)': ['cli-qemu.vm.test.ts', '--image'],
   list: ['cli-stored-runs.test.ts', '--limit', '--json'],
   logs: ['cli-stored-runs.test.ts', '--follow', '--why', '--json'],

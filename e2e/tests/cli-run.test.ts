@@ -144,7 +144,7 @@ test('--list and --dry-run show the jobs and start nothing', async () => {
     listed.stdout,
     /^ci {2}\.github\/workflows\/ci\.yml {2}on: push, workflow_dispatch/m,
   );
-  assert.match(listed.stdout, /^first +first +2 +- +ubuntu-latest$/m);
+  assert.match(listed.stdout, /^first +first +2 +- +ubuntu-latest +yes$/m);
   const short = await line.run(['run', '-l', '-e', 'pull_request'], { directory });
   assert.match(short.stdout, /^ci .*does not run: /m);
   const dry = await line.run(['run', '--dry-run', ...CI, '-s', 'NOT_ASKED_FOR'], { directory });

@@ -152,19 +152,51 @@ export const CreatedRuns = Type.Object({
 });
 export type CreatedRuns = Static<typeof CreatedRuns>;
 
+/** A value as far as it is known before the run. What is not keeps its expression; secrets always do. */
+export const PlannedValue = Type.Object({
+  /** '': the mapping is one expression as a whole. */
+  name: Type.String(),
+  value: Type.String(),
+  known: Type.Boolean(),
+});
+export type PlannedValue = Static<typeof PlannedValue>;
+
+export const PlannedLeg = Type.Object({
+  name: Type.String(),
+  runsOn: Type.Array(Type.String()),
+  matrix: StringMap,
+});
+
+export const PlannedStep = Type.Object({
+  title: Type.String(),
+  /** false: its `if` is false whatever happens; null: known when the job runs. */
+  runs: Nullable(Type.Boolean()),
+  env: Type.Array(PlannedValue),
+  with: Type.Array(PlannedValue),
+});
+
+/** With several legs the matrix is not filled in: what is shown is true for each of them. */
 export const PlannedJobView = Type.Object({
   key: Type.String(),
   name: Type.String(),
   needs: Type.Array(Type.String()),
   runsOn: Type.Array(Type.String()),
-  /** Names of the legs; null: not known before the jobs it needs have ended. */
-  legs: Nullable(Type.Array(Type.String())),
+  /** null: not known before the jobs it needs have ended. */
+  legs: Nullable(Type.Array(PlannedLeg)),
   condition: Type.String(),
-  steps: Type.Array(Type.String()),
+  /** What is known of `condition`: `open` is decided later, `fails` cannot be evaluated. */
+  verdict: Type.Object({
+    state: Type.Enum(['runs', 'skipped', 'open', 'fails']),
+    why: Type.String(),
+  }),
+  env: Type.Array(PlannedValue),
+  steps: Type.Array(PlannedStep),
   /** Why this job would not run here; null: it would. */
   refused: Nullable(Type.String()),
   at: Type.Object({ line: Type.Integer(), column: Type.Integer() }),
 });
+export type PlannedJobView = Static<typeof PlannedJobView>;
+
 export const Plan = Type.Object({
   workflows: Type.Array(
     Type.Object({
@@ -173,6 +205,7 @@ export const Plan = Type.Object({
       triggered: Type.Boolean(),
       why: Type.String(),
       events: Type.Array(Type.String()),
+      inputs: Type.Array(PlannedValue),
       jobs: Type.Array(PlannedJobView),
       /** What the file says that is read and not applied yet. */
       warnings: Type.Array(Problem),

@@ -3,6 +3,7 @@
  * `@onejob/workflow/parse`, which loads slowly and is asked in a thread of its own.
  */
 export { PlanError } from './error.ts';
+export { toText } from './evaluate/index.ts';
 export type { DispatchInput, PatternFilter, PlannedJob, Trigger, Workflow } from './model.ts';
 export { oversizeProblem } from './oversize.ts';
 export { compileJob } from './plan/compile.ts';
@@ -13,6 +14,13 @@ export {
   workflowConcurrency,
 } from './plan/concurrency.ts';
 export { evaluateCondition } from './plan/condition.ts';
+export {
+  type ForeseenEntry,
+  foreseeEntries,
+  type ForeseeScope,
+  foreseeText,
+} from './plan/foresee.ts';
+export { JobForesight } from './plan/foresee-jobs.ts';
 export {
   expandJob,
   type JobLeg,

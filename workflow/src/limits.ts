@@ -30,3 +30,5 @@ export const CONCURRENCY_GROUP_CHARACTERS = 400;
 export const MATRIX_KEYS = 256;
 /** Comparisons and copies one matrix may take: 256 jobs with a hundred filters take a tenth of it. */
 export const MATRIX_WORK = 2_000_000;
+/** Characters shown of a value before the run: a plan is read by people, and has many values. */
+export const FORESEEN_CHARACTERS = 1000;

@@ -27,6 +27,7 @@ const read = async (some: Partial<RunFlags>) =>
       input: [],
       matrix: [],
       list: false,
+      graph: false,
       dryRun: false,
       json: false,
       driver: 'auto',

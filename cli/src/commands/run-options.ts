@@ -19,6 +19,7 @@ export type RunFlags = {
   input: string[];
   matrix: string[];
   list: boolean;
+  graph: boolean;
   dryRun: boolean;
   json: boolean;
   driver: string;
@@ -36,6 +37,9 @@ export type RunOptions = {
   inputs: Record<string, string>;
   matrix: Record<string, string[]>;
 };
+
+/** Is the plan all that is wanted, and nothing run? */
+export const isPlanOnly = ({ list, graph, dryRun }: RunFlags): boolean => list || graph || dryRun;
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
@@ -94,7 +98,7 @@ function checkName(flag: string, name: string): void {
 }
 
 async function readSecrets(flags: RunFlags, signal: AbortSignal): Promise<Record<string, string>> {
-  const planOnly = flags.list || flags.dryRun;
+  const planOnly = isPlanOnly(flags);
   const file = flags.secretFile;
   const given = file === undefined ? {} : parseSecrets(file, await readText('--secret-file', file));
   for (const word of flags.secret) {

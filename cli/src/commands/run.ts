@@ -12,6 +12,7 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
 import { jsonView } from '../show/json-view.ts';
 import { plainView } from '../show/plain-view.ts';
+import { showGraph } from '../show/graph.ts';
 import { showPlan } from '../show/plan.ts';
 import type { RunView } from '../show/run-view.ts';
 import { painter } from '../show/style.ts';
@@ -20,7 +21,7 @@ import { treeView } from '../show/tree-view.ts';
 import { followRuns } from './follow-runs.ts';
 import { Interrupts } from './interrupt.ts';
 import { openAndAsk } from './open-and-ask.ts';
-import { readRunOptions, type RunFlags, type RunOptions } from './run-options.ts';
+import { isPlanOnly, readRunOptions, type RunFlags, type RunOptions } from './run-options.ts';
 
 /** How often an owner looks whether other terminals' runs have ended. */
 const OTHERS_POLL_MS = 500;
@@ -33,7 +34,7 @@ export async function run(flags: RunFlags, dataDirectory: string | undefined): P
   await using snapshot = await takeSnapshot(process.cwd());
   interrupts.signal.throwIfAborted();
   const body = await requestBody(flags, options, snapshot);
-  const planOnly = flags.list || flags.dryRun;
+  const planOnly = isPlanOnly(flags);
   let write = toStderr;
   const open = async (): Promise<Platform> =>
     await openForRun(flags, dataDirectory, interrupts.signal, (line) => write(line));
@@ -76,7 +77,7 @@ async function openForRun(
     directories: findDirectories(dataDirectory),
     driver: flags.driver,
     image: flags.image,
-    withAgent: !flags.list && !flags.dryRun,
+    withAgent: !isPlanOnly(flags),
     imageWatcher: buildProgress(isAlone ? process.stderr : undefined, write),
     warn: (message) => write(`onejob: ${message}`),
     signal,
@@ -204,9 +205,10 @@ async function requestBody(
 }
 
 function printPlan(flags: RunFlags, plan: Plan): ExitCode {
-  const text = flags.json
-    ? JSON.stringify(plan)
-    : showPlan(plan, painter(terminalStyle(process.stdout).color), flags.dryRun);
+  const paint = painter(terminalStyle(process.stdout).color);
+  const show = (): string =>
+    flags.graph ? showGraph(plan, paint) : showPlan(plan, paint, flags.dryRun);
+  const text = flags.json ? JSON.stringify(plan) : show();
   process.stdout.write(`${text}\n`);
   return EXIT.success;
 }

@@ -1,51 +1,71 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Plan } from '@onejob/protocol';
+import { makePlan, makePlannedJob } from './_plan.ts';
 import { showPlan } from './plan.ts';
 import { painter } from './style.ts';
 
 const file = '.github/workflows/ci.yml';
-const plan: Plan = {
-  workflows: [
-    {
-      file,
-      name: 'c\x1b]0;evil\x07i',
-      triggered: true,
-      why: '',
-      events: ['push'],
-      jobs: [
-        {
-          key: 'a',
-          name: 'a\x1b[2J',
-          needs: [],
-          runsOn: ['ubuntu\x9b2J'],
-          legs: ['a (\x1b[2J1)', 'a (2)'],
-          condition: 'success()',
-          steps: ['Run \x1b[2Jmake'],
-          refused: null,
-          at: { line: 3, column: 3 },
-        },
-      ],
-      warnings: [{ file, line: 2, column: 1, message: 'is not\napplied yet\x1b[2J' }],
-    },
+const leg = (name: string) => ({ name, runsOn: ['ubuntu\x9b2J'], matrix: {} });
+const value = (name: string, text: string, known = true) => ({ name, value: text, known });
+const job = makePlannedJob({
+  key: 'a',
+  name: 'a\x1b[2J',
+  runsOn: ['ubuntu\x9b2J'],
+  legs: [leg('a (\x1b[2J1)'), leg('a (2)')],
+  env: [value('E', 'one\ntwo\x1b[2J'), value('', '${{ fromJSON(secrets.X) }}', false)],
+  steps: [
+    { title: 'Run \x1b[2Jmake', runs: null, env: [], with: [] },
+    { title: 'never', runs: false, env: [], with: [value('ref', 'main')] },
   ],
-};
+});
+const plan = makePlan([job], {
+  name: 'c\x1b]0;evil\x07i',
+  inputs: [value('who', 'me')],
+  warnings: [{ file, line: 2, column: 1, message: 'is not\napplied yet\x1b[2J' }],
+});
+const warning = `${file}:2:1: warning: is not applied yet`;
 
-test('a plan shows jobs or steps, then what is not done yet, one line each with its place', () => {
-  const warning = `${file}:2:1: warning: is not applied yet`;
+test('a list shows each job with the answer to whether it would run', () => {
   const list = showPlan(plan, painter(false), false).split('\n');
   assert.deepEqual(list, [
     `ci  ${file}  on: push  runs`,
-    'job  name  machines  needs  runs-on',
-    'a    a     2         -      ubuntu2J',
+    'job  name  machines  needs  runs-on   would it run?',
+    'a    a     2         -      ubuntu2J  yes',
     warning,
   ]);
+  const says = (given: Parameters<typeof makePlannedJob>[0]): string =>
+    showPlan(makePlan([makePlannedJob(given)]), painter(false), false).split('linux')[1] ?? '';
+  assert.match(
+    says({ verdict: { state: 'skipped', why: '`if` is false: x' } }),
+    /^ +no, `if` is false: x$/,
+  );
+  assert.match(says({ verdict: { state: 'open', why: 'if a succeeds' } }), /^ +if a succeeds$/);
+  assert.match(says({ verdict: { state: 'fails', why: 'boom' } }), /^ +fails, boom$/);
+  assert.match(says({ refused: 'no such thing' }), /^ +refused: no such thing$/);
+});
+
+test('a dry run shows legs, values and steps, one line each, and what is not known as its expression', () => {
   const steps = showPlan(plan, painter(false), true).split('\n');
   assert.deepEqual(steps, [
     `ci  ${file}  on: push  runs`,
-    '  a (1)  if success()',
-    '  a (2)  if success()',
+    '  inputs who=me',
+    '  a (1)  runs-on ubuntu2J',
+    '  a (2)  runs-on ubuntu2J',
+    '    would it run? yes',
+    String.raw`    env E="one\ntwo\u001b[2J"`,
+    '    env ${{ fromJSON(secrets.X) }}',
     '      1. Run make',
+    '      2. never  (skipped: its `if` is false)',
+    '         with ref=main',
     warning,
   ]);
+});
+
+test('a workflow that does not run says why', () => {
+  const [head] = showPlan(
+    makePlan([], { triggered: false, why: 'of `on`' }),
+    painter(false),
+    true,
+  ).split('\n');
+  assert.equal(head, `ci  ${file}  on: push  does not run: of \`on\``);
 });

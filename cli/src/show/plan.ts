@@ -1,49 +1,94 @@
 /** `run --list` and `run --dry-run`: what would happen, why not, and what is not done yet. */
-import type { Plan } from '@onejob/protocol';
+import type { Plan, PlannedJobView, PlannedValue } from '@onejob/protocol';
 import { warningLine } from './run-view.ts';
 import { safeText, type Paint } from './style.ts';
 import { table } from './table.ts';
 
-export function showPlan(plan: Plan, paint: Paint, withSteps: boolean): string {
+export type PlannedWorkflow = Plan['workflows'][number];
+
+/** @param show the jobs of one workflow, below its headline */
+export function showWorkflows(
+  plan: Plan,
+  paint: Paint,
+  show: (workflow: PlannedWorkflow) => string,
+): string {
   return plan.workflows
     .map((workflow) => {
       const name = paint('bold', safe(workflow.name));
       const verdict = workflow.triggered ? 'runs' : `does not run: ${safe(workflow.why)}`;
       const place = `${safe(workflow.file)}  on: ${workflow.events.join(', ')}`;
-      const jobs = withSteps ? steps(workflow) : jobTable(workflow, paint);
       const warnings = workflow.warnings.map((one) => paint('yellow', safe(warningLine(one))));
-      return [`${name}  ${paint('dim', place)}  ${verdict}`, jobs, ...warnings].join('\n');
+      const head = `${name}  ${paint('dim', place)}  ${verdict}`;
+      return [head, show(workflow), ...warnings].filter((line) => line !== '').join('\n');
     })
     .join('\n\n');
 }
 
-type PlannedWorkflow = Plan['workflows'][number];
+export function showPlan(plan: Plan, paint: Paint, withSteps: boolean): string {
+  return showWorkflows(plan, paint, (workflow) =>
+    withSteps ? steps(workflow, paint) : jobTable(workflow, paint),
+  );
+}
 
 /** Names and titles come from the workflow file; they must not steer the terminal. */
-const safe = (text: string): string => safeText(text, false);
+export const safe = (text: string): string => safeText(text, false);
 
 function jobTable({ jobs }: PlannedWorkflow, paint: Paint): string {
-  const header = ['job', 'name', 'machines', 'needs', 'runs-on', ''];
+  const header = ['job', 'name', 'machines', 'needs', 'runs-on', 'would it run?'];
   const rows = jobs.map((job) => [
-    job.key,
+    safe(job.key),
     safe(job.name),
     job.legs === null ? 'after needs' : String(job.legs.length),
     job.needs.join(', ') || '-',
     safe(job.runsOn.join(', ')),
-    job.refused === null ? '' : paint('red', `refused: ${safe(job.refused)}`),
+    verdictText(job, paint),
   ]);
   return table([header.map((cell) => paint('dim', cell)), ...rows]);
 }
 
-function steps({ jobs }: PlannedWorkflow): string {
-  return jobs
-    .map((job) => {
-      const needs = job.needs.length === 0 ? '' : `  needs ${job.needs.join(', ')}`;
-      const legs = job.legs ?? [`${job.name} (legs known after its needs)`];
-      const lines = job.steps.map((step, index) => `      ${index + 1}. ${step}`);
-      const refused = job.refused === null ? [] : [`      refused: ${job.refused}`];
-      const heads = legs.map((leg) => `  ${leg}${needs}  if ${job.condition}`);
-      return safe([...heads, ...lines, ...refused].join('\n'));
-    })
-    .join('\n');
+/** Whether a job would run, and why: a few words on one line. */
+export function verdictText({ verdict, refused }: PlannedJobView, paint: Paint): string {
+  const why = verdict.why === '' ? '' : `, ${oneLine(verdict.why)}`;
+  if (verdict.state === 'skipped') return paint('dim', `no${why}`);
+  if (refused !== null) return paint('red', `refused: ${oneLine(refused)}`);
+  if (verdict.state === 'fails') return paint('red', `fails${why}`);
+  return verdict.state === 'runs' ? `yes${why}` : oneLine(verdict.why);
 }
+
+function steps({ jobs, inputs }: PlannedWorkflow, paint: Paint): string {
+  const given = values('inputs', inputs, paint).map((line) => `  ${line}`);
+  return [...given, ...jobs.flatMap((job) => jobLines(job, paint))].join('\n');
+}
+
+function jobLines(job: PlannedJobView, paint: Paint): string[] {
+  const needs = job.needs.length === 0 ? '' : `  needs ${job.needs.join(', ')}`;
+  const legs = job.legs?.map((leg) => ({ ...leg, note: '' })) ?? [
+    { name: job.name, runsOn: job.runsOn, note: '  (legs known after its needs)' },
+  ];
+  const heads = legs.map(({ name, runsOn, note }) => {
+    const labels = paint('dim', `runs-on ${runsOn.map(oneLine).join(', ')}`);
+    return `  ${paint('bold', oneLine(name))}${note}${needs}  ${labels}`;
+  });
+  const verdict = `    would it run? ${verdictText(job, paint)}`;
+  const env = values('env', job.env, paint).map((line) => `    ${line}`);
+  const written = job.steps.flatMap((step, index) => {
+    const note = step.runs === false ? paint('dim', '  (skipped: its `if` is false)') : '';
+    const below = [...values('with', step.with, paint), ...values('env', step.env, paint)];
+    const title = `      ${index + 1}. ${oneLine(step.title)}${note}`;
+    return [title, ...below.map((line) => `         ${line}`)];
+  });
+  return [...heads, verdict, ...env, ...written];
+}
+
+/** What is not known before the run stands there as its expression. */
+function values(kind: string, entries: readonly PlannedValue[], paint: Paint): string[] {
+  return entries.map(({ name, value, known }) => {
+    const text = oneLine(value);
+    const shown = known ? text : paint('dim', text);
+    return name === '' ? `${kind} ${shown}` : `${kind} ${oneLine(name)}=${shown}`;
+  });
+}
+
+/** A value of several lines keeps its plan readable. */
+export const oneLine = (text: string): string =>
+  safe(text.includes('\n') ? JSON.stringify(text.trimEnd()) : text);

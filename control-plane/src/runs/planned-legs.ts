@@ -7,7 +7,7 @@ import {
   PlanError,
   type Workflow,
 } from '@onejob/workflow';
-import type { CreateRun } from '@onejob/protocol';
+import type { CreateRun, JsonObject } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
 import { githubContext, type RunRow } from './run-contexts.ts';
@@ -23,7 +23,7 @@ export function plannedLegs(
   tenant: string,
 ): JobLeg[] | null {
   if (job.needs.length > 0 && matrixDependsOnNeeds(job)) return null;
-  const github = githubContext(plannedRun(read.workflow, request, tenant));
+  const github = githubBeforeRun(read.workflow, request, tenant);
   try {
     return expandJob(job, {
       github: { ...github, job: job.key },
@@ -45,7 +45,15 @@ export function invalidPlan(cause: PlanError): ControlPlaneError {
   return new ControlPlaneError('invalid_workflow', message, { problems, cause });
 }
 
-/** A run that is not one yet, for its `github` context. */
+/** The `github` context of a run that is not one yet: its number is no number of a run. */
+export function githubBeforeRun(
+  workflow: Workflow,
+  request: CreateRun,
+  tenant: string,
+): JsonObject {
+  return githubContext(plannedRun(workflow, request, tenant));
+}
+
 function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): RunRow {
   return {
     id: '',

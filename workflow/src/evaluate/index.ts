@@ -33,6 +33,8 @@ export type EvaluationScope = {
   contexts: Record<string, Json>;
   /** By lower-case name: success, failure, always, cancelled, hashfiles. Built-ins are always there. */
   functions?: Record<string, (args: Json[]) => Json>;
+  /** Shared by evaluations that are bounded together; without it each has one of its own. */
+  budget?: Budget;
 };
 
 const SPECIAL = { NaN, Infinity, '-Infinity': -Infinity };
@@ -41,11 +43,12 @@ class Evaluator {
   private readonly scope: EvaluationScope;
   /** Arrays made by a wildcard: what follows applies to each of their elements. */
   private readonly filtered = new WeakSet<Json[]>();
-  private readonly budget = new Budget();
+  private readonly budget: Budget;
   private depth = 0;
 
   constructor(scope: EvaluationScope) {
     this.scope = scope;
+    this.budget = scope.budget ?? new Budget();
   }
 
   evaluate(node: ExprNode): Json {
