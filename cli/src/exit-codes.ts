@@ -1,7 +1,7 @@
 /** What the process ends with; documented in the README and in `onejob --help`. */
 export const EXIT = {
   success: 0,
-  /** A job failed, timed out or was refused. */
+  /** A job failed, timed out or was refused; lint found something. */
   jobFailed: 1,
   /** Wrong flags or arguments, or a job, matrix value or input that the workflow does not have. */
   usage: 2,

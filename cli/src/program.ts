@@ -3,6 +3,7 @@
  * is called: help and mistakes answer at once.
  */
 import { Command, CommanderError, Option } from 'commander';
+import type { LintFlags } from './commands/lint.ts';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
 import { CliError } from './errors.ts';
@@ -14,7 +15,7 @@ const collect = (word: string, words: string[]): string[] => [...words, word];
 const EXIT_CODE_HELP = `
 Exit codes:
     0  every job succeeded or was skipped
-    1  a job failed, timed out or was refused
+    1  a job failed, timed out or was refused; lint found something
     2  wrong flags or arguments, or a job, matrix value or input the workflow does not have
     3  the input cannot be run, or there is none (workflow errors, no checkout, nothing to
        run, no such run, image or file)
@@ -39,6 +40,14 @@ Examples:
 
 Every job boots a machine of its own. --driver process runs trusted jobs without isolation.
 Ctrl-C cancels, a second Ctrl-C kills; nothing of the jobs is left on this host.
+`;
+
+const LINT_HELP = `
+A path is a workflow file, a directory with workflows, or "-" for standard input; without any:
+.github/workflows of the current directory. No git repository is needed.
+What each rule finds and how to mend it: docs/lint.md
+
+Exit codes: 0 no error found (with --strict: nothing at all), 1 errors found, 3 nothing to read.
 `;
 
 type Settle = (code: Promise<ExitCode>) => Promise<void>;
@@ -116,6 +125,7 @@ function makeProgram(settle: Settle): Command {
   program.commandsGroup('Run workflows:');
   addRun(program, settle, dataDirectory);
   addStored(program, settle, dataDirectory);
+  addLint(program, settle);
   program.commandsGroup('This host:');
   addUp(program, settle, dataDirectory);
   addHost(program, settle, dataDirectory);
@@ -224,6 +234,20 @@ function addStored(program: Command, settle: Settle, dataDirectory: DataDirector
     .option('--kill', 'at once, without clean-up steps', false)
     .action(async (run: string, job: string | undefined, flags: { kill: boolean }) => {
       await settle((await stored()).cancel(run, job, flags, dataDirectory()));
+    });
+}
+
+function addLint(program: Command, settle: Settle): void {
+  program
+    .command('lint')
+    .description('what is wrong or dangerous in workflow files, without running them')
+    .argument('[path...]', 'workflow files, directories of them, or "-" for standard input')
+    .option('--strict', 'warnings count as errors', false)
+    .option('--json', 'as JSON', false)
+    .addHelpText('after', LINT_HELP.trimEnd())
+    .action(async (paths: string[], flags: LintFlags) => {
+      const { lint } = await import('./commands/lint.ts');
+      await settle(lint(paths, flags));
     });
 }
 

@@ -22,6 +22,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   list: ['cli-stored-runs.test.ts', '--limit', '--json'],
   logs: ['cli-stored-runs.test.ts', '--follow', '--why', '--json'],
   cancel: ['cli-stored-runs.test.ts', '--kill'],
+  lint: ['cli-lint.test.ts', '--strict', '--json'],
   up: ['cli-host.test.ts', '--listen', '--image'],
   doctor: ['cli-host.test.ts', '--json'],
   reap: ['cli-host.test.ts'],

@@ -54,9 +54,9 @@ const ZONES: Readonly<Record<string, ZoneRule>> = {
     reason: "it runs in the sandbox and must start fast: Node's own modules and nothing native",
   },
   cli: {
-    zones: ['protocol', 'image'],
+    zones: ['protocol', 'workflow', 'image'],
     reason:
-      'it has the rights of its user and speaks the public API; images are built where it runs',
+      "it has the rights of its user and speaks the public API; images are built where it runs, and the user's own files are linted by what is pure",
   },
   image: { zones: ['protocol'], reason: 'it is the recipe of the guest' },
   testing: { zones: ANY_ZONE, reason: 'it holds the whole constellation in one process' },

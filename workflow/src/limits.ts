@@ -32,3 +32,5 @@ export const MATRIX_KEYS = 256;
 export const MATRIX_WORK = 2_000_000;
 /** Characters shown of a value before the run: a plan is read by people, and has many values. */
 export const FORESEEN_CHARACTERS = 1000;
+/** Findings of lint in one file: who has more mends the first ones first. */
+export const FINDINGS_PER_FILE = 1000;
