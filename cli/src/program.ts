@@ -2,10 +2,11 @@
  * Commands and flags, with help a newcomer can learn from. What a command needs is loaded when it
  * is called: help and mistakes answer at once.
  */
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import type { LintFlags } from './commands/lint.ts';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
+import { type Shell, SHELLS } from './completion/scripts.ts';
 import { CliError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { reportError } from './show/report-error.ts';
@@ -48,6 +49,12 @@ A path is a workflow file, a directory with workflows, or "-" for standard input
 What each rule finds and how to mend it: docs/lint.md
 
 Exit codes: 0 no error found (with --strict: nothing at all), 1 errors found, 3 nothing to read.
+`;
+
+const COMPLETION_HELP = `
+  bash  eval "$(onejob completion bash)"     in ~/.bashrc
+  zsh   eval "$(onejob completion zsh)"      in ~/.zshrc, after compinit
+  fish  onejob completion fish | source      in config.fish
 `;
 
 type Settle = (code: Promise<ExitCode>) => Promise<void>;
@@ -101,7 +108,7 @@ function withoutHelpOfNothing(program: Command, words: readonly string[]): reado
   return words;
 }
 
-function makeProgram(settle: Settle): Command {
+export function makeProgram(settle: Settle): Command {
   const program = new Command('onejob')
     .description('Every CI job gets its own machine, once.')
     .usage('[--data-dir <directory>] <command> [options]')
@@ -130,6 +137,7 @@ function makeProgram(settle: Settle): Command {
   addUp(program, settle, dataDirectory);
   addHost(program, settle, dataDirectory);
   addImage(program, settle);
+  addCompletion(program, settle);
   program.helpCommand('help [command]', 'show help of a command');
   pointToHelp(program, 'onejob');
   return program;
@@ -278,6 +286,26 @@ function addHost(program: Command, settle: Settle, dataDirectory: DataDirectory)
     .option('--kept', 'also what was kept with run --keep', false)
     .action(async (flags: { kept: boolean }) => {
       await settle((await host()).reap(flags, dataDirectory()));
+    });
+}
+
+function addCompletion(program: Command, settle: Settle): void {
+  const completion = async () => await import('./commands/completion.ts');
+  program
+    .command('completion')
+    .description('what a shell loads to complete commands, flags and values')
+    .addArgument(new Argument('<shell>', 'the shell you use').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP.trimEnd())
+    .action(async (shell: Shell) => {
+      const { printCompletion } = await completion();
+      await settle(Promise.resolve(printCompletion(shell)));
+    });
+  program
+    .command('complete', { hidden: true })
+    .argument('[words...]')
+    .action(async (words: string[]) => {
+      const { printCandidates } = await completion();
+      await settle(printCandidates(program, words));
     });
 }
 

@@ -27,6 +27,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   doctor: ['cli-host.test.ts', '--json'],
   reap: ['cli-host.test.ts'],
   'reap (kept)': ['cli-run.test.ts', '--kept'],
+  completion: ['cli-completion.test.ts'],
   image: ['cli-host.test.ts'],
   'image build': ['cli-qemu.vm.test.ts'],
   'image build (anew)': ['cli-image-build.long.test.ts', '--force'],
