@@ -5,7 +5,8 @@
  * The template reader reports through the context it is given; this is that context. It maps what
  * it is told (a token, a range in the text the token means) back to the file.
  */
-import { ExpressionError } from '@actions/expressions/errors';
+import { ExpressionError, MAX_PARSER_DEPTH } from '@actions/expressions/errors';
+import { Lexer, type Token, TokenType } from '@actions/expressions/lexer';
 import { TemplateContext } from '@actions/workflow-parser/templates/template-context';
 import { TemplateValidationErrors } from '@actions/workflow-parser/templates/template-context';
 import type { TemplateSchema } from '@actions/workflow-parser/templates/schema/template-schema';
@@ -43,14 +44,24 @@ function textOffset(token: TemplateToken, range: TokenRange): number {
   return Math.max(range.start.column - from, 0);
 }
 
+/** What GitHub names when an expression ends too early. Lexing has succeeded before. */
+function lastToken(expression: string): Token {
+  const { tokens } = new Lexer(expression).lex();
+  return tokens.findLast(({ type }) => type !== TokenType.EOF) ?? tokens[0]!;
+}
+
 /** GitHub's sentence for an error of the expression parser. */
 export function expressionSentence(error: unknown, expression: string): string {
   if (error instanceof ExpressionError) {
-    const where = `Located at position ${error.pos.column + 1} within expression: ${quoted(expression)}`;
+    const tooDeep = `Exceeded max expression depth ${MAX_PARSER_DEPTH}`;
+    if (error.message.startsWith(tooDeep)) return tooDeep;
+    const within = `within expression: ${quoted(expression)}`;
     if (error.message.endsWith("'EOF'")) {
-      return `Unexpected end of expression: '${quoted(expression)}'`;
+      const last = lastToken(expression);
+      const where = `Located at position ${last.range.start.column + 1} ${within}`;
+      return `Unexpected end of expression: '${quoted(last.lexeme)}'. ${where}`;
     }
-    return `${error.message}. ${where}`;
+    return `${error.message}. Located at position ${error.pos.column + 1} ${within}`;
   }
   const message = error instanceof Error ? error.message : String(error);
   if (message === 'ErrorExceededMaxLength') return 'Exceeded max expression length 21000';

@@ -177,7 +177,7 @@ const WRONG: Record<string, [string, string[]]> = {
   'a key twice': [steps('      - run: a\n        run: b\n'), ["7:9 'run' is already defined"]],
   'an expression that ends too early': [
     steps('      - run: echo ${{ github. }}\n'),
-    ["6:19 Unexpected end of expression: 'github.'"],
+    ["6:19 Unexpected end of expression: '.'. Located at position 7 within expression: github."],
   ],
   'an unknown context in a block scalar': [
     steps('      - run: |\n          echo one\n            "${{ github.ref }} ${{ nope.x }}"\n'),
