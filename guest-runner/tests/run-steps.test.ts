@@ -176,7 +176,7 @@ test('GITHUB_ENV cannot overwrite a default variable, but can set CI', async () 
 
 test('workflow commands make annotations, groups, outputs and pauses', async () => {
   const script = [
-    'echo "::notice file=a.js,line=3,endLine=4,col=5,endColumn=6,title=T%2Cx::50%25 %0Adone"',
+    'echo "::notice file=a.js,line=3,endLine=3,col=5,endColumn=6,title=T%2Cx::50%25 %0Adone"',
     'echo "::group::G"; echo inside; echo "::endgroup::"',
     'echo "::debug::hidden"',
     'echo "::set-output name=old::value"',
@@ -199,7 +199,7 @@ test('workflow commands make annotations, groups, outputs and pauses', async () 
     title: 'T,x',
     file: 'a.js',
     line: 3,
-    endLine: 4,
+    endLine: 3,
     column: 5,
     endColumn: 6,
   });

@@ -43,7 +43,8 @@ test('a heredoc keeps equals signs, empty values and a delimiter at the end of t
     ['C', ''],
     ['D', 'x'],
   ]);
-  assert.throws(() => parseKeyValues('A<<E\nE2'), /Matching delimiter not found 'E'/);
+  assert.throws(() => parseKeyValues('A<<E\nE2\n'), /Matching delimiter not found 'E'/);
+  assert.throws(() => parseKeyValues('A<<E\nE2'), /EOF marker missing new line/);
   assert.throws(() => parseKeyValues('=x'), /Name must not be empty/);
 });
 

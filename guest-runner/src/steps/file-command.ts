@@ -24,7 +24,7 @@ function readHeredoc(
   while (at >= 0 && at < text.length) {
     const { line, next } = readLine(text, at);
     if (line === delimiter) return { value: text.slice(from, Math.max(from, at - 1)), next };
-    if (next < 0) break;
+    if (next < 0) throw invalid('Invalid value. EOF marker missing new line.');
     at = next;
   }
   throw invalid(`Invalid value. Matching delimiter not found '${delimiter}'`);

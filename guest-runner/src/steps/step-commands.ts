@@ -29,17 +29,8 @@ const OLD_COMMANDS =
   'For more information see: https://github.blog/changelog/' +
   '2022-10-11-github-actions-deprecating-save-state-and-set-output-commands/';
 
-/** Commands whose own line is not echoed: they make one themselves. */
-const NOT_ECHOED = new Set([
-  'add-mask',
-  'debug',
-  'echo',
-  'endgroup',
-  'error',
-  'group',
-  'notice',
-  'warning',
-]);
+/** Commands whose own line is not echoed: they make one themselves, or hold what nobody may see. */
+const NOT_ECHOED = new Set(['add-mask', 'debug', 'error', 'notice', 'warning']);
 
 const NUMBERS: Record<string, 'line' | 'endLine' | 'column' | 'endColumn'> = {
   line: 'line',
@@ -48,7 +39,30 @@ const NUMBERS: Record<string, 'line' | 'endLine' | 'column' | 'endColumn'> = {
   endcolumn: 'endColumn',
 };
 
+const WHOLE_NUMBER = /^\d{1,9}$/;
+
+/**
+ * Makes a command's place one that a file can have, as GitHub does: an end alone is the beginning too,
+ * columns need a line and are of one line, and no end comes before its beginning.
+ */
+function mendPlace(properties: Map<string, string>): void {
+  const has = (name: string): boolean => WHOLE_NUMBER.test(properties.get(name) ?? '');
+  const copy = (from: string, to: string): void => {
+    if (has(from) && !has(to)) properties.set(to, properties.get(from) ?? '');
+  };
+  const drop = (...names: string[]): void => names.forEach((name) => properties.delete(name));
+  const isReversed = (start: string, end: string): boolean =>
+    has(start) && has(end) && Number(properties.get(end)) < Number(properties.get(start));
+  copy('endline', 'line');
+  copy('endcolumn', 'col');
+  const spansLines = has('endline') && properties.get('line') !== properties.get('endline');
+  if (!has('line') || spansLines) drop('col', 'endcolumn');
+  if (isReversed('line', 'endline')) drop('line', 'endline');
+  if (isReversed('col', 'endcolumn')) drop('col', 'endcolumn');
+}
+
 function toAnnotation(level: Annotation['level'], command: Command): Annotation {
+  mendPlace(command.properties);
   const annotation: Annotation = { level, message: command.data };
   const title = command.properties.get('title');
   const file = command.properties.get('file');
@@ -56,7 +70,7 @@ function toAnnotation(level: Annotation['level'], command: Command): Annotation 
   if (file) annotation.file = file;
   for (const [name, key] of Object.entries(NUMBERS)) {
     const value = command.properties.get(name);
-    if (value !== undefined && /^\d{1,9}$/.test(value)) annotation[key] = Number(value);
+    if (value !== undefined && WHOLE_NUMBER.test(value)) annotation[key] = Number(value);
   }
   return annotation;
 }
@@ -77,9 +91,11 @@ export class StepCommands {
     if (this.stopToken !== undefined) return this.resume(line);
     const command = parseCommand(line);
     if (command === undefined) return false;
-    if (this.echo && !NOT_ECHOED.has(command.name)) this.effects.line(line);
+    // Whether commands are obeyed is always shown.
+    const isEchoed = this.echo && !NOT_ECHOED.has(command.name) && command.name !== 'stop-commands';
+    if (isEchoed) this.effects.line(line);
     try {
-      this.process(command);
+      this.process(command, line);
     } catch (error) {
       const shown = NOT_ECHOED.has(command.name) ? command.name : line;
       this.problem(`Unable to process command '${shown}' successfully.`);
@@ -98,11 +114,11 @@ export class StepCommands {
     const token = this.stopToken?.toLowerCase();
     if (parseCommand(line, (name) => name === token) === undefined) return false;
     this.stopToken = undefined;
-    if (this.echo) this.effects.line(line);
+    this.effects.line(line);
     return true;
   }
 
-  private process(command: Command): void {
+  private process(command: Command, line: string): void {
     switch (command.name) {
       case 'add-mask':
         return this.addMask(command.data);
@@ -114,12 +130,13 @@ export class StepCommands {
         this.effects.line(`##[${command.name}]${command.data}`);
         return this.effects.annotate(toAnnotation(command.name, command));
       case 'group':
+        return this.effects.line(`##[group]${command.data}`);
       case 'endgroup':
-        return this.effects.line(`##[${command.name}]${command.data}`);
+        return this.effects.line('##[endgroup]');
       case 'echo':
         return this.setEcho(command.data);
       case 'stop-commands':
-        return this.stop(command.data);
+        return this.stop(command.data, line);
       case 'set-output':
         return this.setOutput(command);
       case 'save-state':
@@ -193,7 +210,7 @@ export class StepCommands {
     this.echo = wanted === 'ON';
   }
 
-  private stop(token: string): void {
+  private stop(token: string, line: string): void {
     const name = token.toLowerCase();
     if (name === '' || name === 'pause-logging' || /[\s:]/.test(name) || COMMAND_NAMES.has(name)) {
       throw new Error(
@@ -203,6 +220,7 @@ export class StepCommands {
       );
     }
     this.stopToken = token;
+    this.effects.line(line);
   }
 
   private saveState(command: Command): void {
