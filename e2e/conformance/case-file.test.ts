@@ -1,6 +1,6 @@
 /** The rules of the conformance folder: every case has a source and an expectation, and a name of its own. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { listCaseFiles, loadCases, readCases } from './case-file.ts';
@@ -43,10 +43,18 @@ test('no two cases have the same name', () => {
   assert.deepEqual(twice, []);
 });
 
-test('every file of cases is run by a test', () => {
-  const groups = ['expressions-', 'planning-', 'steps-', 'commands-'];
-  const others = listCaseFiles().filter((name) => !groups.some((one) => name.startsWith(one)));
-  assert.deepEqual(others, []);
+test('every file of cases is run by the test file of its name', () => {
+  for (const name of listCaseFiles()) {
+    const file = join(import.meta.dirname, `${name}.test.ts`);
+    assert.ok(existsSync(file), `${name}.yml needs a test file: ${file}`);
+    assert.match(readFileSync(file, 'utf8'), new RegExp(`^testCaseFile\\('${name}'\\);$`, 'm'));
+  }
+});
+
+test('twenty-five cases or more are run in machines of their own', () => {
+  const ofKind = (kind: string) => loadCases().filter(({ machines }) => machines === kind).length;
+  assert.ok(ofKind('all tests') >= 10);
+  assert.ok(ofKind('all tests') + ofKind('long tests') >= 25);
 });
 
 test('docs/compatibility.md lists the deviations, and nothing else, by the names of their cases', () => {

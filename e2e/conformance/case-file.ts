@@ -10,7 +10,7 @@
  * `workflow:` is a whole file. `steps:` are those of one job, `job`, of a workflow on push; `jobs:` all
  * its jobs; `on:` is that of a workflow of one job. `values:` are expressions and what `toJSON` of each
  * reads as; `texts:` what each is inside of a text. Beside them: `event` (a name, or name, payload and ref), `inputs`, `secrets`, `vars`, `files` (path to
- * text), `qemu: true` (also run in a machine of its own), `deviation` (why onejob differs from what
+ * text), `qemu` (also run in machines of its own: `true`, or `long`: only by the long tests), `deviation` (why onejob differs from what
  * is expected; such a case must fail, and docs/compatibility.md lists it).
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -28,7 +28,8 @@ export type ConformanceCase = {
   readonly secrets: Record<string, string>;
   readonly vars: Record<string, string>;
   readonly files: Record<string, string>;
-  readonly qemu: boolean;
+  /** Which tests run it in machines of its own too. */
+  readonly machines: 'none' | 'all tests' | 'long tests';
   /** Why onejob does not do what is expected; empty: it does. */
   readonly deviation: string;
   readonly expect: Expectation;
@@ -67,6 +68,13 @@ function readEvent(value: unknown): ConformanceCase['event'] {
   const ref = typeof given['ref'] === 'string' ? given['ref'] : 'refs/heads/main';
   const payload = isMapping(given['payload']) ? given['payload'] : { ref };
   return { name: text(given['name'], 'event'), payload, ref };
+}
+
+function readMachines(value: unknown): ConformanceCase['machines'] {
+  if (value === undefined) return 'none';
+  if (value === true) return 'all tests';
+  if (value === 'long') return 'long tests';
+  throw new Error('`qemu` is true or long');
 }
 
 const RUNS_ON = { 'runs-on': 'ubuntu-latest' };
@@ -129,7 +137,7 @@ function readCase(file: string, document: unknown): ConformanceCase {
     secrets: textsOf(document['secrets'], 'secrets'),
     vars: textsOf(document['vars'], 'vars'),
     files: textsOf(document['files'], 'files'),
-    qemu: document['qemu'] === true,
+    machines: readMachines(document['qemu']),
     deviation: 'deviation' in document ? text(document['deviation'], 'deviation') : '',
     expect,
   };

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertBuried, type Constellation, startConstellation } from '@onejob/testing';
 import { type CaseCommits, type CasePlace, commitCases, REPOSITORY } from './case-commits.ts';
-import type { ConformanceCase } from './case-file.ts';
+import { type ConformanceCase, loadCases } from './case-file.ts';
 import { assertExpected, type Happening, isPlan } from './expectation.ts';
 
 type Driver = 'process' | 'qemu';
@@ -95,6 +95,11 @@ function assertOutcome(one: ConformanceCase, happened: Happening): void {
     assert.AssertionError,
     'onejob does what GitHub does: take `deviation` away, and the case out of docs/compatibility.md',
   );
+}
+
+/** The tests of one file of cases, by its name. Call at the top of a test file. */
+export function testCaseFile(name: string): void {
+  testCases(name, 'process', loadCases([name]));
 }
 
 /** Call at the top of a test file. */

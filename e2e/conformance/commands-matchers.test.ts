@@ -1,0 +1,4 @@
+/** Conformance: problem matchers. */
+import { testCaseFile } from './run-cases.ts';
+
+testCaseFile('commands-matchers');

@@ -1,0 +1,4 @@
+/** Conformance: values of expressions as text. */
+import { testCaseFile } from './run-cases.ts';
+
+testCaseFile('expressions-text');

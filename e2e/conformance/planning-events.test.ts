@@ -1,0 +1,4 @@
+/** Conformance: which event starts a workflow, and its inputs. */
+import { testCaseFile } from './run-cases.ts';
+
+testCaseFile('planning-events');

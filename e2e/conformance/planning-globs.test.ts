@@ -1,0 +1,4 @@
+/** Conformance: patterns of branches and tags. */
+import { testCaseFile } from './run-cases.ts';
+
+testCaseFile('planning-globs');
