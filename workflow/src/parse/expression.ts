@@ -61,10 +61,12 @@ function literalNode(node: Literal): ExprNode {
 class Converter {
   private readonly functions: Set<string>;
   private readonly expression: string;
+  private readonly aliases: readonly string[];
   private depth = 0;
 
-  constructor(expression: string, functions: string[]) {
+  constructor(expression: string, functions: string[], aliases: readonly string[]) {
     this.expression = expression;
+    this.aliases = aliases;
     this.functions = new Set(functions.map((name) => name.toLowerCase()));
   }
 
@@ -80,7 +82,8 @@ class Converter {
   private dispatch(node: Expr): ExprNode {
     if (node instanceof Literal) return literalNode(node);
     if (node instanceof ContextAccess) {
-      return { kind: 'context', name: node.name.lexeme.toLowerCase() };
+      const name = node.name.lexeme.toLowerCase();
+      return { kind: 'context', name: this.aliases.includes(name) ? 'github' : name };
     }
     if (node instanceof Grouping) return this.convert(node.group);
     if (node instanceof IndexAccess) {
@@ -119,9 +122,14 @@ class Converter {
  * @param expression without `${{ }}`
  * @param allowed contexts and functions of the place it stands in, as the schema writes them:
  *   `github`, `hashFiles(1,255)`
+ * @param aliases second names of the context `github`
  * @throws Error or ExpressionError of `@actions/expressions`, for `expressionSentence`
  */
-export function parseExpression(expression: string, allowed: string[]): ExprNode {
+export function parseExpression(
+  expression: string,
+  allowed: string[],
+  aliases: readonly string[] = [],
+): ExprNode {
   const { namedContexts, functions } = splitAllowedContext(allowed);
   const { tokens } = new Lexer(expression).lex();
   const tree = new Parser(
@@ -133,6 +141,7 @@ export function parseExpression(expression: string, allowed: string[]): ExprNode
   return new Converter(
     expression,
     functions.map((one) => one.name),
+    aliases,
   ).convert(tree);
 }
 

@@ -76,13 +76,22 @@ export class Problems extends TemplateContext {
   private isCutOff = false;
   readonly text: string;
   readonly lines: LineCounter;
+  /** Second names of the context `github` in this file. */
+  readonly aliases: readonly string[];
   private readonly file: string;
 
-  constructor(source: { file: string; text: string; lines: LineCounter; schema: TemplateSchema }) {
+  constructor(source: {
+    file: string;
+    text: string;
+    lines: LineCounter;
+    schema: TemplateSchema;
+    aliases?: readonly string[];
+  }) {
     super(new TemplateValidationErrors(), source.schema, new NoOperationTraceWriter());
     this.file = source.file;
     this.text = source.text;
     this.lines = source.lines;
+    this.aliases = source.aliases ?? [];
   }
 
   get any(): boolean {

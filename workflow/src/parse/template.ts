@@ -38,7 +38,8 @@ export class TemplateReader {
 
   private expression(token: TemplateToken, text: string): ExprNode | null {
     try {
-      return parseExpression(text, token.definitionInfo?.allowedContext ?? []);
+      const allowed = token.definitionInfo?.allowedContext ?? [];
+      return parseExpression(text, allowed, this.problems.aliases);
     } catch (error) {
       this.problems.add(this.problems.at(token), expressionSentence(error, text));
       return null;

@@ -20,6 +20,7 @@ import { STEPS_PER_JOB } from '../limits.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { oversizeProblem } from '../oversize.ts';
 import { checkConcurrency } from './concurrency.ts';
+import { type Dialect, githubAliases, schemaOf } from './dialect.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
 import { checkNeeds } from './needs.ts';
@@ -130,15 +131,21 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
 
 /**
  * @param source.file path in the repository: it names the workflow and every problem
+ * @param source.dialect what the file is written in; GitHub's, unless it is declared to be another
  * @returns problems in the order of the file, at most ten and a last one that counts the rest
  */
-export function parseWorkflow(source: { file: string; text: string }): ParseResult {
-  const { file } = source;
+export function parseWorkflow(source: {
+  file: string;
+  text: string;
+  dialect?: Dialect;
+}): ParseResult {
+  const { dialect = 'github', file } = source;
   const bytes = new TextEncoder().encode(source.text).length;
   if (bytes > WORKFLOW_FILE_BYTES) return { ok: false, problems: [oversizeProblem(file, bytes)] };
   const text = withoutByteOrderMark(source.text);
   const lines = new LineCounter();
-  const problems = new Problems({ file, text, lines, schema: workflowSchema });
+  const schema = schemaOf(dialect, workflowSchema);
+  const problems = new Problems({ file, text, lines, schema, aliases: githubAliases(dialect) });
   const document = readYaml(problems, 'The workflow file is empty');
   if (document === null) return { ok: false, problems: problems.list() };
   const fileId = problems.getFileId(file);
