@@ -291,3 +291,83 @@ test('deprecated and unknown inputs are warnings, and so is a local pre', async 
   assert.match(text, /##\[warning\]`pre` execution is not supported for local action from '\.\/a'/);
   assert.equal(host.finished.conclusion, 'success');
 });
+
+const POST_ACTION = {
+  'p/action.yml': node('  post: post.js\n'),
+  'p/main.js': '',
+  'p/post.js': "console.log('post ran')",
+};
+
+test('a step that takes too long ends all of its action, and what was begun has its post part', async () => {
+  const action = composite(
+    [
+      '    - uses: ./p',
+      '    - { run: echo begins; sleep 60, shell: bash }',
+      '    - { run: echo never, shell: bash, if: always() }',
+      '',
+    ].join('\n'),
+  );
+  await using host = await runWith({ 'a/action.yml': action, ...POST_ACTION }, [
+    local('a', { timeoutMinutes: 0.02 }),
+    run('echo "after"', { condition: call('failure') }),
+  ]);
+  const lines = host.lines();
+  assert.ok(lines.includes('begins'), host.text());
+  assert.ok(!lines.includes('never'), 'a step of an action that is over was begun');
+  assert.ok(lines.includes('post ran'));
+  assert.ok(lines.includes('after'));
+  const step = host.steps().find(({ index, phase }) => index === 0 && phase === 'main');
+  assert.equal(step?.conclusion, 'failure');
+  assert.match(host.finished.message, /The action 'Run \.\/a' has timed out after 0\.02 minutes/);
+});
+
+test('a cancelled job ends the step inside an action; always() and post parts still run', async () => {
+  const action = composite(
+    [
+      '    - uses: ./p',
+      '    - { run: echo begins; sleep 60, shell: bash }',
+      '    - { run: echo never, shell: bash }',
+      '    - { run: "echo cleaned ${{ github.action_status }}", shell: bash, if: always() }',
+      '    - { run: echo saw it, shell: bash, if: cancelled() }',
+      '',
+    ].join('\n'),
+  );
+  const host = new TestHost({ task: makeTask([local('a'), run('echo later')]) });
+  await using _ = host;
+  for (const [name, content] of Object.entries({ 'a/action.yml': action, ...POST_ACTION })) {
+    const file = join(host.work, 'sample', 'sample', name);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+  host.onRow = ({ text }) => {
+    if (text === 'begins') host.send({ type: 'cancel', reason: 'cancelled', graceMs: 20_000 });
+  };
+  await host.start();
+  await host.exit();
+  const lines = host.lines();
+  assert.ok(!lines.includes('never') && !lines.includes('later'), host.text());
+  for (const line of ['cleaned cancelled', 'saw it', 'post ran']) {
+    assert.ok(lines.includes(line), `${line}:\n${host.text()}`);
+  }
+  const step = host.steps().find(({ index, phase }) => index === 0 && phase === 'main');
+  assert.equal(step?.conclusion, 'cancelled');
+  assert.equal(host.finished.conclusion, 'cancelled');
+});
+
+test('commands of one inner step end with it: stopped commands, added masks, annotations', async () => {
+  const action = composite(
+    [
+      '    - { run: "echo ::stop-commands::t0ken; echo ::error::not a command", shell: bash }',
+      '    - { run: "echo ::warning file=a.txt,line=2::seen; echo ::add-mask::hid-den", shell: bash }',
+      '    - { run: "echo hid-den", shell: bash }',
+      '',
+    ].join('\n'),
+  );
+  await using host = await runWith({ 'a/action.yml': action }, [local('a')]);
+  const annotations = host.messages.filter((message) => message.type === 'annotation');
+  assert.deepEqual(
+    annotations.map(({ index, annotation }) => [index, annotation.level, annotation.message]),
+    [[0, 'warning', 'seen']],
+  );
+  assert.ok(host.lines(0).includes('***'));
+});
