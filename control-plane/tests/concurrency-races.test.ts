@@ -167,6 +167,29 @@ describe('transactions of a group that meet, on Postgres', { skip: postgresMissi
     }
   });
 
+  test('a run from before there were groups goes on without any', async () => {
+    const url = await server.createDatabase();
+    await using platform = await Platform.start({ database: { kind: 'postgres', url } });
+    const agent = await TestAgent.announce(platform);
+    const run = await starter(
+      platform,
+      withJobs({ one: [], two: ['needs: one', 'concurrency: a'] }),
+    );
+    const old = await run();
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    try {
+      await client.query('update runs set grouped = false');
+      await (await agent.start()).finish();
+      await (await agent.start()).finish();
+      assert.equal((await platform.run(old.id)).conclusion, 'success');
+      const { rows } = await client.query('select * from concurrency_members');
+      assert.deepEqual(rows, []);
+    } finally {
+      await client.end();
+    }
+  });
+
   test('the database itself refuses a second holder of a group', async () => {
     const url = await server.createDatabase();
     await using platform = await Platform.start({ database: { kind: 'postgres', url } });

@@ -416,4 +416,35 @@ onEveryDatabase('deadlocks of concurrency groups', (start) => {
     assert.deepEqual(states(await platform.run(two.id))[1], 'other finished concurrency_deadlock');
     assert.deepEqual(states(await platform.run(one.id))[1], 'other queued');
   });
+
+  test('legs that had not entered their groups end with the one that closes a circle', async () => {
+    await using platform = await start();
+    const agent = await TestAgent.announce(platform);
+    const jobs = {
+      first: [],
+      other: [
+        'needs: first',
+        'if: always()',
+        'strategy: { matrix: { n: [1, 2, 3] } }',
+        'concurrency: "${{ matrix.n == 2 && vars.other || matrix.n }}"',
+      ],
+    };
+    const run = await starter(platform, withJobs(jobs, 'concurrency: "${{ vars.own }}"\n'));
+    const one = await run({ vars: { own: 'a', other: 'b' } });
+    const two = await run({ vars: { own: 'b\0', other: 'a' } });
+    const three = await run({ vars: { own: 'b', other: 'a' } });
+    await platform.api('POST', `/runs/${two.id}/cancel`, { kill: true });
+    const firsts = [await agent.start(), await agent.start()];
+    for (const first of firsts) await first.finish();
+    assert.deepEqual(states(await platform.run(one.id)).slice(1), [
+      'other (1) queued',
+      'other (2) waiting concurrency_group',
+      'other (3) queued',
+    ]);
+    assert.deepEqual(states(await platform.run(three.id)).slice(1), [
+      'other (1) waiting concurrency_group',
+      'other (2) finished concurrency_deadlock',
+      'other (3) finished concurrency_deadlock',
+    ]);
+  });
 });

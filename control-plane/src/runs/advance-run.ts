@@ -189,7 +189,7 @@ function decide(
     }
     const legs = expandJob(job, scope)
       .filter((leg) => legMatches(leg, run.matrix_filter))
-      .map((leg) => ({ leg, group: jobConcurrency(job, leg, scope) }));
+      .map((leg) => ({ leg, group: run.grouped ? jobConcurrency(job, leg, scope) : null }));
     if (legs.length > 0) return { legs };
     return { end: 'condition_false', message: 'No leg of the matrix fits the chosen values.' };
   } catch (error) {
@@ -223,7 +223,7 @@ async function startLegs(
   if (first === undefined) return true;
   for (const { leg, group } of legs) {
     if (group === null || !(await isOwnGroup(tx, run, group))) continue;
-    await endDeadlocked(releasing, placeholder.id, { leg, group });
+    await endDeadlocked(releasing, [placeholder.id], { leg, group });
     return false;
   }
   await startFirst(tx, placeholder, first);
@@ -259,7 +259,8 @@ async function enterGroups(
     await enterGroup(tx, { run, jobId, group }, touched);
     const { state } = await readJob(tx, jobId);
     if (state !== 'waiting' || !(await isDeadlocked(tx, run, group))) continue;
-    await endDeadlocked(releasing, jobId, { leg, group });
+    // With the legs after it, which are in no group and would never be let out of waiting.
+    await endDeadlocked(releasing, jobIds.slice(index), { leg, group });
     return false;
   }
   return true;
@@ -282,17 +283,17 @@ async function startFirst(tx: Tx, placeholder: JobRow, { leg, group }: GroupedLe
   tx.announce({ topic: 'run', runId: placeholder.run_id, jobId: placeholder.id });
 }
 
-/** The job could never go on, and with it its run: that ends as a cancelled one does. */
+/** The jobs could never go on, and with them their run: that ends as a cancelled one does. */
 async function endDeadlocked(
   { tx, run, touched }: Releasing,
-  jobId: string,
+  jobIds: readonly string[],
   { leg, group }: { leg: JobLeg; group: ConcurrencyGroup },
 ): Promise<void> {
   const reason = 'concurrency_deadlock';
   const message =
     `Canceling since a deadlock was detected for concurrency group: '${group.name}' between ` +
     `a top level workflow and '${leg.name}'`;
-  await cancelJob(tx, { id: jobId }, { reason, message, kill: true });
+  for (const id of jobIds) await cancelJob(tx, { id }, { reason, message, kill: true });
   await requestCancel(tx, run, { reason, message, kill: false });
   touched.add(run.id);
 }

@@ -5,6 +5,7 @@
  */
 import { evaluateCondition, type Workflow } from '@onejob/workflow';
 import { type CancelReason, cancelJob } from '../store/cancel-job.ts';
+import { storable } from '../store/storable.ts';
 import type { Tx } from '../store/store.ts';
 import type { JobRow } from '../store/transition-job.ts';
 import { githubContext, needsContext, type RunRow } from './run-contexts.ts';
@@ -24,7 +25,7 @@ export async function requestCancel(tx: Tx, run: RunRow, how: Cancellation): Pro
     ? {
         cancel_requested_at_ms: tx.nowMs,
         cancel_reason: how.reason,
-        cancel_message: how.message,
+        cancel_message: storable(how.message),
       }
     : {
         cancel_requested_at_ms: run.cancel_requested_at_ms,

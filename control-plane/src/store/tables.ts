@@ -45,7 +45,7 @@ export type RunsTable = {
   matrix_filter: JsonColumn<Record<string, string[]>>;
   driver: string;
   keep_sandbox: boolean;
-  /** Whether it, or a job of it, may belong to a concurrency group. */
+  /** Whether it, or a job of it, belongs to concurrency groups. Runs from before there were any do not. */
   grouped: ColumnType<boolean, boolean | undefined, boolean>;
   cancel_requested_at_ms: number | null;
   cancel_reason: 'cancelled' | 'superseded' | 'concurrency_deadlock' | null;
