@@ -36,6 +36,7 @@ Examples:
   onejob run --list                    what there is, and what of it would run
   onejob run --graph                   which job waits for which
   onejob run -j test --matrix node:24  one job, one leg of its matrix
+  onejob run -j test --watch           again whenever a file changes
   onejob run -e workflow_dispatch --input name=value
   TOKEN=... onejob run -s TOKEN        a secret from the environment, not from the command line
 
@@ -196,6 +197,7 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
     .option('-l, --list', 'list the jobs, and why each would run or not; run nothing', false)
     .option('--graph', 'show the jobs as a tree of what needs what; run nothing', false)
     .option('-n, --dry-run', 'show the plan with values and steps, run nothing', false)
+    .option('--watch', 'run again whenever files of the checkout change, until Ctrl-C', false)
     .option('--json', 'events as JSON, one a line, the last "finished"; a plan as one', false)
     .addOption(
       new Option('--driver <name>', 'how machines are made')
@@ -207,6 +209,10 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
     .addHelpText('after', RUN_HELP)
     .addHelpText('after', EXIT_CODE_HELP.slice(1))
     .action(async (flags: RunFlags) => {
+      if (flags.watch) {
+        const { watch } = await import('./commands/watch.ts');
+        return await settle(watch(flags, dataDirectory()));
+      }
       const { run } = await import('./commands/run.ts');
       await settle(run(flags, dataDirectory()));
     });

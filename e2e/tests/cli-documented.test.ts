@@ -18,6 +18,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
     ...['-n', '--dry-run', '--json', '--driver', '--keep'],
   ],
   'run (plans)': ['cli-plan.test.ts', '--list', '--graph', '--dry-run', '--json'],
+  'run (watch)': ['cli-watch.test.ts', '--watch'],
   'run (image)': ['cli-qemu.vm.test.ts', '--image'],
   list: ['cli-stored-runs.test.ts', '--limit', '--json'],
   logs: ['cli-stored-runs.test.ts', '--follow', '--why', '--json'],

@@ -51,7 +51,7 @@ const SNAPSHOT_AUTHOR = {
 };
 const MESSAGE = 'The checkout as it is, with uncommitted changes (onejob run)';
 
-type GitPlace = { directory: string; environment: Record<string, string> };
+export type GitPlace = { directory: string; environment: Record<string, string> };
 
 export async function takeSnapshot(directory: string): Promise<Snapshot> {
   const root = await findRoot(directory);
@@ -111,7 +111,7 @@ async function snapshotOf(root: string): Promise<Snapshot> {
 const parentOf = async (commit: string, place: GitPlace): Promise<string | undefined> =>
   await tryGit(['rev-parse', '--verify', '--quiet', `${commit}^`], place);
 
-async function findRoot(directory: string): Promise<string> {
+export async function findRoot(directory: string): Promise<string> {
   try {
     const root = await git(['rev-parse', '--show-toplevel'], { directory });
     if (root !== '') return root;
@@ -130,7 +130,7 @@ async function findRoot(directory: string): Promise<string> {
 }
 
 /** An index and an object directory of our own; objects the user has are read where they are. */
-async function borrowRepository(root: string, scratch: string): Promise<GitPlace> {
+export async function borrowRepository(root: string, scratch: string): Promise<GitPlace> {
   const objects = await pathInGit(root, 'objects');
   await mkdir(join(scratch, 'objects'));
   await copyIndex(await pathInGit(root, 'index'), join(scratch, 'index'));
@@ -160,7 +160,7 @@ async function copyIndex(from: string, to: string): Promise<void> {
   }
 }
 
-async function writeTree(place: GitPlace): Promise<string> {
+export async function writeTree(place: GitPlace): Promise<string> {
   try {
     await git([...QUIET, 'add', '--all', '--sparse', '--', '.'], place);
   } catch (error) {

@@ -28,6 +28,7 @@ const read = async (some: Partial<RunFlags>) =>
       matrix: [],
       list: false,
       graph: false,
+      watch: false,
       dryRun: false,
       json: false,
       driver: 'auto',

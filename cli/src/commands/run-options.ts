@@ -21,6 +21,7 @@ export type RunFlags = {
   list: boolean;
   graph: boolean;
   dryRun: boolean;
+  watch: boolean;
   json: boolean;
   driver: string;
   keep: boolean;
@@ -53,6 +54,9 @@ export async function readRunOptions(flags: RunFlags, signal: AbortSignal): Prom
       'usage',
       `--input has no effect on "${flags.event}". Add: --event workflow_dispatch`,
     );
+  }
+  if (flags.watch && isPlanOnly(flags)) {
+    throw new CliError('usage', '--watch runs jobs again; --list, --graph and --dry-run run none.');
   }
   return {
     workflows: flags.workflows,
