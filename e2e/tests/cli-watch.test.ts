@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { makeCheckout } from '@onejob/testing';
-import { checkRefusal, CommandLine, type StartedCommand } from './_command-line.ts';
+import { CommandLine, type StartedCommand } from './_command-line.ts';
 
 const workflow = (script: string): string => `name: ci
 on: push
@@ -69,23 +69,4 @@ test('a change while it runs cancels the run, and Ctrl-C while it runs ends with
   assert.equal(code, 130);
   assert.equal(stdout.match(/^⊘ show +cancelled/gm)?.length, 2, stdout);
   assert.deepEqual(readdirSync(scratch), []);
-});
-
-test('a mistake in the workflow is told and waited out', async () => {
-  checkout.write(FILE, workflow('echo good'));
-  const command = start('-j', 'show');
-  await command.saw(/^\[show\] \| good[^]*^Waiting for changes/m);
-  checkout.write(FILE, 'on: push\njobs: { show: { steps: [] } }\n');
-  await command.saw(/ci\.yml:2:15: Required property is missing: runs-on/);
-  checkout.write(FILE, workflow('echo renamed').replace('show:', 'shown:'));
-  await command.saw(/No workflow has the job show\./);
-  checkout.write(FILE, workflow('echo mended'));
-  await command.saw(/^\[show\] \| mended[^]*^Waiting for changes/m);
-  command.child.kill('SIGTERM');
-  assert.equal((await command.ended).code, 0);
-});
-
-test('wrong flags end it at once', async () => {
-  checkRefusal(await start('-j', 'nowhere').ended, 2, /No workflow has the job nowhere\./);
-  checkRefusal(await start('--list').ended, 2, /--watch runs jobs again; --list/);
 });

@@ -64,8 +64,10 @@ export async function run(flags: RunFlags, dataDirectory: string | undefined): P
 
 function printPlan(flags: RunFlags, plan: Plan): ExitCode {
   const paint = painter(terminalStyle(process.stdout).color);
+  const { isTTY, columns: width } = process.stdout;
+  const columns = isTTY ? width : undefined;
   const show = (): string =>
-    flags.graph ? showGraph(plan, paint) : showPlan(plan, paint, flags.dryRun);
+    flags.graph ? showGraph(plan, paint, columns) : showPlan(plan, paint, flags.dryRun);
   const text = flags.json ? JSON.stringify(plan) : show();
   process.stdout.write(`${text}\n`);
   return EXIT.success;

@@ -5,10 +5,11 @@ import { makePlan, makePlannedJob } from './_plan.ts';
 import { showGraph } from './graph.ts';
 import { painter } from './style.ts';
 
-const drawn = (...jobs: Partial<PlannedJobView>[]): string[] =>
-  showGraph(makePlan(jobs.map(makePlannedJob)), painter(false))
+const drawnIn = (columns: number | undefined, jobs: Partial<PlannedJobView>[]): string[] =>
+  showGraph(makePlan(jobs.map(makePlannedJob)), painter(false), columns)
     .split('\n')
     .slice(1);
+const drawn = (...jobs: Partial<PlannedJobView>[]): string[] => drawnIn(undefined, jobs);
 
 test('each job hangs below the job that is done last of those it needs, and names the others', () => {
   const lines = drawn(
@@ -44,6 +45,16 @@ test('a job says its name, its machines and what they are', () => {
       'b "Build it"  yes',
     ],
   );
+});
+
+test('a narrow terminal cuts lines, so that the tree stays whole', () => {
+  const why = 'if everything before it has succeeded';
+  const jobs = [
+    { key: 'build' },
+    { key: 'test', needs: ['build'], verdict: { state: 'open' as const, why } },
+  ];
+  assert.deepEqual(drawnIn(20, jobs), ['build  yes', '└─ test  if everyth…']);
+  assert.deepEqual(drawnIn(5, jobs), ['build', '└─ t…']);
 });
 
 test('a chain of a thousand jobs is drawn', () => {

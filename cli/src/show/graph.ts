@@ -7,17 +7,30 @@
  *     └─ test  also needs lint · if build, lint succeed
  */
 import type { Plan, PlannedJobView } from '@onejob/protocol';
-import { oneLine, type PlannedWorkflow, safe, showWorkflows, verdictText } from './plan.ts';
+import {
+  oneLine,
+  type PlannedWorkflow,
+  safe,
+  showWorkflows,
+  verdictColor,
+  verdictWords,
+} from './plan.ts';
 import type { Paint } from './style.ts';
+import { cells, fit } from './width.ts';
 
 /** Legs named on a job's line; more are counted. */
 const NAMED_LEGS = 6;
+/** Columns behind a job's key in which something can still be said. */
+const LEAST_NOTES = 4;
 
-export function showGraph(plan: Plan, paint: Paint): string {
-  return showWorkflows(plan, paint, (workflow) => graphLines(workflow, paint).join('\n'));
+/** @param columns of the terminal, where a line that is broken would break the tree; undefined: a pipe */
+export function showGraph(plan: Plan, paint: Paint, columns: number | undefined): string {
+  return showWorkflows(plan, paint, (workflow) =>
+    graphLines(workflow, paint, columns ?? Infinity).join('\n'),
+  );
 }
 
-function graphLines({ jobs }: PlannedWorkflow, paint: Paint): string[] {
+function graphLines({ jobs }: PlannedWorkflow, paint: Paint, columns: number): string[] {
   const parents = parentsOf(jobs);
   const children = new Map<string | undefined, PlannedJobView[]>();
   for (const job of jobs) {
@@ -31,7 +44,8 @@ function graphLines({ jobs }: PlannedWorkflow, paint: Paint): string[] {
     .toReversed();
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { job, rail, own } = next;
-    lines.push(rail + own + jobLine(job, parents.get(job.key), paint));
+    const room = columns - cells(rail + own);
+    lines.push(rail + own + jobLine(job, parents.get(job.key), paint, room));
     const below = rail + (own === '' ? '' : own.startsWith('├') ? '│  ' : '   ');
     const inner = children.get(job.key) ?? [];
     const entries = inner.map((one, at) => ({
@@ -69,16 +83,25 @@ function parentsOf(jobs: readonly PlannedJobView[]): Map<string, string | undefi
   return parents;
 }
 
-function jobLine(job: PlannedJobView, parent: string | undefined, paint: Paint): string {
+function jobLine(
+  job: PlannedJobView,
+  parent: string | undefined,
+  paint: Paint,
+  room: number,
+): string {
   const others = job.needs.filter((key) => key !== parent);
   const notes = [
     ...(others.length === 0 ? [] : [`also needs ${others.map(safe).join(', ')}`]),
     ...machines(job),
-    verdictText(job, paint),
+    verdictWords(job),
   ];
   const isNamed = job.name !== job.key && !job.name.startsWith(`${job.key} (`);
   const name = isNamed ? ` "${oneLine(job.name)}"` : '';
-  return `${paint('bold', safe(job.key))}${name}  ${notes.join(' · ')}`;
+  const key = fit(safe(job.key), room);
+  const left = room - cells(key);
+  const rest = left < LEAST_NOTES ? '' : fit(`${name}  ${notes.join(' · ')}`, left);
+  const color = verdictColor(job);
+  return paint('bold', key) + (color === undefined ? rest : paint(color, rest));
 }
 
 function machines({ key, legs }: PlannedJobView): string[] {

@@ -46,13 +46,24 @@ function jobTable({ jobs }: PlannedWorkflow, paint: Paint): string {
   return table([header.map((cell) => paint('dim', cell)), ...rows]);
 }
 
+function verdictText(job: PlannedJobView, paint: Paint): string {
+  const color = verdictColor(job);
+  return color === undefined ? verdictWords(job) : paint(color, verdictWords(job));
+}
+
 /** Whether a job would run, and why: a few words on one line. */
-export function verdictText({ verdict, refused }: PlannedJobView, paint: Paint): string {
+export function verdictWords({ verdict, refused }: PlannedJobView): string {
   const why = verdict.why === '' ? '' : `, ${oneLine(verdict.why)}`;
-  if (verdict.state === 'skipped') return paint('dim', `no${why}`);
-  if (refused !== null) return paint('red', `refused: ${oneLine(refused)}`);
-  if (verdict.state === 'fails') return paint('red', `fails${why}`);
+  if (verdict.state === 'skipped') return `no${why}`;
+  if (refused !== null) return `refused: ${oneLine(refused)}`;
+  if (verdict.state === 'fails') return `fails${why}`;
   return verdict.state === 'runs' ? `yes${why}` : oneLine(verdict.why);
+}
+
+/** Undefined: as any text. */
+export function verdictColor({ verdict, refused }: PlannedJobView): 'dim' | 'red' | undefined {
+  if (verdict.state === 'skipped') return 'dim';
+  return refused !== null || verdict.state === 'fails' ? 'red' : undefined;
 }
 
 function steps({ jobs, inputs }: PlannedWorkflow, paint: Paint): string {

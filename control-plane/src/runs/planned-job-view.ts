@@ -36,14 +36,22 @@ export function plannedJobView(planning: Planning, job: PlannedJob): PlannedJobV
     runsOn: legs?.[0]?.runsOn ?? labelsOf(job.runsOn, scope),
     legs: legs?.map(legView) ?? null,
     condition: job.conditionSource,
-    verdict: read.triggered
-      ? (foresight.verdicts.get(job.key) ?? { state: 'open', why: '' })
-      : { state: 'skipped', why: `the workflow does not run: ${read.why}` },
+    verdict: verdictOf(planning, job, legs),
     env: environmentOf(planning, job, scope),
     steps: job.steps.map((step) => stepView(foresight, step, scope)),
     refused: whyRefused(read.workflow, job, request.repository)?.message ?? null,
     at: job.at,
   };
+}
+
+function verdictOf(
+  { read, foresight }: Planning,
+  job: PlannedJob,
+  legs: JobLeg[] | undefined,
+): PlannedJobView['verdict'] {
+  if (!read.triggered) return { state: 'skipped', why: `the workflow does not run: ${read.why}` };
+  if (legs?.length === 0) return { state: 'skipped', why: 'no leg of its matrix fits --matrix' };
+  return foresight.verdicts.get(job.key) ?? { state: 'open', why: '' };
 }
 
 /** The matrix of a job that has one leg; of several no one is filled in. */
