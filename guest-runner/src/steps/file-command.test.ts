@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import { GuestError } from '../errors.ts';
 import { parseKeyValues, parsePaths } from './file-command.ts';
 
-const name = fc.string({ minLength: 1 }).filter((text) => !/[\n=<]/.test(text));
+const anyName = fc.string({ minLength: 1 }).filter((text) => !/[\n=<]/.test(text));
 
 test('pairs written in either form are read back', () => {
-  const pair = fc.tuple(name, fc.string({ unit: 'binary' }));
+  const pair = fc.tuple(anyName, fc.string({ unit: 'binary' }));
   fc.assert(
     fc.property(fc.array(pair), (pairs) => {
       const text = pairs
@@ -34,6 +34,68 @@ test('any text is read or refused with a sentence', () => {
       }
     }),
   );
+});
+
+type Read = { pairs: [string, string][]; why?: string };
+
+/** The rules by lines, one after another, without places in the text. */
+function model(lines: string[], endsInLine: boolean): Read {
+  const [line, ...rest] = lines;
+  if (line === undefined) return { pairs: [] };
+  const prepend = (pair: [string, string] | undefined, read: Read): Read =>
+    pair === undefined ? read : { ...read, pairs: [pair, ...read.pairs] };
+  if (line === '') return model(rest, endsInLine);
+  const [, name, sign, tail = ''] = /^(.*?)(=|<<)(.*)$/s.exec(line) ?? [];
+  if (name === undefined) return { pairs: [], why: 'Invalid format' };
+  if (sign === '=') {
+    return name === ''
+      ? { pairs: [], why: 'Name must not be empty' }
+      : prepend([name, tail], model(rest, endsInLine));
+  }
+  if (name === '' || tail === '') return { pairs: [], why: 'delimiter must not be empty' };
+  const end = rest.indexOf(tail);
+  if (end >= 0) {
+    return prepend([name, rest.slice(0, end).join('\n')], model(rest.slice(end + 1), endsInLine));
+  }
+  const isCut = endsInLine && rest.length > 0;
+  return { pairs: [], why: isCut ? 'EOF marker missing new line' : 'Matching delimiter not found' };
+}
+
+test('any text is read as a reader of lines reads it', () => {
+  const piece = fc.constantFrom(
+    'A',
+    'B',
+    '<<',
+    '=',
+    '<',
+    '\n',
+    '\n',
+    'EOF',
+    '\nEOF\n',
+    '\r\n',
+    ' ',
+  );
+  let [read, refused] = [0, 0];
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const text = pieces.join('');
+      const endsInLine = !text.endsWith('\n');
+      const lines = text.split('\n').slice(0, endsInLine ? undefined : -1);
+      const expected = model(lines, endsInLine && text !== '');
+      try {
+        const pairs = parseKeyValues(text);
+        assert.deepEqual({ pairs }, expected, JSON.stringify(text));
+        read += pairs.length;
+      } catch (error) {
+        assert.ok(error instanceof GuestError, String(error));
+        assert.ok(expected.why !== undefined, `${JSON.stringify(text)}: ${error.message}`);
+        assert.ok(error.message.includes(expected.why), `${error.message} is not ${expected.why}`);
+        refused++;
+      }
+    }),
+    { numRuns: 20_000 },
+  );
+  assert.ok(read > 500 && refused > 500, `${read} pairs, ${refused} refusals`);
 });
 
 test('a heredoc keeps equals signs, empty values and a delimiter at the end of the file', () => {

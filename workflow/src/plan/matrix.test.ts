@@ -179,3 +179,47 @@ test('generated matrices expand as the oracle says', () => {
   );
   assert.ok(several > 200);
 });
+
+type Kind = string | number | boolean | null | { [key: string]: Kind };
+
+/** Equality of the documentation, written out: a number, if the kinds differ; texts without case. */
+function sameLeaf(one: Kind, other: Kind): boolean {
+  const number = (value: Kind): number =>
+    typeof value === 'object' && value !== null ? Number.NaN : Number(value);
+  if (typeof one === 'string' && typeof other === 'string') {
+    return one.toLowerCase() === other.toLowerCase();
+  }
+  return typeof one === typeof other && one !== null && other !== null
+    ? one === other
+    : number(one) === number(other);
+}
+
+/** Every leaf of the filter equals the leaf at its place, and there is one. */
+function fitsLeaves(filter: Kind, value: Kind): boolean {
+  if (typeof filter !== 'object' || filter === null) {
+    return (typeof value !== 'object' || value === null) && sameLeaf(filter, value);
+  }
+  const inner = typeof value === 'object' && value !== null ? value : {};
+  return Object.entries(filter).every(([key, one]) => fitsLeaves(one, inner[key] ?? null));
+}
+
+test('generated filters of every kind exclude what a comparison of leaves says', () => {
+  const leaf = fc.constantFrom<Kind>('a', 'A', 'b', '1', 1, 0, 2, true, false, null);
+  const value = fc.oneof(leaf, fc.record({ k: leaf }), fc.record({ k: leaf, l: leaf }));
+  const cases = fc.record({
+    a: fc.array(value, { minLength: 1, maxLength: 4 }),
+    b: fc.array(leaf, { minLength: 1, maxLength: 3 }),
+    exclude: fc.array(fc.record({ a: value, b: leaf }, { requiredKeys: ['a'] }), { maxLength: 3 }),
+  });
+  let excluded = 0;
+  fc.assert(
+    fc.property(cases, ({ a, b, exclude }) => {
+      const all = a.flatMap((one) => b.map((other) => ({ a: one, b: other })));
+      const kept = all.filter((leg) => !exclude.some((filter) => fitsLeaves(filter, leg)));
+      if (kept.length > 0) assert.deepEqual(legs({ a, b, exclude }), kept);
+      if (kept.length < all.length) excluded++;
+    }),
+    { numRuns: 3000 },
+  );
+  assert.ok(excluded > 300, `only ${excluded} of 3000 excluded anything`);
+});

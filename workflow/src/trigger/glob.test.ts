@@ -125,6 +125,56 @@ test('generated patterns match what a backtracking model matches', () => {
   assert.ok(matched > 250, `only ${matched} of 5000 matched`);
 });
 
+/** The cheat sheet as a regular expression: another road than the machine of glob.ts. */
+function toRegularExpression(pattern: string): RegExp {
+  const rules: [RegExp, (match: RegExpExecArray) => string][] = [
+    [/^\*\*\//, () => '(?:.+/)?'],
+    [/^\*\*/, () => '.*'],
+    [/^\*/, () => '[^/]*'],
+    [/^\[([a-z.-]+)\]/, ([, members]) => `[${members}]`],
+    [/^\\(.)/, ([, sign = '']) => RegExp.escape(sign)],
+    [/^[?+]/, ([quantifier]) => quantifier],
+    [/^[^]/, ([character]) => RegExp.escape(character)],
+  ];
+  let [source, rest] = ['', pattern];
+  while (rest !== '') {
+    for (const [rule, translate] of rules) {
+      const match = rule.exec(rest);
+      if (match === null) continue;
+      source += translate(match);
+      rest = rest.slice(match[0].length);
+      break;
+    }
+  }
+  return new RegExp(`^(?:${source})$`, 's');
+}
+
+test('written patterns match what their regular expression matches', () => {
+  const character = fc.constantFrom('a', 'b', '/', '.', '-', '[ab]', '[a-b.]', '\\*', '\\?', '\\[');
+  const quantified = fc
+    .tuple(character, fc.constantFrom('', '', '?', '+'))
+    .map((two) => two.join(''));
+  const star = fc.constantFrom('*', '**', '**/');
+  // A quantifier belongs to a character, and no third star may follow two.
+  const patterns = fc
+    .array(fc.tuple(fc.option(star, { nil: '' }), quantified), { minLength: 1, maxLength: 5 })
+    .map((pairs) => pairs.flat().join(''))
+    .filter((pattern) => !/\*\/[?+]/.test(pattern));
+  const texts = fc
+    .array(fc.constantFrom('a', 'b', '/', '.', '-', '*', '?', '['), { maxLength: 8 })
+    .map((characters) => characters.join(''));
+  let matched = 0;
+  fc.assert(
+    fc.property(patterns, texts, (pattern, text) => {
+      const expected = toRegularExpression(pattern).test(text);
+      assert.equal(matchesPattern(pattern, text), expected, `${pattern} on ${text}`);
+      if (expected) matched++;
+    }),
+    { numRuns: 20_000 },
+  );
+  assert.ok(matched > 400, `only ${matched} of 20000 matched`);
+});
+
 test('a pattern that would explode a backtracking matcher ends', { timeout: 60_000 }, () => {
   assert.equal(matchesPattern('**a'.repeat(100) + 'b', 'a'.repeat(2000)), false);
   assert.equal(matchesPattern('a+'.repeat(200) + '[', 'a'.repeat(2000)), false);
