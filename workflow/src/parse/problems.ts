@@ -126,7 +126,9 @@ export class Problems extends TemplateContext {
       this.dropped++;
       return;
     }
-    const short = shortened(message.replace('and and', 'and'), MESSAGE_CHARACTERS);
+    // The library offers keys of a preview, which GitHub does not.
+    const offered = message.replace('and and', 'and').replace(': parallel, ', ': ');
+    const short = shortened(offered, MESSAGE_CHARACTERS);
     this.kept.push({ file: this.file, line: at.line, column: at.column, message: short });
   }
 

@@ -1,0 +1,4 @@
+/** Conformance: how a workflow file is read. */
+import { testCaseFile } from './run-cases.ts';
+
+testCaseFile('planning-yaml');
