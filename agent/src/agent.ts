@@ -34,6 +34,7 @@ import {
   RETRY_LONGEST_MS,
   STOP_PATIENCE_MS,
 } from './limits.ts';
+import { DirectoryStore } from './results/directory-store.ts';
 import { reap, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
 import { undoOn } from './sandbox/undo.ts';
@@ -100,9 +101,12 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   }
   const reaped = await reapAll(complete, new Set());
   for (const failure of reaped.failed) complete.warn(`Not removed: ${failure}`);
+  const results = await DirectoryStore.open(complete.resultsDirectory);
   const drivers = await probeAll(complete);
-  return new RunningAgent(complete, drivers, reaped);
+  return new RunningAgent(complete, { drivers, reaped, results });
 }
+
+type Prepared = { drivers: readonly ProbedDriver[]; reaped: ReapReport; results: DirectoryStore };
 
 class RunningAgent implements Agent {
   readonly drivers: readonly ProbedDriver[];
@@ -125,7 +129,7 @@ class RunningAgent implements Agent {
   #tellingImage: Promise<void> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
-  constructor(config: CompleteAgentConfig, drivers: readonly ProbedDriver[], reaped: ReapReport) {
+  constructor(config: CompleteAgentConfig, { drivers, reaped, results }: Prepared) {
     this.#config = config;
     this.drivers = drivers;
     this.reaped = reaped;
@@ -148,6 +152,7 @@ class RunningAgent implements Agent {
       leases,
       guard: createGuard({ records: ledger.add, policy: { mode: 'audit' } }),
       actions: new ActionSource(config),
+      results,
       undo: undoOn(config.hostMarker),
       sandboxesDirectory: config.sandboxesDirectory,
       journalsDirectory: config.journalsDirectory,

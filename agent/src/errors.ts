@@ -16,6 +16,7 @@ const CODES = {
   invalid_configuration: false,
   tool_missing: false,
   action_unreadable: true,
+  results_refused: false,
   stopped: false,
 } as const;
 export type AgentErrorCode = keyof typeof CODES;

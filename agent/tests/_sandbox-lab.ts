@@ -228,6 +228,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
       stream.respond({ ':status': 403 }, { endStream: true });
     },
     action: (stream) => stream.close(),
+    results: (stream) => stream.close(),
     source: (stream) => {
       stream.respond({ ':status': 404 }, { endStream: true });
     },
@@ -293,6 +294,7 @@ function taskOf(script: string): JobTask {
     secrets: {},
     token: 'no-token-needed',
     source: { repository: 'test/contract' as RepositoryName, sha: '0'.repeat(40), ref: 'main' },
+    results: null,
     jobTimeoutMs: 120_000,
   };
 }

@@ -135,6 +135,7 @@ export function makeTask(steps: CompiledStep[], parts: TaskParts = {}): JobTask 
       sha: 'a'.repeat(40),
       ref: 'refs/heads/main',
     },
+    results: null,
     jobTimeoutMs: 600_000,
     ...rest,
   };

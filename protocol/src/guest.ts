@@ -10,6 +10,7 @@
  *     CONNECT host:port               (bulk)                through the guard
  *     /source/...                     (bulk)                git smart HTTP of the run's own snapshot, read only
  *     GET /actions/?owner=&...        (bulk)                the files of an action, as a tar archive
+ *     /results/...                    (bulk)                caches and artifacts, as GitHub's clients ask for them
  *
  * The agent validates every message from the guest against these schemas and trusts none; a
  * message that does not fit ends the job with `protocol_violation`. The guest validates nothing:
@@ -33,6 +34,7 @@ export const GUEST_PATHS = {
   logs: '/onejob.guest.v1/logs',
   source: '/source/',
   actions: '/actions/',
+  results: '/results/',
 } as const;
 /** Of an answered action: its commit, and of one the host does not have: where the guest may get it. */
 export const ACTION_COMMIT_HEADER = 'onejob-action-commit';

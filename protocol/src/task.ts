@@ -73,6 +73,9 @@ export type NeedsContext = Record<
   { result: StepConclusion; outputs: Record<string, string> }
 >;
 
+/** What a job may do with caches, in the words of `ACTIONS_CACHE_MODE`. */
+export type CacheMode = 'none' | 'read' | 'write' | 'write-only';
+
 export type JobTask = {
   version: 1;
   jobId: JobId;
@@ -94,5 +97,7 @@ export type JobTask = {
   token: string;
   /** The repository `actions/checkout` gets through the link; null: none. */
   source: { repository: RepositoryName; sha: string; ref: string } | null;
+  /** What JavaScript actions show at the results endpoint, for caches and artifacts; null: none. */
+  results: { token: string; cacheMode: CacheMode } | null;
   jobTimeoutMs: number;
 };

@@ -8,7 +8,7 @@ import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 
 export type AgentConfig = {
-  /** Holds sandboxes, journals, kept sandboxes; made when missing, 0700. */
+  /** Holds sandboxes, journals, kept sandboxes, caches and artifacts; made when missing, 0700. */
   stateDirectory: string;
   /** Results of probes that cost seconds. */
   cacheDirectory: string;
@@ -54,6 +54,7 @@ export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> &
   keptDirectory: string;
   /** Archives of actions, by commit, shared by all jobs. */
   actionsDirectory: string;
+  resultsDirectory: string;
   searchPath: string;
   cpus: number;
   memoryBytes: number;
@@ -93,6 +94,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     journalsDirectory: join(stateDirectory, 'journals'),
     keptDirectory: join(stateDirectory, 'kept'),
     actionsDirectory: join(stateDirectory, 'actions'),
+    resultsDirectory: join(stateDirectory, 'results'),
     searchPath: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
     cpus,
     memoryBytes: totalmem(),

@@ -4,6 +4,7 @@ import type { ControlPlaneClient } from '../control-plane/client.ts';
 import type { ProbedDriver } from '../drivers/choose.ts';
 import type { Guard } from '../guard/guard.ts';
 import type { MachineImage } from '../sandbox/driver.ts';
+import type { ResultsStore } from '../results/store.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 import type { Undo } from '../sandbox/stack.ts';
 import type { Leases } from './leases.ts';
@@ -13,6 +14,8 @@ export type AgentContext = {
   readonly leases: Leases;
   readonly guard: Guard;
   readonly actions: ActionSource;
+  /** Caches and artifacts. */
+  readonly results: ResultsStore;
   readonly undo: Undo;
   readonly sandboxesDirectory: string;
   readonly journalsDirectory: string;

@@ -28,6 +28,8 @@ import type { AdoptResponse, LeaseResponse, Offer } from '@onejob/protocol/agent
 import { MASKS_PER_JOB } from '@onejob/protocol/limits';
 import { callUntilAnswered } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
+import type { JobResults } from '../results/job-results.ts';
+import { serveResults } from '../results/results-endpoint.ts';
 import { GuestLink } from '../link/guest-link.ts';
 import {
   DELIVER_PATIENCE_MS,
@@ -44,6 +46,7 @@ import { endReason, type Observed } from './end-reason.ts';
 import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
+import { openResults } from './open-results.ts';
 import { proxySource, type Source } from './source-proxy.ts';
 
 export class JobRun implements LeaseHolder {
@@ -75,6 +78,7 @@ export class JobRun implements LeaseHolder {
   #isTaskSent = false;
   #agentStopped = false;
   #source: Source | undefined;
+  #results: JobResults | undefined;
   #link: GuestLink | undefined;
   #masks = 0;
   #notes: string[] = [];
@@ -234,6 +238,7 @@ export class JobRun implements LeaseHolder {
       token: adoption.sourceToken,
       sessionCredential: this.lease.sessionCredential,
     };
+    this.#results = openResults(this.#agent.results, this.lease.jobId, adoption.results);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
     const deadline = setTimeout(() => {
       this.#observed.asked ??= 'deadline';
@@ -269,6 +274,7 @@ export class JobRun implements LeaseHolder {
     let isBuried = true;
     const steps = [
       async () => await handle?.kill(),
+      async () => await this.#results?.close(),
       async () => await (this.#answer.keep ? this.#keep() : undefined),
       // Once more: what was busy a moment ago need not be now.
       async () => await this.#stack.bury().catch(async () => await this.#stack.bury()),
@@ -353,6 +359,10 @@ export class JobRun implements LeaseHolder {
       },
       action: (stream, path) => void this.#agent.actions.answer(stream, path),
       source: (stream, headers) => proxySource(this.#agent.client, this.#source, stream, headers),
+      results: (stream, headers) => {
+        const warn = (message: string): void => this.#agent.warn(message);
+        void serveResults({ results: this.#results, warn }, stream, headers);
+      },
       violation: (error) => this.#violation(error),
       closed: (why) => {
         this.#observed.linkClosed ??= why;

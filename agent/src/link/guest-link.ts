@@ -53,6 +53,7 @@ export interface LinkHandlers {
   source(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
   /** Asks for the files of an action; the path says which. */
   action(stream: ServerHttp2Stream, path: string): void;
+  results(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
   violation(error: AgentError): void;
   /** The guest's control stream or one of its carriers is gone. Rows of its log may still come. */
   closed(why: string): void;
@@ -170,6 +171,7 @@ export class GuestLink {
     if (path.startsWith(GUEST_PATHS.actions) && headers[':method'] === 'GET') {
       return this.#handlers.action(stream, path);
     }
+    if (path.startsWith(GUEST_PATHS.results)) return this.#handlers.results(stream, headers);
     stream.respond({ ':status': 404 }, { endStream: true });
     stream.close(); // its body is not wanted
   }

@@ -257,6 +257,7 @@ function leaseCalls(
           jobTimeoutMs: BigInt(adoption.task.jobTimeoutMs),
           sourceToken: adoption.task.token,
           sourcePath: adoption.task.source === null ? '' : adoption.sourcePath,
+          results: adoption.results,
         };
       }),
 

@@ -14,6 +14,7 @@ import {
 } from '@onejob/protocol';
 import { hashCredential, matchesHash, mintCredential, type Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
+import { cacheMode, grantResults, type ResultsGrant } from '../results/results-grant.ts';
 import { githubContext, needsContext, type RunRow } from '../runs/run-contexts.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
@@ -32,6 +33,7 @@ type Adoption = {
   task: JobTask;
   maskValues: string[];
   sourcePath: string;
+  results: ResultsGrant;
 };
 
 const refused = (jobId: string, why: string): ControlPlaneError =>
@@ -98,7 +100,7 @@ async function lockForAdoption(tx: Tx, agent: AgentRow, request: AdoptRequest): 
   return job;
 }
 
-/** The task from what is stored; made again it differs in the token only. */
+/** The task from what is stored; made again it differs in its tokens only. */
 async function makeAnswer(
   tx: Tx,
   job: JobRow,
@@ -124,6 +126,7 @@ async function makeAnswer(
     .where('key', 'in', planned.needs.length > 0 ? planned.needs : [''])
     .orderBy('leg_index')
     .execute();
+  const results = grantResults(run, job.id);
   const github: JsonObject = { ...githubContext(run), job: job.key, token };
   const task: JobTask = {
     version: 1,
@@ -146,14 +149,16 @@ async function makeAnswer(
     secrets: Object.fromEntries(secrets),
     token,
     source: sourceOf(run),
+    results: { token: results.token, cacheMode: cacheMode(results) },
     jobTimeoutMs: jobTimeoutMs(planned.timeoutMinutes, limitsOf(terms, run.tenant)),
   };
   return {
     task,
-    maskValues: [...new Set([...secrets.map(([, value]) => value), token])].filter(
+    maskValues: [...new Set([...secrets.map(([, value]) => value), token, results.token])].filter(
       (value) => value !== '',
     ),
     sourcePath: `/source/${job.id}/${job.attempt}`,
+    results,
   };
 }
 

@@ -16,6 +16,7 @@ export const GUEST_PATHS: typeof Paths = {
   logs: '/onejob.guest.v1/logs',
   source: '/source/',
   actions: '/actions/',
+  results: '/results/',
 };
 export const ACTION_COMMIT_HEADER: typeof CommitHeader = 'onejob-action-commit';
 export const ACTION_URL_HEADER: typeof UrlHeader = 'onejob-action-url';

@@ -512,6 +512,13 @@ export declare type AdoptResponse = Message<"onejob.agent.v1.AdoptResponse"> & {
    * @generated from field: string source_path = 5;
    */
   sourcePath: string;
+
+  /**
+   * Caches and artifacts; absent: the job has none.
+   *
+   * @generated from field: onejob.agent.v1.ResultsGrant results = 6;
+   */
+  results?: ResultsGrant | undefined;
 };
 
 /**
@@ -519,6 +526,55 @@ export declare type AdoptResponse = Message<"onejob.agent.v1.AdoptResponse"> & {
  * Use `create(AdoptResponseSchema)` to create a new message.
  */
 export declare const AdoptResponseSchema: GenMessage<AdoptResponse>;
+
+/**
+ * Whose caches and artifacts a job reaches at its agent's results endpoint. Decided from what the run
+ * is; the job has no say.
+ *
+ * @generated from message onejob.agent.v1.ResultsGrant
+ */
+export declare type ResultsGrant = Message<"onejob.agent.v1.ResultsGrant"> & {
+  /**
+   * What the guest shows there.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * `tenant/name`.
+   *
+   * @generated from field: string repository = 2;
+   */
+  repository: string;
+
+  /**
+   * The run whose artifacts they are.
+   *
+   * @generated from field: string run_id = 3;
+   */
+  runId: string;
+
+  /**
+   * Refs whose caches are read, in the order of look-up; each once.
+   *
+   * @generated from field: repeated string readable_refs = 4;
+   */
+  readableRefs: string[];
+
+  /**
+   * The one ref whose caches are written; empty: none.
+   *
+   * @generated from field: string writable_ref = 5;
+   */
+  writableRef: string;
+};
+
+/**
+ * Describes the message onejob.agent.v1.ResultsGrant.
+ * Use `create(ResultsGrantSchema)` to create a new message.
+ */
+export declare const ResultsGrantSchema: GenMessage<ResultsGrant>;
 
 /**
  * @generated from message onejob.agent.v1.HeartbeatRequest

@@ -1,0 +1,159 @@
+/**
+ * GitHub's artifact service: Twirp calls in JSON, bytes by signed addresses. Artifacts belong to a run:
+ * each job of it reads and deletes those of all, and makes its own.
+ */
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type Answer, type Call, Int64, parseCall } from './answer.ts';
+import type { JobResults } from './job-results.ts';
+import { ARTIFACT_DAYS_MS, ARTIFACT_NAME_CHARACTERS } from './limits.ts';
+import { ResultsRefused } from './refused.ts';
+import type { ArtifactName, Entry } from './store.ts';
+
+const Ids = {
+  workflow_run_backend_id: Type.String(),
+  workflow_job_run_backend_id: Type.String(),
+};
+const Named = { ...Ids, name: Type.String() };
+const createSchema = Compile(
+  Type.Object({
+    ...Named,
+    expires_at: Type.Optional(Type.String()),
+    mime_type: Type.Optional(Type.String()),
+  }),
+);
+const finalizeSchema = Compile(
+  Type.Object({ ...Named, size: Int64, hash: Type.Optional(Type.String()) }),
+);
+const listSchema = Compile(
+  Type.Object({
+    ...Ids,
+    name_filter: Type.Optional(Type.String()),
+    id_filter: Type.Optional(Int64),
+  }),
+);
+const namedSchema = Compile(Type.Object(Named));
+
+const isArtifact = (entry: Entry): entry is Entry<ArtifactName> => entry.name.kind === 'artifact';
+
+/** What no file system takes in a name, as GitHub's client has it; and names that are directories. */
+const WRONG_NAME = /["*/:<>?\\|\p{Cc}]|^\.{1,2}$/u;
+const MIME_TYPE = /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/;
+const SHA256 = /^sha256:([0-9a-f]{64})$/;
+
+function checkName(name: string): void {
+  const hasLength = name !== '' && name.length <= ARTIFACT_NAME_CHARACTERS;
+  if (hasLength && name.isWellFormed() && !WRONG_NAME.test(name)) return;
+  throw new ResultsRefused(
+    'invalid_argument',
+    `An artifact's name has 1 to ${ARTIFACT_NAME_CHARACTERS} characters, and none of " : < > | * ? \\ /.`,
+  );
+}
+
+/** The ids are in the job's token for everybody to read: knowing them permits nothing. */
+function checkRun({ grant }: JobResults, ids: { workflow_run_backend_id: string }): void {
+  if (ids.workflow_run_backend_id === grant.runId) return;
+  throw new ResultsRefused('permission_denied', 'A job reaches the artifacts of its own run only.');
+}
+
+function checkJob(
+  results: JobResults,
+  ids: { workflow_run_backend_id: string; workflow_job_run_backend_id: string },
+): void {
+  checkRun(results, ids);
+  if (ids.workflow_job_run_backend_id === results.grant.jobId) return;
+  throw new ResultsRefused('permission_denied', 'A job makes artifacts in its own name only.');
+}
+
+/** The newest first. */
+async function artifactsOf(results: JobResults): Promise<Entry<ArtifactName>[]> {
+  const { runId } = results.grant;
+  return (await results.entries()).filter(isArtifact).filter(({ name }) => name.runId === runId);
+}
+
+async function named(
+  results: JobResults,
+  asked: { workflow_run_backend_id: string; workflow_job_run_backend_id: string; name: string },
+): Promise<Entry<ArtifactName>> {
+  checkRun(results, asked);
+  const found = (await artifactsOf(results)).find(
+    ({ name, jobId }) => name.name === asked.name && jobId === asked.workflow_job_run_backend_id,
+  );
+  if (found !== undefined) return found;
+  throw new ResultsRefused('not_found', `The run has no artifact ${JSON.stringify(asked.name)}.`);
+}
+
+/** As the job wishes, and not longer than artifacts are kept. */
+function expiry(wish: string | undefined, nowMs: number): number {
+  const longest = nowMs + ARTIFACT_DAYS_MS;
+  const wished = wish === undefined ? Number.NaN : Date.parse(wish);
+  return Number.isNaN(wished) ? longest : Math.min(Math.max(wished, nowMs), longest);
+}
+
+function digestOf(hash: string | undefined): { sha256?: string } {
+  if (hash === undefined) return {};
+  const [, sha256] = SHA256.exec(hash) ?? [];
+  if (sha256 !== undefined) return { sha256 };
+  throw new ResultsRefused('invalid_argument', 'A hash is `sha256:` and 64 hexadecimal digits.');
+}
+
+/** By the last part of the path. */
+export const ARTIFACT_CALLS: Readonly<
+  Record<string, (call: Call, body: string) => Promise<Answer>>
+> = {
+  CreateArtifact: async ({ results, url }, body) => {
+    const asked = parseCall(createSchema, body);
+    checkJob(results, asked);
+    checkName(asked.name);
+    const mimeType = asked.mime_type ?? 'application/zip';
+    const number = await results.begin({
+      name: { kind: 'artifact', runId: results.grant.runId, name: asked.name },
+      jobId: results.grant.jobId,
+      mimeType: MIME_TYPE.test(mimeType) ? mimeType : 'application/octet-stream',
+      expiresAtMs: expiry(asked.expires_at, Date.now()),
+    });
+    const signed_upload_url = results.signer.sign(url.origin, 'upload', number);
+    return { status: 200, json: { ok: true, signed_upload_url } };
+  },
+
+  FinalizeArtifact: async ({ results }, body) => {
+    const asked = parseCall(finalizeSchema, body);
+    checkJob(results, asked);
+    const { runId } = results.grant;
+    const entry = await results.finish(
+      { kind: 'artifact', runId, name: asked.name },
+      { sizeBytes: Number(asked.size), ...digestOf(asked.hash) },
+    );
+    return { status: 200, json: { ok: true, artifact_id: String(entry.id) } };
+  },
+
+  ListArtifacts: async ({ results }, body) => {
+    const asked = parseCall(listSchema, body);
+    checkRun(results, asked);
+    const { name_filter: nameFilter, id_filter: idFilter } = asked;
+    const artifacts = (await artifactsOf(results))
+      .filter(({ name }) => nameFilter === undefined || name.name === nameFilter)
+      .filter(({ id }) => idFilter === undefined || id === Number(idFilter))
+      .map(({ id, name, jobId, sizeBytes, sha256, createdAtMs }) => ({
+        workflow_run_backend_id: name.runId,
+        workflow_job_run_backend_id: jobId,
+        database_id: String(id),
+        name: name.name,
+        size: String(sizeBytes),
+        created_at: new Date(createdAtMs).toISOString(),
+        digest: `sha256:${sha256}`,
+      }));
+    return { status: 200, json: { artifacts } };
+  },
+
+  GetSignedArtifactURL: async ({ results, url }, body) => {
+    const { id } = await named(results, parseCall(namedSchema, body));
+    return { status: 200, json: { signed_url: results.signer.sign(url.origin, 'download', id) } };
+  },
+
+  DeleteArtifact: async ({ results }, body) => {
+    const entry = await named(results, parseCall(namedSchema, body));
+    const ok = await results.store.remove(results.grant.repository, entry);
+    return { status: 200, json: { ok, artifact_id: String(entry.id) } };
+  },
+};

@@ -1,0 +1,115 @@
+/**
+ * Caches and artifacts in a directory of the agent's host:
+ *
+ *     kept/<tenant>/<repository>/   a RepositoryShelf
+ *     open/<name>/                  one upload each; emptied at the next start
+ *
+ * One agent uses it at a time, as it does its sandboxes.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { parseRepositoryName, type RepositoryName } from '@onejob/protocol';
+import { AgentError } from '../errors.ts';
+import { DirectoryUpload } from './directory-upload.ts';
+import { HOST_FREE_BYTES } from './limits.ts';
+import { ResultsRefused } from './refused.ts';
+import { nameText, RepositoryShelf, type ShelfLimits } from './repository-shelf.ts';
+import type { Budget, Draft, Entry, ResultsStore, Upload } from './store.ts';
+
+export class DirectoryStore implements ResultsStore {
+  readonly #directory: string;
+  readonly #nowMs: () => number;
+  readonly #limits: ShelfLimits | undefined;
+  readonly #shelves = new Map<RepositoryName, Promise<RepositoryShelf>>();
+  /** Names that are being uploaded: `repository` and name. */
+  readonly #reserved = new Set<string>();
+
+  private constructor(directory: string, nowMs: () => number, limits: ShelfLimits | undefined) {
+    this.#directory = directory;
+    this.#nowMs = nowMs;
+    this.#limits = limits;
+  }
+
+  static async open(
+    directory: string,
+    { nowMs = Date.now, limits }: { nowMs?: () => number; limits?: ShelfLimits } = {},
+  ): Promise<DirectoryStore> {
+    const store = new DirectoryStore(directory, nowMs, limits);
+    await rm(store.#uploads, { recursive: true, force: true });
+    await mkdir(store.#uploads, { recursive: true, mode: 0o700 });
+    return store;
+  }
+
+  get #uploads(): string {
+    return join(this.#directory, 'open');
+  }
+
+  async begin(repository: RepositoryName, draft: Draft, budget: Budget): Promise<Upload> {
+    const shelf = await this.#shelf(repository);
+    const reserved = `${repository} ${nameText(draft.name)}`;
+    if (this.#reserved.has(reserved) || shelf.has(draft.name, this.#nowMs())) {
+      throw new ResultsRefused('already_exists', explainTaken(draft));
+    }
+    this.#reserved.add(reserved);
+    const forget = (): void => void this.#reserved.delete(reserved);
+    try {
+      await this.#expectRoom();
+      const directory = join(this.#uploads, randomUUID());
+      await mkdir(directory, { mode: 0o700 });
+      return new DirectoryUpload(directory, draft, budget, {
+        keep: async (file, content) => await shelf.add(draft, content, file, this.#nowMs()),
+        forget,
+      });
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  async entries(repository: RepositoryName): Promise<readonly Entry[]> {
+    return (await this.#shelf(repository)).entries(this.#nowMs());
+  }
+
+  async read(repository: RepositoryName, entry: Entry): Promise<Readable> {
+    const shelf = await this.#shelf(repository);
+    const file = await open(shelf.contentPath(entry), 'r').catch((error: unknown) => {
+      throw new ResultsRefused('not_found', 'It is not kept any more.', { cause: error });
+    });
+    await shelf.touch(entry, this.#nowMs());
+    return file.createReadStream({ highWaterMark: 256 * 1024 });
+  }
+
+  async remove(repository: RepositoryName, entry: Entry): Promise<boolean> {
+    return await (await this.#shelf(repository)).remove(entry);
+  }
+
+  async #expectRoom(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#uploads);
+    if (bavail * bsize > HOST_FREE_BYTES) return;
+    throw new ResultsRefused('out_of_range', 'The disk of the host is full. Tell its operator.');
+  }
+
+  async #shelf(repository: RepositoryName): Promise<RepositoryShelf> {
+    const opened = this.#shelves.get(repository) ?? this.#openShelf(repository);
+    this.#shelves.set(repository, opened);
+    // What could not be read may be readable later.
+    opened.catch(() => this.#shelves.delete(repository));
+    return await opened;
+  }
+
+  async #openShelf(repository: RepositoryName): Promise<RepositoryShelf> {
+    const parts = parseRepositoryName(repository);
+    if (parts === undefined) {
+      throw new AgentError('results_refused', `"${repository}" is no repository’s name.`);
+    }
+    const directory = join(this.#directory, 'kept', parts.tenant, parts.name);
+    return await RepositoryShelf.open(directory, this.#limits);
+  }
+}
+
+const explainTaken = ({ name }: Draft): string =>
+  name.kind === 'cache'
+    ? `There is a cache with this key, version and scope, or one is being uploaded: ${name.key}`
+    : `The run has an artifact with this name, or one is being uploaded: ${name.name}`;

@@ -1,0 +1,155 @@
+/**
+ * The results endpoint as one job sees it: what the control plane granted it, the key of its signed
+ * addresses, and its open uploads. Closed with the job; then what it left unfinished is gone.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { RepositoryName } from '@onejob/protocol';
+import { UPLOAD_BYTES_PER_JOB, UPLOADS_PER_JOB } from './limits.ts';
+import { ResultsRefused } from './refused.ts';
+import { nameText } from './repository-shelf.ts';
+import { UrlSigner } from './signed-urls.ts';
+import type { Budget, Draft, Entry, EntryName, ResultsStore, Upload } from './store.ts';
+
+export type ResultsGrant = {
+  token: string;
+  repository: RepositoryName;
+  runId: string;
+  jobId: string;
+  /** In the order of look-up. */
+  readableRefs: readonly string[];
+  /** Empty: none. */
+  writableRef: string;
+};
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+export class JobResults {
+  readonly grant: ResultsGrant;
+  readonly store: ResultsStore;
+  readonly signer: UrlSigner;
+  /** By their number in this job. */
+  readonly #uploads = new Map<number, Upload>();
+  /** Being begun. */
+  #beginning = 0;
+  #number = 0;
+  #bytes = 0;
+  #isClosed = false;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(grant: ResultsGrant, store: ResultsStore, signer = new UrlSigner()) {
+    this.grant = grant;
+    this.store = store;
+    this.signer = signer;
+  }
+
+  /** Compared in constant time. */
+  isToken(given: string): boolean {
+    const { token } = this.grant;
+    return token !== '' && timingSafeEqual(digest(given), digest(token));
+  }
+
+  async entries(): Promise<readonly Entry[]> {
+    return await this.store.entries(this.grant.repository);
+  }
+
+  /** Work that takes memory waits for that of the same job before it. */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => {});
+    return await mine;
+  }
+
+  /** The number of a new upload. @throws ResultsRefused `already_exists`, `resource_exhausted` */
+  async begin(draft: Draft): Promise<number> {
+    if (this.#uploads.size + this.#beginning >= UPLOADS_PER_JOB) {
+      throw new ResultsRefused(
+        'resource_exhausted',
+        `A job has at most ${UPLOADS_PER_JOB} uploads open. Finish one first.`,
+      );
+    }
+    this.#beginning += 1;
+    try {
+      const upload = await this.store.begin(this.grant.repository, draft, this.#budget());
+      if (this.#isClosed) {
+        await upload.discard();
+        throw new ResultsRefused('failed_precondition', 'The job is over.');
+      }
+      this.#uploads.set(++this.#number, upload);
+      return this.#number;
+    } finally {
+      this.#beginning -= 1;
+    }
+  }
+
+  /** @throws ResultsRefused `not_found` */
+  upload(number: number): Upload {
+    const upload = this.#uploads.get(number);
+    if (upload !== undefined) return upload;
+    throw new ResultsRefused('not_found', 'There is no such upload, or it is over.');
+  }
+
+  /**
+   * Makes the upload of this name an entry, once its bytes are what the job says they are. Asked again,
+   * as the answer was lost, it is the entry that was made.
+   * @throws ResultsRefused `not_found`, `failed_precondition`, `invalid_argument`
+   */
+  async finish(name: EntryName, said: { sizeBytes: number; sha256?: string }): Promise<Entry> {
+    const text = nameText(name);
+    const found = [...this.#uploads].find(([, one]) => nameText(one.draft.name) === text);
+    if (found === undefined) return await this.#finished(text, said.sizeBytes);
+    const [number, upload] = found;
+    const { content } = upload;
+    if (content === undefined) {
+      throw new ResultsRefused('failed_precondition', 'Nothing was uploaded yet.');
+    }
+    this.#uploads.delete(number);
+    const isRight =
+      content.sizeBytes === said.sizeBytes &&
+      (said.sha256 === undefined || content.sha256 === said.sha256);
+    if (isRight) return await upload.keep();
+    await upload.discard();
+    throw new ResultsRefused(
+      'invalid_argument',
+      `The upload has ${content.sizeBytes} bytes with SHA-256 ${content.sha256}, which is not what ` +
+        'was said. It was removed: send it again.',
+    );
+  }
+
+  /** Nothing is begun any more, and what was is removed. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const open = [...this.#uploads.values()];
+    this.#uploads.clear();
+    const ends = await Promise.allSettled(open.map(async (one) => await one.discard()));
+    const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+    if (failures.length > 0) throw new AggregateError(failures, 'An upload was not removed.');
+  }
+
+  async #finished(text: string, sizeBytes: number): Promise<Entry> {
+    const entry = (await this.entries()).find(
+      (one) =>
+        nameText(one.name) === text &&
+        one.jobId === this.grant.jobId &&
+        one.sizeBytes === sizeBytes,
+    );
+    if (entry !== undefined) return entry;
+    throw new ResultsRefused('not_found', 'Nothing with this name is being uploaded by this job.');
+  }
+
+  #budget(): Budget {
+    return {
+      take: (bytes) => {
+        if (this.#bytes + bytes > UPLOAD_BYTES_PER_JOB) {
+          throw new ResultsRefused(
+            'resource_exhausted',
+            `The unfinished uploads of a job have at most ${UPLOAD_BYTES_PER_JOB} bytes together.`,
+          );
+        }
+        this.#bytes += bytes;
+      },
+      giveBack: (bytes) => {
+        this.#bytes -= bytes;
+      },
+    };
+  }
+}

@@ -1,0 +1,86 @@
+/** A request's body into a file, or into memory: as long as it says, and not slower than a limit. */
+import type { Hash } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { CALL_BODY_MS, UPLOAD_IDLE_MS } from './limits.ts';
+import { ResultsRefused } from './refused.ts';
+import type { Body } from './store.ts';
+
+const tooSlow = (): ResultsRefused =>
+  new ResultsRefused('deadline_exceeded', 'The upload stood still for too long. Send it again.');
+
+/** Chunks of a stream, which outlives the reading of it: an answer may still be sent on it. */
+async function* chunksOf(stream: Readable): AsyncGenerator<Buffer> {
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
+}
+
+/**
+ * @param idleMs without a byte for so long, the stream is cut
+ * @throws ResultsRefused; then there is no file
+ */
+export async function receiveFile(
+  { stream, sizeBytes }: Body,
+  path: string,
+  hash?: Hash,
+  idleMs = UPLOAD_IDLE_MS,
+): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  const idle = setTimeout(() => stream.destroy(tooSlow()), idleMs);
+  undo.defer(() => clearTimeout(idle));
+  const file = await open(path, 'wx', 0o600);
+  let isWhole = false;
+  undo.defer(async () => await (isWhole ? undefined : rm(path, { force: true })));
+  undo.defer(async () => await file.close());
+  let received = 0;
+  try {
+    for await (const chunk of chunksOf(stream)) {
+      received += chunk.length;
+      if (received > sizeBytes) throw wrongSize(sizeBytes, 'more');
+      hash?.update(chunk);
+      await file.writeFile(chunk);
+      idle.refresh();
+    }
+  } catch (error) {
+    throw explainWrite(error);
+  }
+  // A stream that is reset ends as well.
+  if (received < sizeBytes) throw wrongSize(sizeBytes, `only ${received}`);
+  isWhole = true;
+}
+
+const wrongSize = (said: number, came: string): ResultsRefused =>
+  new ResultsRefused('invalid_argument', `The upload says ${said} bytes, and ${came} came.`);
+
+/** What went wrong with an upload, as its sender is told. */
+export function explainWrite(error: unknown): ResultsRefused {
+  if (error instanceof ResultsRefused) return error;
+  if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
+    const message = 'The disk of the host is full. Tell its operator.';
+    return new ResultsRefused('out_of_range', message, { cause: error });
+  }
+  return new ResultsRefused('invalid_argument', 'The upload broke off. Send it again.', {
+    cause: error,
+  });
+}
+
+/** A small body as text. @throws ResultsRefused */
+export async function receiveText(stream: Readable, limitBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const late = setTimeout(() => stream.destroy(tooSlow()), CALL_BODY_MS);
+  try {
+    for await (const chunk of chunksOf(stream)) {
+      bytes += chunk.length;
+      if (bytes > limitBytes) {
+        const message = `The request has more than ${limitBytes} bytes.`;
+        throw new ResultsRefused('resource_exhausted', message);
+      }
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw explainWrite(error);
+  } finally {
+    clearTimeout(late);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
