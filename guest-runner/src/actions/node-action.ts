@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { GuestError } from '../errors.ts';
 import { record } from '../job/record.ts';
 import type { StepRun } from '../steps/step-run.ts';
+import { resultsVariables } from './results-variables.ts';
 
 const OWN_MAJOR = process.versions.node.split('.')[0]!;
 
@@ -30,7 +31,7 @@ export async function runNode(
     program: process.execPath,
     args: [path],
     directory: run.job.parts.layout.workspace,
-    environment: record(rest),
+    environment: record({ ...rest, ...resultsVariables(run.job) }),
   });
   if (run.job.parts.runner.debug === '1') {
     run.log.line(`##[debug]Node Action run completed with exit code ${exitCode}`);

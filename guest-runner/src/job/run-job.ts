@@ -56,7 +56,12 @@ const end = (
 /** Everything that must not be seen, from the first row on. */
 function registerSecrets(masker: SecretMasker, task: JobTask): void {
   const basic = task.token === '' ? '' : btoa(`x-access-token:${task.token}`);
-  const values = { ...task.secrets, 'github.token': task.token, 'its basic form': basic };
+  const values = {
+    ...task.secrets,
+    'github.token': task.token,
+    'its basic form': basic,
+    ACTIONS_RUNTIME_TOKEN: task.results?.token ?? '',
+  };
   for (const [name, value] of Object.entries(values)) {
     try {
       if (value !== '') masker.add(value);

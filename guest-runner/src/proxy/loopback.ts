@@ -4,8 +4,10 @@
  *     CONNECT host:port            -> CONNECT on the bulk carrier, through the agent's guard
  *     GET http://host/path         -> the same to port 80 (or the named one), then HTTP/1.1 inside
  *     http://onejob.localhost:port -> /source/ on the bulk carrier: git of the run's own repository
+ *                                  -> /results/: caches and artifacts
  *
- * Promises: the source is given only to who shows the job's token, and to nobody before there is one;
+ * Promises: the source is given only to who shows the job's token, and to nobody before there is one
+ * (caches and artifacts: the agent asks for a token);
  * every connection and header is bounded; when one side ends or breaks, the other does.
  */
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
@@ -15,6 +17,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '../errors.ts';
 import { PROXY_CONNECTIONS, PROXY_HEADER_BYTES, PROXY_HEADERS_MS } from '../limits.ts';
 import { forwardPlain } from './plain-request.ts';
+import { forwardResults, isResultsPath } from './results.ts';
 import { forwardSource } from './source.ts';
 import { openTunnel, TunnelRefused } from './tunnel.ts';
 
@@ -107,7 +110,9 @@ async function onRequest(
     const url = target.startsWith('/') ? undefined : new URL(target);
     const host = url?.host ?? request.headers.host ?? '';
     if (OWN_HOST.test(host) && (url === undefined || isOwnPort(url, request))) {
-      await forwardSource(bulk, token, request, response, url ?? new URL(target, 'http://source'));
+      const own = url ?? new URL(target, 'http://source');
+      if (isResultsPath(own)) await forwardResults(bulk, request, response, own);
+      else await forwardSource(bulk, token, request, response, own);
     } else if (url?.protocol === 'http:') {
       await forwardPlain(bulk, url, request, response);
     } else {

@@ -5,11 +5,9 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
-import { GuestError } from '../errors.ts';
 import { GUEST_PATHS } from '../link/names.ts';
+import { forwardStream } from './forward-stream.ts';
 import type { BulkSession } from './loopback.ts';
-import { endToEnd } from './plain-request.ts';
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -46,21 +44,5 @@ export async function forwardSource(
     response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
     return void response.end('Only the git repository of the run is served here.\n');
   }
-  const session = await bulk();
-  const { host: _host, ...headers } = endToEnd(request.headers);
-  const stream = session.request(
-    { ...headers, ':method': request.method ?? 'GET', ':path': path },
-    { endStream: false },
-  );
-  response.once('close', () => stream.destroy());
-  const { promise, resolve, reject } = Promise.withResolvers<Record<string, unknown>>();
-  stream.once('response', resolve);
-  stream
-    .on('error', reject)
-    .once('close', () => reject(new GuestError('link_failed', 'no answer')));
-  pipeline(request, stream).catch(reject);
-  const answered = await promise;
-  const entries = Object.entries(answered).filter(([name]) => !name.startsWith(':'));
-  response.writeHead(Number(answered[':status'] ?? 502), Object.fromEntries(entries) as never);
-  await pipeline(stream, response);
+  await forwardStream(bulk, { path }, request, response);
 }
