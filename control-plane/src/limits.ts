@@ -93,6 +93,10 @@ export const WORKFLOW_PARSE_MIB = 512;
 export const PARSE_WATCH_MS = 50;
 /** Reading all files of one request: ten times what 500 ordinary files take. */
 export const WORKFLOWS_PARSE_MS = 60 * SECOND_MS;
+/** Called workflows of one run, parsed: they are read again whenever a job of it ends. */
+export const CALLED_WORKFLOWS_BYTES = 10 * MiB;
+/** Problems told of one request: more are counted; a file of its own tells ten at most. */
+export const PROBLEMS_TOLD = 100;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

@@ -39,6 +39,7 @@ export async function makeJob(store: Store, tenant = 'acme'): Promise<string> {
       repository: repository.full,
       key: 'build',
       position: 0,
+      calledFrom: [],
       driver: 'auto',
       keepSandbox: false,
     };

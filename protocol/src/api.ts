@@ -64,6 +64,16 @@ export const CreateRun = Type.Object(
 );
 export type CreateRun = Static<typeof CreateRun>;
 
+/** A workflow that a run's workflow calls. */
+export const ReferencedWorkflow = Type.Object({
+  /** `owner/name/path@ref`, as the call means it. */
+  path: Type.String(),
+  ref: Type.String(),
+  /** The commit that the ref stands for in this run. */
+  sha: Type.String(),
+});
+export type ReferencedWorkflow = Static<typeof ReferencedWorkflow>;
+
 /** A step as its events add up. */
 export const StepView = Type.Object({
   ...Type.Omit(StepEvent, ['type', 'atMs']).properties,
@@ -112,6 +122,8 @@ export const Job = Type.Object({
   /** What each `uses:` was resolved to, in the order it was looked up. */
   actions: Type.Array(Type.Omit(ActionEvent, ['type'])),
   outputs: StringMap,
+  /** What it deploys to; the address is null until the job's end, and where there is none. */
+  environment: Nullable(Type.Object({ name: Type.String(), url: Nullable(Type.String()) })),
   notes: Type.Array(Type.String()),
   log: Type.Object({
     rows: Type.Integer(),
@@ -140,6 +152,8 @@ export const Run = Type.Object({
   finishedAtMs: Nullable(TimeMs),
   /** What its workflow file says that is read and not applied yet. */
   warnings: Type.Array(Problem),
+  /** Workflows it calls, directly or through others, each once. */
+  referencedWorkflows: Type.Array(ReferencedWorkflow),
   jobs: Type.Array(Job),
 });
 export type Run = Static<typeof Run>;
@@ -177,6 +191,7 @@ export const PlannedStep = Type.Object({
 
 /** With several legs the matrix is not filled in: what is shown is true for each of them. */
 export const PlannedJobView = Type.Object({
+  /** Of a job of a called workflow: the caller's key, a dot, its own. */
   key: Type.String(),
   name: Type.String(),
   needs: Type.Array(Type.String()),
@@ -189,6 +204,8 @@ export const PlannedJobView = Type.Object({
     state: Type.Enum(['runs', 'skipped', 'open', 'fails']),
     why: Type.String(),
   }),
+  /** The workflow it calls; its jobs follow. null: it has steps of its own. */
+  calls: Nullable(Type.String()),
   env: Type.Array(PlannedValue),
   steps: Type.Array(PlannedStep),
   /** Why this job would not run here; null: it would. */
@@ -209,6 +226,8 @@ export const Plan = Type.Object({
       jobs: Type.Array(PlannedJobView),
       /** What the file says that is read and not applied yet. */
       warnings: Type.Array(Problem),
+      /** Workflows it calls, directly or through others, each once; none where it does not run. */
+      referencedWorkflows: Type.Array(ReferencedWorkflow),
     }),
   ),
 });

@@ -19,8 +19,9 @@
 import Type, { type Static } from 'typebox';
 import {
   ANNOTATION_MESSAGE_BYTES,
-  LOG_ROW_BYTES,
+  ENVIRONMENT_URL_CHARACTERS,
   LOG_ROWS_PER_MESSAGE,
+  LOG_ROW_BYTES,
   OUTPUT_BYTES_PER_JOB,
   STEP_SUMMARY_BYTES,
 } from './limits.ts';
@@ -144,8 +145,22 @@ export const ActionEvent = Type.Object(
   { additionalProperties: false },
 );
 export type ActionEvent = Static<typeof ActionEvent>;
+/** Where the environment is that the job deployed to, known when its steps are done. */
+export const EnvironmentEvent = Type.Object(
+  {
+    type: Type.Literal('environment'),
+    url: Type.String({ maxLength: ENVIRONMENT_URL_CHARACTERS }),
+  },
+  { additionalProperties: false },
+);
 /** What the agent relays to the control plane, after masking; the same schema on both borders. */
-export const JobEvent = Type.Union([StepEvent, AnnotationEvent, SummaryEvent, ActionEvent]);
+export const JobEvent = Type.Union([
+  StepEvent,
+  AnnotationEvent,
+  SummaryEvent,
+  ActionEvent,
+  EnvironmentEvent,
+]);
 export type JobEvent = Static<typeof JobEvent>;
 
 export const GUEST_END_REASONS = [
@@ -182,6 +197,7 @@ export const GuestMessage = Type.Union([
   AnnotationEvent,
   SummaryEvent,
   ActionEvent,
+  EnvironmentEvent,
   /** A value the job asked to hide (`::add-mask::`), so that the agent hides it too. */
   Type.Object(
     { type: Type.Literal('mask'), value: Type.String({ maxLength: 65536 }) },

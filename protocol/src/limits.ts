@@ -28,6 +28,8 @@ export const GUEST_MESSAGE_BYTES = 2 * MiB;
 /** GitHub's limits: job outputs 1 MB each job (Unicode), 50 MB a run; step summary 1 MiB. */
 export const OUTPUT_BYTES_PER_JOB = 1 * MiB;
 export const STEP_SUMMARY_BYTES = 1 * MiB;
+/** The address of a job's environment: what browsers and proxies take. */
+export const ENVIRONMENT_URL_CHARACTERS = 2048;
 /** Annotations kept of one step: GitHub shows ten of a level; more are noise. */
 export const ANNOTATIONS_PER_STEP = 50;
 export const ANNOTATION_MESSAGE_BYTES = 64 * KiB;

@@ -47,19 +47,30 @@ export type UsesStep = CompiledStepBase & {
 
 export type CompiledStep = RunStep | UsesStep;
 
+/** What the job's token may do with one kind of thing. */
+export type PermissionLevel = 'none' | 'read' | 'write';
+/** By scope (`contents`, `pull-requests`), every scope there is. */
+export type Permissions = Record<string, PermissionLevel>;
+
 export type CompiledJob = {
   version: 1;
-  /** Path of the workflow in the repository: positions below point into it. */
+  /**
+   * Path of the workflow in the repository: positions below point into it. Of a workflow called
+   * from elsewhere `owner/name/path@ref`.
+   */
   file: string;
   /** The key under `jobs:`. */
   key: string;
-  /** With matrix values, evaluated. */
+  /** With matrix values, evaluated; after the names of the jobs that call its workflow. */
   name: string;
   steps: CompiledStep[];
   /** Workflow-level first, then the job's, each evaluated in turn by the runner. */
   env: Template[];
   defaults: { shell: Template; workingDirectory: Template };
   outputs: Template;
+  permissions: Permissions;
+  /** What it deploys to; the address is evaluated at the job's end. */
+  environment: { name: string; url: Template } | null;
   /** null: the platform's default. */
   timeoutMinutes: Template;
   continueOnError: Template;
@@ -87,12 +98,16 @@ export type JobTask = {
     needs: NeedsContext;
     strategy: JsonObject;
     matrix: Json;
+    /** Where the job's own workflow is from: `workflow_ref` and its like. */
+    job: JsonObject;
     vars: Record<string, string>;
     inputs: JsonObject;
   };
   /** Variables of the run as a whole (`--env`), under every other `env`. */
   env: Record<string, string>;
   secrets: Record<string, string>;
+  /** Why it cannot run: what its caller passes on does not evaluate, with the place. */
+  problem?: string;
   /** `github.token`: for this job, this platform, until the job's end. */
   token: string;
   /** The repository `actions/checkout` gets through the link; null: none. */

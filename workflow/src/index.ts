@@ -2,9 +2,33 @@
  * Plans what was parsed. Pure. Evaluation alone is in `@onejob/workflow/evaluate`; parsing is in
  * `@onejob/workflow/parse`, which loads slowly and is asked in a thread of its own.
  */
+export {
+  callInputs,
+  callOutputs,
+  callReadsNeeds,
+  type CallScope,
+  callSecrets,
+  checkCall,
+  type Caller,
+  missingSecret,
+  requiredSecrets,
+} from './call/arguments.ts';
+export { explicitPermissions, permissionsOf } from './call/permissions.ts';
+export { isFullSha, parseCallReference } from './call/reference.ts';
+export { calledBy, checkCallTree, nameOf } from './call/tree.ts';
 export { PlanError } from './error.ts';
 export { toText } from './evaluate/index.ts';
-export type { DispatchInput, PatternFilter, PlannedJob, Trigger, Workflow } from './model.ts';
+export { CALLED_WORKFLOWS } from './limits.ts';
+export type {
+  CalledWorkflow,
+  CalledWorkflows,
+  CallTarget,
+  DispatchInput,
+  PatternFilter,
+  PlannedJob,
+  Trigger,
+  Workflow,
+} from './model.ts';
 export { oversizeProblem } from './oversize.ts';
 export { compileJob } from './plan/compile.ts';
 export {
@@ -21,16 +45,11 @@ export {
   foreseeText,
 } from './plan/foresee.ts';
 export { JobForesight } from './plan/foresee-jobs.ts';
-export {
-  expandJob,
-  type JobLeg,
-  legMatches,
-  matrixDependsOnNeeds,
-  matrixTexts,
-} from './plan/legs.ts';
+export { expandJob, type JobLeg, legMatches, matrixReads, matrixTexts } from './plan/legs.ts';
 export { whyRefused } from './plan/refusal.ts';
 export { runName } from './plan/run-name.ts';
 export type { PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';
+export { entryOf } from './template-entry.ts';
 export { dispatchInputs } from './trigger/inputs.ts';
 export { isTriggered } from './trigger/match.ts';

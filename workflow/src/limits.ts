@@ -10,6 +10,10 @@ export const EXPRESSIONS_PER_TEXT = 254;
 export const PARSE_DEPTH = 50;
 /** Steps of one job: the guest protocol numbers them up to here. */
 export const STEPS_PER_JOB = 4096;
+/** Levels of workflows that call each other, the first counted too: GitHub's limit. */
+export const CALL_LEVELS = 10;
+/** Different workflow files that one calls, directly or through others: GitHub's limit. */
+export const CALLED_WORKFLOWS = 50;
 /** Errors shown of one file: GitHub shows 10; what is more is counted. */
 export const PROBLEMS_SHOWN = 10;
 /** Errors kept of one file while parsing: more are only counted. */

@@ -32,8 +32,43 @@ export type Trigger = {
   workflows: string[] | null;
   schedules: { cron: string; timezone: string | null; at: Position }[];
   inputs: DispatchInput[];
-  /** What `workflow_call` declares: inputs, secrets, outputs as written. */
-  call: Template;
+  /** Of `workflow_call`. */
+  call: CallInterface | null;
+};
+
+/** An input of `workflow_call`. */
+export type CallInput = {
+  name: string;
+  at: Position;
+  type: 'string' | 'boolean' | 'number';
+  required: boolean;
+  /** null: none. */
+  default: Template;
+  defaultAt: Position;
+};
+
+/** What `workflow_call` declares, each list in the order of the file. */
+export type CallInterface = {
+  inputs: CallInput[];
+  secrets: { name: string; at: Position; required: boolean }[];
+  outputs: { name: string; at: Position; value: Template }[];
+};
+
+/** One entry under `with:` or `secrets:` of a call; the place is the value's. */
+export type CallArgument = { name: string; at: Position; value: Template };
+
+/** The called workflow by its name among those of the run, or why there is none, in a sentence. */
+export type CallTarget = { found: string } | { missing: string };
+
+/** A call of a reusable workflow. */
+export type WorkflowCall = {
+  /** As written. */
+  uses: string;
+  at: Position;
+  with: CallArgument[];
+  secrets: 'inherit' | CallArgument[];
+  /** null: not looked for. */
+  target: CallTarget | null;
 };
 
 export type PlannedJob = {
@@ -67,8 +102,25 @@ export type PlannedJob = {
   concurrency: Template;
   steps: CompiledStep[];
   /** A call of a reusable workflow; null: a job with steps of its own. */
-  call: { uses: string; with: Template; secrets: Template } | null;
+  call: WorkflowCall | null;
 };
+
+/** A workflow that others call, as it was found. */
+export type CalledWorkflow = {
+  workflow: Workflow;
+  /** `tenant/name` of the repository it is in. */
+  repository: string;
+  path: string;
+  /** As written; of a call within a repository the caller's own. */
+  ref: string;
+  /** `refs/tags/v1`, `refs/heads/main`, or a commit. */
+  fullRef: string;
+  /** The commit that stands for the ref in this run. */
+  sha: string;
+};
+
+/** By name: `tenant/name/path@sha`. */
+export type CalledWorkflows = Record<string, CalledWorkflow>;
 
 export type Workflow = {
   /** Path in the repository. */

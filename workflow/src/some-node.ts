@@ -1,5 +1,5 @@
-/** Looks for something in an expression tree: what it reads, what it asks. */
-import type { ExprNode } from '@onejob/protocol';
+/** Looks for something in expression trees: what they read, what they ask. */
+import type { ExprNode, Template } from '@onejob/protocol';
 
 /** Whether any part of the tree satisfies the test. */
 export function someNode(node: ExprNode, test: (node: ExprNode) => boolean): boolean {
@@ -21,3 +21,18 @@ export function someNode(node: ExprNode, test: (node: ExprNode) => boolean): boo
       return false;
   }
 }
+
+/** Whether any expression of a template has a part that satisfies the test. */
+export function someExpression(template: Template, test: (node: ExprNode) => boolean): boolean {
+  if (template === null || typeof template !== 'object') return false;
+  if ('expr' in template) return someNode(template.expr, test);
+  if ('seq' in template) return template.seq.some((item) => someExpression(item, test));
+  return template.map.some((entry) =>
+    'insert' in entry
+      ? someExpression(entry.insert, test)
+      : someExpression(entry.key, test) || someExpression(entry.value, test),
+  );
+}
+
+export const readsContext = (template: Template, context: string): boolean =>
+  someExpression(template, (node) => node.kind === 'context' && node.name === context);

@@ -9,7 +9,7 @@ import {
   expandJob,
   type JobLeg,
   legMatches,
-  matrixDependsOnNeeds,
+  matrixReads,
   PlanError,
   type PlannedJob,
   type PlanScope,
@@ -45,8 +45,26 @@ test('a job without a matrix has one leg', () => {
       failFast: true,
       maxParallel: null,
       continueOnError: false,
+      environment: null,
     },
   ]);
+});
+
+test('an environment is named by its job, each leg by its own values; an empty name is none', () => {
+  const environments = (...lines: string[]) => legsOf(...lines).map((leg) => leg.environment);
+  assert.deepEqual(environments('environment: prod'), ['prod']);
+  assert.deepEqual(environments('environment: "${{ vars.NONE }}"'), [null]);
+  assert.deepEqual(
+    environments(
+      'strategy: { matrix: { to: [a, b] } }',
+      'environment: { name: "${{ matrix.to }}", url: "${{ steps.x.outputs.y }}" }',
+    ),
+    ['a', 'b'],
+  );
+  assert.match(
+    planProblem(['environment: "${{ github }}"']),
+    /^5:5 .* for job 'a'. a name was expected/,
+  );
 });
 
 test('legs have their place, labels and strategy, each evaluated with its own matrix', () => {
@@ -132,7 +150,7 @@ test('what makes no plan is said with its place', () => {
 });
 
 test('legs depend on needs when strategy, name, labels or continue-on-error read it', () => {
-  const depends = (...lines: string[]) => matrixDependsOnNeeds(jobWith(...lines).job);
+  const depends = (...lines: string[]) => matrixReads(jobWith(...lines).job, 'needs');
   assert.equal(depends('strategy: { matrix: "${{ fromJSON(needs.b.outputs.m) }}" }'), true);
   assert.equal(depends('strategy: { matrix: { a: ["${{ NEEDS.b.outputs.m }}"] } }'), true);
   assert.equal(depends('runs-on: "${{ needs.b.outputs.os }}"'), true);
@@ -290,15 +308,18 @@ test('an input of a checkout that is not done is refused in the plan, unless an 
   }
 });
 
-test('a call of a reusable workflow is planned as a job and refused with its line', () => {
+test('a call is planned without labels, and refused with its place where there is nothing to call', () => {
   const workflow = parsed(
     'on: push\njobs:\n  a:\n    uses: ./.github/workflows/b.yml\n    with: { x: 1 }\n',
   );
   const [job] = workflow.jobs;
   assert.ok(job !== undefined);
   assert.deepEqual(expandJob(job, SCOPE)[0]?.runsOn, []);
-  assert.match(
-    whyRefused(workflow, job, 'acme/app')?.message ?? '',
-    /ci\.yml:4:5: job 'a' cannot run: it calls the reusable workflow/,
+  assert.ok(job.call !== null);
+  assert.equal(whyRefused(workflow, job, 'acme/app'), null);
+  const linked = { ...job, call: { ...job.call, target: { missing: 'which is nowhere' } } };
+  assert.equal(
+    whyRefused(workflow, linked, 'acme/app')?.message,
+    `${FILE}:4:11: job 'a' cannot run: it calls the workflow \`./.github/workflows/b.yml\`, which is nowhere`,
   );
 });

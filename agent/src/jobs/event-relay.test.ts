@@ -74,6 +74,7 @@ test('every text of an event is masked, and fits its schema although a mask is l
   const events: JobEvent[] = [
     { type: 'step', index: 0, phase: 'main', status: 'running', name: 's'.repeat(4096), atMs: 1 },
     summary('s'.repeat(1024 * 1024)),
+    { type: 'environment', url: 's'.repeat(2048) },
     {
       type: 'annotation',
       index: 0,

@@ -397,6 +397,7 @@ export class JobRun implements LeaseHolder {
       case 'annotation':
       case 'summary':
       case 'action':
+      case 'environment':
         return this.#reports.events.accept(maskEvent(message, this.#reports.mask));
       case 'finished':
         this.#observed.finished ??= message;

@@ -4,6 +4,7 @@
  */
 import {
   ANNOTATION_MESSAGE_BYTES,
+  ENVIRONMENT_URL_CHARACTERS,
   STEP_SUMMARY_BYTES,
   type Annotation,
   type JobEvent,
@@ -21,6 +22,8 @@ export function maskEvent(event: JobEvent, mask: (text: string) => string): JobE
       return { ...event, uses: clean(event.uses) };
     case 'summary':
       return { ...event, markdown: clean(event.markdown, STEP_SUMMARY_BYTES) };
+    case 'environment':
+      return { ...event, url: clean(event.url, ENVIRONMENT_URL_CHARACTERS) };
     case 'annotation': {
       const { annotation } = event;
       const masked: Annotation = {

@@ -32,6 +32,7 @@ export function makeJob(some: Partial<Job> = {}): Job {
     summaries: [],
     actions: [],
     outputs: {},
+    environment: null,
     notes: [],
     log: { rows: 0, sealed: false, missingRows: null },
     ...some,
@@ -55,6 +56,7 @@ export function makeRun(jobs: Job[], some: Partial<Run> = {}): Run {
     createdAtMs: 1000,
     finishedAtMs: null,
     warnings: [],
+    referencedWorkflows: [],
     jobs,
     ...some,
   };

@@ -21,6 +21,7 @@ const job = makePlannedJob({
 const plan = makePlan([job], {
   name: 'c\x1b]0;evil\x07i',
   inputs: [value('who', 'me')],
+  referencedWorkflows: [{ path: 'a/b/\x1b[2Jc.yml@v1', ref: 'v1', sha: 'a'.repeat(40) }],
   warnings: [{ file, line: 2, column: 1, message: 'is not\napplied yet\x1b[2J' }],
 });
 const warning = `${file}:2:1: warning: is not applied yet`;
@@ -57,6 +58,7 @@ test('a dry run shows legs, values and steps, one line each, and what is not kno
     '      1. Run make',
     '      2. never  (skipped: its `if` is false)',
     '         with ref=main',
+    `  calls a/b/c.yml@v1, which is ${'a'.repeat(40)}`,
     warning,
   ]);
 });

@@ -33,12 +33,22 @@ export function showPlan(plan: Plan, paint: Paint, withSteps: boolean): string {
 /** Names and titles come from the workflow file; they must not steer the terminal. */
 export const safe = (text: string): string => safeText(text, false);
 
+/** Which commit a called workflow was taken from. */
+const referenceLine = ({ path, sha }: PlannedWorkflow['referencedWorkflows'][number]): string =>
+  safe(`  calls ${path}, which is ${sha}`);
+
+/** A job that calls takes no machine: those of what it calls follow. */
+function machines(job: PlannedWorkflow['jobs'][number]): string {
+  if (job.calls !== null) return '-';
+  return job.legs === null ? 'after needs' : String(job.legs.length);
+}
+
 function jobTable({ jobs }: PlannedWorkflow, paint: Paint): string {
   const header = ['job', 'name', 'machines', 'needs', 'runs-on', 'would it run?'];
   const rows = jobs.map((job) => [
     safe(job.key),
     safe(job.name),
-    job.legs === null ? 'after needs' : String(job.legs.length),
+    machines(job),
     job.needs.join(', ') || '-',
     safe(job.runsOn.join(', ')),
     verdictText(job, paint),
@@ -48,7 +58,8 @@ function jobTable({ jobs }: PlannedWorkflow, paint: Paint): string {
 
 function verdictText(job: PlannedJobView, paint: Paint): string {
   const color = verdictColor(job);
-  return color === undefined ? verdictWords(job) : paint(color, verdictWords(job));
+  const words = color === undefined ? verdictWords(job) : paint(color, verdictWords(job));
+  return job.calls === null ? words : `${words}  ${paint('dim', `calls ${safe(job.calls)}`)}`;
 }
 
 /** Whether a job would run, and why: a few words on one line. */
@@ -66,9 +77,11 @@ export function verdictColor({ verdict, refused }: PlannedJobView): 'dim' | 'red
   return refused !== null || verdict.state === 'fails' ? 'red' : undefined;
 }
 
-function steps({ jobs, inputs }: PlannedWorkflow, paint: Paint): string {
+function steps(workflow: PlannedWorkflow, paint: Paint): string {
+  const { inputs, jobs, referencedWorkflows } = workflow;
   const given = values('inputs', inputs, paint).map((line) => `  ${line}`);
-  return [...given, ...jobs.flatMap((job) => jobLines(job, paint))].join('\n');
+  const calls = referencedWorkflows.map(referenceLine);
+  return [...given, ...jobs.flatMap((job) => jobLines(job, paint)), ...calls].join('\n');
 }
 
 function jobLines(job: PlannedJobView, paint: Paint): string[] {

@@ -87,6 +87,25 @@ test('a failed job leaves its last rows on the screen, a good one its line', asy
   assert.doesNotMatch(text, /not shown again\n/);
 });
 
+test('a job that calls a workflow is gone when the called jobs come', async () => {
+  const { stream, written } = fakeTerminal();
+  const view = treeView(stream, false);
+  const caller = makeJob({ id: 'caller', name: 'caller', state: 'waiting' });
+  const called = makeJob({ id: 'called', name: 'caller / called', state: 'queued' });
+  const run = makeRun([caller]);
+  view.event({ type: 'run', run });
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  assert.match(written(), /· caller {2}waiting/);
+  view.event({ type: 'run', run: { ...run, jobs: [called] } });
+  const before = written().length;
+  // Everything that still lives is drawn again below what has ended.
+  view.event({ type: 'job', job: { ...called, state: 'finished', conclusion: 'success' } });
+  const after = written().slice(before);
+  view.close();
+  assert.match(after, /✓ caller \/ called {2}success/);
+  assert.doesNotMatch(after, /· caller {2}waiting/);
+});
+
 test('after it is closed the tree writes nothing more and listens to nothing', () => {
   const { stream, written } = fakeTerminal();
   const listeners = stream.listenerCount('resize');

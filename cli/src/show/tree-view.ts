@@ -3,7 +3,7 @@
  * its log while it runs. What has ended moves up and stays; only the living part is redrawn, and
  * it never fills more than the terminal has.
  */
-import type { Job, RunStreamEvent } from '@onejob/protocol';
+import type { Job, Run, RunStreamEvent } from '@onejob/protocol';
 import { createLogUpdate } from 'log-update';
 import {
   isLogNoise,
@@ -91,7 +91,7 @@ export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
       for (const run of runs) settle(runTitle(paint, run));
     },
     event: (event: RunStreamEvent): void => {
-      if (event.type === 'run') for (const job of event.run.jobs) show(job);
+      if (event.type === 'run') for (const job of keptOf(living, event.run)) show(job);
       if (event.type === 'job') show(event.job);
       if (event.type !== 'log') return;
       const tail = living.get(event.jobId);
@@ -107,6 +107,15 @@ export function treeView(stream: NodeJS.WriteStream, color: boolean): RunView {
       stream.write(`\n${summary(paint, runs, screen().columns)}\n`);
     },
   };
+}
+
+/** The run's jobs. One that calls a workflow leaves the living when the jobs of that come. */
+function keptOf(living: Map<string, Tail>, run: Run): readonly Job[] {
+  const there = new Set(run.jobs.map((job) => job.id));
+  for (const [id, { job }] of living) {
+    if (job.runId === run.id && !there.has(id)) living.delete(id);
+  }
+  return run.jobs;
 }
 
 const isIdle = ({ job: { state } }: Tail): boolean =>

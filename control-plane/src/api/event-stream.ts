@@ -125,6 +125,14 @@ class RunStream {
   }
 
   async #sendChanges(run: Run): Promise<void> {
+    const there = new Set(run.jobs.map((job) => job.id));
+    const gone = [...this.#sent.keys()].filter((id) => !there.has(id));
+    if (gone.length > 0) {
+      // Other jobs stand in its place: only the whole says so.
+      for (const id of gone) this.#sent.delete(id);
+      for (const job of run.jobs) this.#sent.set(job.id, JSON.stringify(job));
+      return await this.#send({ type: 'run', run });
+    }
     for (const job of run.jobs) {
       const text = JSON.stringify(job);
       if (this.#sent.get(job.id) === text) continue;

@@ -1,12 +1,14 @@
 /**
  * The bare repositories of the data directory: snapshots come in as packs, commits are read, and
  * jobs fetch from them. A snapshot is kept by a ref named after its commit; a run's own view of the
- * repository is a git namespace with one branch or tag and HEAD.
+ * repository is a git namespace with one branch or tag and HEAD. Which commit a branch or tag means
+ * is what the last run that came from it said.
  */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { isFullSha } from '@onejob/workflow';
 import { isUuid, SNAPSHOT_PACK_BYTES, WORKFLOW_FILE_BYTES } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import { SNAPSHOT_INDEX_MS, TIPS, WORKFLOW_FILES } from '../limits.ts';
@@ -18,6 +20,10 @@ export type RepositoryId = { tenant: string; name: string };
 
 const SHA = /^[0-9a-f]{40}$/;
 const SNAPSHOTS = 'refs/onejob/snapshots/';
+/** One ref a branch or tag, named by its hash: names of branches may be paths of each other. */
+const NAMED = 'refs/onejob/named/';
+const namedRef = (ref: string): string =>
+  `${NAMED}${createHash('sha256').update(ref).digest('hex')}`;
 /** Folders in a repository where packs are looked at before they belong to it. */
 const QUARANTINE = 'incoming-';
 const WORKFLOWS_FOLDER = '.github/workflows';
@@ -180,6 +186,40 @@ export class Repositories {
       ...['show-ref', '--verify', '--quiet', `${SNAPSHOTS}${sha}`],
     ]);
     return found.exitCode === 0;
+  }
+
+  /** Notes which commit a branch or tag is; other refs (pull requests) are not noted. */
+  async noteRef(repository: RepositoryId, ref: string, sha: string): Promise<void> {
+    if (!/^refs\/(?:heads|tags)\//.test(ref)) return;
+    await this.#inTurn(
+      repository,
+      async () => await git([...this.#in(repository), 'update-ref', namedRef(ref), sha]),
+    );
+  }
+
+  /**
+   * The commit a workflow file is called at: a full SHA-1 is itself and nothing else, a name is a
+   * tag before it is a branch. Undefined: the repository or the commit is not here.
+   */
+  async resolve(
+    repository: RepositoryId,
+    ref: string,
+  ): Promise<{ sha: string; fullRef: string } | undefined> {
+    if (!(await this.exists(repository))) return undefined;
+    if (isFullSha(ref)) {
+      const sha = ref.toLowerCase();
+      const kind = await runGit([...this.#in(repository), 'cat-file', '-t', sha]);
+      return kind.stdout.toString().trim() === 'commit' ? { sha, fullRef: sha } : undefined;
+    }
+    for (const kind of ['tags', 'heads']) {
+      const fullRef = `refs/${kind}/${ref}`;
+      const found = await runGit([
+        ...this.#in(repository),
+        ...['show-ref', '--verify', '--hash', namedRef(fullRef)],
+      ]);
+      if (found.exitCode === 0) return { sha: found.stdout.toString().trim(), fullRef };
+    }
+    return undefined;
   }
 
   /** Paths of workflow files in a commit, in the order git sorts them. */

@@ -3,22 +3,23 @@
  * second time in this attempt. The credential works once; the same request key gets the lost answer
  * again, which is made anew and never stored. Only this answer holds secrets.
  */
-import { compileJob, type JobLeg, type Workflow } from '@onejob/workflow';
+import { compileJob, type JobLeg } from '@onejob/workflow';
 import {
   isUuid,
   type JobId,
   type JobTask,
-  type JsonObject,
   parseRepositoryName,
   type RunId,
 } from '@onejob/protocol';
 import { hashCredential, matchesHash, mintCredential, type Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { cacheMode, grantResults, type ResultsGrant } from '../results/results-grant.ts';
-import { githubContext, needsContext, type RunRow } from '../runs/run-contexts.ts';
+import type { RunRow } from '../runs/run-contexts.ts';
+import { jobContext, permissionsAt, placeOf } from '../runs/run-state.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { type JobRow, transitionJob } from '../store/transition-job.ts';
+import { secretsOf, stateSeenBy } from './job-secrets.ts';
 import { type LeaseTerms, limitsOf } from './lease-terms.ts';
 import { jobTimeoutMs } from './time-limit.ts';
 
@@ -112,51 +113,39 @@ async function makeAnswer(
     .selectAll()
     .where('id', '=', job.run_id)
     .executeTakeFirstOrThrow();
-  const secrets = await openSecrets(tx, run.id, vault);
-  const workflow = run.workflow as Workflow;
-  const planned = workflow.jobs.find((one) => one.key === job.key);
+  const place = placeOf(run, job.key);
   const leg = job.leg as JobLeg | null;
-  if (planned === undefined || leg === null) {
+  if (place === undefined || leg === null) {
     throw new ControlPlaneError('internal', `Job ${job.id} has no plan.`);
   }
-  const siblings = await tx.db
-    .selectFrom('jobs')
-    .selectAll()
-    .where('run_id', '=', run.id)
-    .where('key', 'in', planned.needs.length > 0 ? planned.needs : [''])
-    .orderBy('leg_index')
-    .execute();
   const results = grantResults(run, job.id);
-  const github: JsonObject = { ...githubContext(run), job: job.key, token };
+  const state = await stateSeenBy(tx, run, job.key);
+  const secrets = await secretsOf(tx, state, job.key, { vault, token });
+  const { github, ...contexts } = state.planScope(place);
   const task: JobTask = {
     version: 1,
     jobId: job.id as JobId,
     runId: run.id as RunId,
     attempt: job.attempt,
-    job: compileJob(workflow, planned, leg),
+    job: compileJob(place.workflow, place.job, leg, permissionsAt(run, job.key)),
     contexts: {
-      github,
-      needs: needsContext(
-        planned.needs,
-        Map.groupBy(siblings, (one) => one.key),
-      ),
+      github: { ...github, token },
+      ...contexts,
       strategy: leg.strategy,
       matrix: leg.matrix,
-      vars: run.vars,
-      inputs: run.inputs as JsonObject,
+      job: jobContext(run, job.key),
     },
     env: run.env,
-    secrets: Object.fromEntries(secrets),
+    secrets: secrets.own,
+    ...(secrets.problem === null ? {} : { problem: secrets.problem }),
     token,
     source: sourceOf(run),
     results: { token: results.token, cacheMode: cacheMode(results) },
-    jobTimeoutMs: jobTimeoutMs(planned.timeoutMinutes, limitsOf(terms, run.tenant)),
+    jobTimeoutMs: jobTimeoutMs(place.job.timeoutMinutes, limitsOf(terms, run.tenant)),
   };
   return {
     task,
-    maskValues: [...new Set([...secrets.map(([, value]) => value), token, results.token])].filter(
-      (value) => value !== '',
-    ),
+    maskValues: [...new Set([...secrets.values, results.token])].filter((value) => value !== ''),
     sourcePath: `/source/${job.id}/${job.attempt}`,
     results,
   };
@@ -167,18 +156,4 @@ function sourceOf(run: RunRow): JobTask['source'] {
   return repository === undefined
     ? null
     : { repository: repository.full, sha: run.sha, ref: run.ref };
-}
-
-export async function openSecrets(
-  tx: Tx,
-  runId: string,
-  vault: Vault,
-): Promise<[name: string, value: string][]> {
-  const rows = await tx.db
-    .selectFrom('run_secrets')
-    .selectAll()
-    .where('run_id', '=', runId)
-    .orderBy('name')
-    .execute();
-  return rows.map((row) => [row.name, vault.open(row.sealed, { runId, name: row.name })]);
 }

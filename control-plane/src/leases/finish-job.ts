@@ -9,17 +9,17 @@ import {
   OUTPUT_BYTES_PER_JOB,
 } from '@onejob/protocol';
 import { SecretMasker } from '@onejob/masking';
-import type { Workflow } from '@onejob/workflow';
 import type { Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { END_MESSAGE_CHARS, LOG_GRACE_MS, NOTE_CHARS, NOTES_PER_JOB } from '../limits.ts';
 import { advanceRun } from '../runs/advance-run.ts';
 import { lockRun } from '../runs/lock-run.ts';
 import type { RunRow } from '../runs/run-contexts.ts';
+import { placeOf } from '../runs/run-state.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { endJob, type JobRow, requeueJob } from '../store/transition-job.ts';
-import { openSecrets } from './adopt-job.ts';
+import { secretsOf, stateSeenBy } from './job-secrets.ts';
 import { type Lease, lockLeasedJob } from './lease-guard.ts';
 import { type LeaseTerms, limitsOf } from './lease-terms.ts';
 import { explainCut } from './time-limit.ts';
@@ -66,7 +66,7 @@ export async function finishJob(
   const cancelledAs = said === 'cancelled' ? (job.cancel_reason ?? 'cancelled') : said;
   // An agent knows that a job was cancelled, not by what.
   const message = cancelledAs === said ? finish.message : job.cancel_message;
-  const outputs = await withoutSecrets(tx, job, finish.outputs, parts.vault);
+  const outputs = await withoutSecrets(tx, run, job, finish.outputs, parts.vault);
   const cut = said === 'deadline' ? whyCut(run, job, parts.terms) : [];
   const notes = [...cut, ...finish.notes, ...outputs.notes];
   const ended = await endJob(tx, job, {
@@ -84,8 +84,10 @@ export async function finishJob(
 
 /** A job that met its deadline is told when that was not what its workflow asked for. */
 function whyCut(run: RunRow, job: JobRow, terms: LeaseTerms): string[] {
-  const planned = (run.workflow as Workflow).jobs.find((one) => one.key === job.key);
-  const note = explainCut(planned?.timeoutMinutes ?? null, limitsOf(terms, run.tenant));
+  const note = explainCut(
+    placeOf(run, job.key)?.job.timeoutMinutes ?? null,
+    limitsOf(terms, run.tenant),
+  );
   return note === undefined ? [] : [note];
 }
 
@@ -95,6 +97,7 @@ const clip = (text: string, chars: number): string =>
 /** Outputs without those that hold a secret of the run, and without more than GitHub allows. */
 async function withoutSecrets(
   tx: Tx,
+  run: RunRow,
   job: JobRow,
   outputs: Record<string, string>,
   vault: Vault,
@@ -104,7 +107,9 @@ async function withoutSecrets(
   const entries = Object.entries(outputs);
   if (entries.length === 0) return { kept, notes };
   const masker = new SecretMasker();
-  for (const [, value] of await openSecrets(tx, job.run_id, vault)) masker.add(value);
+  const state = await stateSeenBy(tx, run, job.key);
+  const { values } = await secretsOf(tx, state, job.key, { vault, token: '' });
+  for (const value of values) masker.add(value);
   let bytes = 0;
   for (const [name, value] of entries) {
     if (masker.containsSecret(value) || masker.containsSecret(name)) {

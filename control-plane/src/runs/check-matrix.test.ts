@@ -31,7 +31,16 @@ function said(
   const result = parseWorkflow({ file: FILE, text: `on: push\njobs:\n${jobs}` });
   assert.ok(result.ok, JSON.stringify(result));
   const { workflow, warnings } = result;
-  const read = { workflow, warnings, triggered, why: '', jobs: workflow.jobs, inputs: {} };
+  const read = {
+    workflow,
+    warnings,
+    triggered,
+    why: '',
+    jobs: workflow.jobs,
+    inputs: {},
+    called: {},
+    referenced: [],
+  };
   try {
     checkMatrix([read], { ...REQUEST, matrix }, 'acme');
     return undefined;

@@ -3,10 +3,10 @@
  * has would end with nothing run and nobody told. What depends on jobs that have not run yet may
  * still come and is not refused.
  */
-import { type JobLeg, legMatches, matrixTexts, type PlannedJob } from '@onejob/workflow';
+import { entryOf, type JobLeg, legMatches, matrixTexts, type PlannedJob } from '@onejob/workflow';
 import type { CreateRun, Template } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
-import { plannedLegs } from './planned-legs.ts';
+import { plannedJobs } from './planned-legs.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
 
 /** Values named in a message: enough to find one's own. */
@@ -31,7 +31,7 @@ export function checkMatrix(
   if (Object.keys(request.matrix).length === 0 || started.length === 0) return;
   const choice: Choice = { legs: [], values: new Map(), openKeys: new Set(), isOpen: false };
   for (const one of started) {
-    for (const job of one.jobs) addJob(choice, job, plannedLegs(one, job, request, tenant));
+    for (const { job, legs } of plannedJobs(one, request, tenant, {})) addJob(choice, job, legs);
   }
   if (!choice.isOpen) refuseUnknown(choice, request.matrix);
 }
@@ -60,12 +60,6 @@ function writtenKeys(strategy: Template): string[] | null {
   const keys = matrix.map.map((entry) => ('key' in entry ? entry.key : null));
   if (keys.includes('include') || !keys.every((key) => typeof key === 'string')) return null;
   return keys;
-}
-
-function entryOf(template: Template, key: string): Template | undefined {
-  if (template === null || typeof template !== 'object' || !('map' in template)) return undefined;
-  const entry = template.map.find((one) => 'key' in one && one.key === key);
-  return entry !== undefined && 'value' in entry ? entry.value : undefined;
 }
 
 function refuseUnknown(choice: Choice, wanted: Record<string, string[]>): void {

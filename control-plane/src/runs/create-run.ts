@@ -27,8 +27,9 @@ import { beginRun } from './advance-run.ts';
 import { checkMatrix } from './check-matrix.ts';
 import { lockRun } from './lock-run.ts';
 import { invalidPlan } from './planned-legs.ts';
-import { type ReadWorkflow, readWorkflows, type WorkflowSource } from './read-workflows.ts';
+import { type ReadWorkflow, readWorkflows } from './read-workflows.ts';
 import { githubContext, type RunRow } from './run-contexts.ts';
+import type { WorkflowSource } from './workflow-files.ts';
 
 type Repository = NonNullable<ReturnType<typeof parseRepositoryName>>;
 
@@ -75,6 +76,7 @@ export async function createRuns(
   const repository = await checkRequest(parts.repositories, request);
   const read = await readWorkflows(parts, repository, request);
   checkMatrix(read, request, repository.tenant);
+  await parts.repositories.noteRef(repository, request.ref, request.sha);
   return await parts.store.transaction(async (tx) => {
     await upsertRepository(tx, repository);
     const runIds: string[] = [];
@@ -106,6 +108,8 @@ async function createRun(
       workflow_name: workflow.name,
       workflow: JSON.stringify(workflow),
       warnings: JSON.stringify(read.warnings),
+      called_workflows: JSON.stringify(read.called),
+      referenced_workflows: JSON.stringify(read.referenced),
       event_name: request.event.name,
       event_payload: JSON.stringify(request.event.payload),
       ref: request.ref,
@@ -114,7 +118,7 @@ async function createRun(
       vars: JSON.stringify(request.vars),
       env: JSON.stringify(request.env),
       inputs: JSON.stringify(read.inputs),
-      grouped: usesConcurrency(workflow),
+      grouped: meetsGroups(read),
       matrix_filter: JSON.stringify(request.matrix),
       driver: request.driver === '' ? 'auto' : request.driver,
       keep_sandbox: request.keepSandbox,
@@ -133,28 +137,39 @@ async function createRun(
       })),
     },
   );
-  await insertJobs(
-    tx,
-    jobs.map((job, position) =>
-      newJobRow(tx.nowMs, {
-        id: newJobId(tx.nowMs),
-        runId,
-        tenant: repository.tenant,
-        repository: repository.full,
-        key: job.key,
-        position,
-        driver: request.driver === '' ? 'auto' : request.driver,
-        keepSandbox: request.keepSandbox,
-      }),
-    ),
-    'created',
-  );
+  await insertPlaceholders(tx, repository, request, { runId, keys: jobs.map(({ key }) => key) });
   const run = required(await lockRun(tx, runId), `run ${runId}`);
   const { name, group } = planOf(run, workflow);
   await tx.db.updateTable('runs').set({ name }).where('id', '=', runId).execute();
   await beginRun(tx, run, group);
   return runId;
 }
+
+/** A row a job, which waits; it becomes the first leg. */
+async function insertPlaceholders(
+  tx: Tx,
+  repository: Repository,
+  request: CreateRun,
+  { runId, keys }: { runId: string; keys: readonly string[] },
+): Promise<void> {
+  const rows = keys.map((key, position) =>
+    newJobRow(tx.nowMs, {
+      id: newJobId(tx.nowMs),
+      runId,
+      tenant: repository.tenant,
+      repository: repository.full,
+      key,
+      position,
+      calledFrom: [],
+      driver: request.driver === '' ? 'auto' : request.driver,
+      keepSandbox: request.keepSandbox,
+    }),
+  );
+  await insertJobs(tx, rows, 'created');
+}
+
+const meetsGroups = ({ called, workflow }: ReadWorkflow): boolean =>
+  [workflow, ...Object.values(called).map((one) => one.workflow)].some(usesConcurrency);
 
 /** Known when the run has its number, which its name and its group may hold. */
 function planOf(run: RunRow, workflow: Workflow): { name: string; group: ConcurrencyGroup | null } {

@@ -5,53 +5,60 @@ import {
   foreseeText,
   type JobForesight,
   type JobLeg,
-  legMatches,
   matrixTexts,
   type PlannedJob,
   whyRefused,
 } from '@onejob/workflow';
 import type { CreateRun, PlannedJobView, PlannedValue, Template } from '@onejob/protocol';
-import { plannedLegs } from './planned-legs.ts';
+import { keyIn, scopeOf } from './job-keys.ts';
+import type { PlannedEntry } from './planned-legs.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
+
+export type Verdict = PlannedJobView['verdict'];
 
 export type Planning = {
   read: ReadWorkflow;
   request: CreateRun;
-  tenant: string;
+  /** Of the job's own file. */
   foresight: JobForesight;
+  /** What is known of the job that calls its workflow; undefined: nobody does. */
+  outer: Verdict | undefined;
 };
 
 type PlannedStep = PlannedJobView['steps'][number];
 
-export function plannedJobView(planning: Planning, job: PlannedJob): PlannedJobView {
-  const { read, request, tenant, foresight } = planning;
-  const legs = plannedLegs(read, job, request, tenant)?.filter((leg) =>
-    legMatches(leg, request.matrix),
-  );
+export function plannedJobView(planning: Planning, entry: PlannedEntry): PlannedJobView {
+  const { request, foresight } = planning;
+  const { job, key, workflow } = entry;
+  const legs = entry.legs ?? undefined;
   const scope = foresight.scopeOf(job, contextsOfOnly(legs));
   return {
-    key: job.key,
+    key,
     name: job.name === null ? job.key : foreseeText(job.name, scope).text,
-    needs: job.needs,
+    needs: job.needs.map((id) => keyIn(scopeOf(key), id)),
     runsOn: legs?.[0]?.runsOn ?? labelsOf(job.runsOn, scope),
     legs: legs?.map(legView) ?? null,
     condition: job.conditionSource,
     verdict: verdictOf(planning, job, legs),
-    env: environmentOf(planning, job, scope),
+    calls: job.call?.uses ?? null,
+    env: environmentOf(request, entry, scope),
     steps: job.steps.map((step) => stepView(foresight, step, scope)),
-    refused: whyRefused(read.workflow, job, request.repository)?.message ?? null,
+    refused: whyRefused(workflow, job, request.repository)?.message ?? null,
     at: job.at,
   };
 }
 
 function verdictOf(
-  { read, foresight }: Planning,
+  { read, foresight, outer }: Planning,
   job: PlannedJob,
   legs: JobLeg[] | undefined,
-): PlannedJobView['verdict'] {
+): Verdict {
   if (!read.triggered) return { state: 'skipped', why: `the workflow does not run: ${read.why}` };
   if (legs?.length === 0) return { state: 'skipped', why: 'no leg of its matrix fits --matrix' };
-  return foresight.verdicts.get(job.key) ?? { state: 'open', why: '' };
+  const own = foresight.verdicts.get(job.key) ?? { state: 'open', why: '' };
+  if (outer === undefined || own.state === 'skipped') return own;
+  if (outer.state === 'skipped') return { state: 'skipped', why: 'its caller would be skipped' };
+  return outer.state === 'runs' ? own : { state: 'open', why: 'if its caller runs' };
 }
 
 /** The matrix of a job that has one leg; of several no one is filled in. */
@@ -78,12 +85,12 @@ function labelsOf(template: Template, scope: ForeseeScope): string[] {
 
 /** The run's own variables, then the workflow's, then the job's: the last of a name wins. */
 function environmentOf(
-  { read, request }: Planning,
-  job: PlannedJob,
+  request: CreateRun,
+  { job, workflow }: PlannedEntry,
   scope: ForeseeScope,
 ): PlannedValue[] {
   const given = Object.entries(request.env).map(([name, value]) => ({ name, value, known: true }));
-  const written = [read.workflow.env, job.env].flatMap((env) => foreseeEntries(env, scope));
+  const written = [workflow.env, job.env].flatMap((env) => foreseeEntries(env, scope));
   const byName = new Map<string, PlannedValue>();
   for (const [place, entry] of [...given, ...written].entries()) {
     byName.set(entry.name === '' ? ` ${place}` : entry.name, entry);

@@ -1,41 +1,135 @@
-/** The legs a job would have, before there is a run: for plans, and to check what a request chooses. */
+/**
+ * The jobs a workflow would have, and the legs of each, before there is a run: for plans, and to
+ * check what a request chooses. Where a job calls a workflow, the jobs of that follow it, each with
+ * its legs of all the caller's legs.
+ */
 import {
+  calledBy,
+  callInputs,
+  callReadsNeeds,
   expandJob,
   type JobLeg,
-  matrixDependsOnNeeds,
+  legMatches,
+  matrixReads,
   type PlannedJob,
   PlanError,
+  type PlanScope,
   type Workflow,
 } from '@onejob/workflow';
-import type { CreateRun, JsonObject } from '@onejob/protocol';
+import { type CreateRun, type JsonObject, JOBS_PER_RUN } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
+import { keyIn } from './job-keys.ts';
+import { callerIn } from './open-call.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
 import { githubContext, type RunRow } from './run-contexts.ts';
 
+export type PlannedEntry = {
+  /** As people choose it: the keys of the callers, its own. */
+  key: string;
+  workflow: Workflow;
+  job: PlannedJob;
+  /** Every leg as it would be; null where they depend on jobs that have not run. */
+  legs: JobLeg[] | null;
+};
+
+/** A leg of a caller, and what it passes; null where that is known later. */
+type CallerLeg = { name: string; inputs: JsonObject | null };
+
 /**
- * Every leg as it would be; null where they depend on jobs that have not run. Throws
- * `invalid_workflow` where what the job's expressions evaluate to is no plan.
+ * Throws `invalid_workflow` where what a job's expressions evaluate to is no plan.
+ * @param chosen values of matrices; other legs are left out
  */
-export function plannedLegs(
+export function plannedJobs(
   read: ReadWorkflow,
-  job: PlannedJob,
   request: CreateRun,
   tenant: string,
-): JobLeg[] | null {
-  if (job.needs.length > 0 && matrixDependsOnNeeds(job)) return null;
-  const github = githubBeforeRun(read.workflow, request, tenant);
+  chosen: Record<string, string[]>,
+): PlannedEntry[] {
+  const planner = new Planner(read, request, tenant, chosen);
   try {
-    return expandJob(job, {
-      github: { ...github, job: job.key },
-      needs: Object.fromEntries(
-        job.needs.map((key) => [key, { result: 'success' as const, outputs: {} }]),
-      ),
-      vars: request.vars,
-      inputs: read.inputs,
-    });
+    planner.add('', read.workflow, read.jobs, [{ name: '', inputs: read.inputs }]);
   } catch (error) {
     if (!(error instanceof PlanError)) throw error;
     throw invalidPlan(error);
+  }
+  return planner.entries;
+}
+
+class Planner {
+  readonly entries: PlannedEntry[] = [];
+  readonly #read: ReadWorkflow;
+  readonly #vars: CreateRun['vars'];
+  readonly #github: JsonObject;
+  readonly #chosen: Record<string, string[]>;
+  /** Legs so far: more than a run may have are not written out. */
+  #count = 0;
+
+  constructor(
+    read: ReadWorkflow,
+    request: CreateRun,
+    tenant: string,
+    chosen: Record<string, string[]>,
+  ) {
+    this.#read = read;
+    this.#vars = request.vars;
+    this.#github = githubBeforeRun(read.workflow, request, tenant);
+    this.#chosen = chosen;
+  }
+
+  /** @param callers null: not known before the run */
+  add(
+    scope: string,
+    workflow: Workflow,
+    jobs: readonly PlannedJob[],
+    callers: readonly CallerLeg[] | null,
+  ): void {
+    for (const job of jobs) {
+      const key = keyIn(scope, job.key);
+      const found = callers === null ? null : this.#legs(job, callers);
+      const legs = found?.map(({ leg }) => leg) ?? null;
+      this.entries.push({ key, workflow, job, legs });
+      const target = calledBy(job, this.#read.called);
+      if (target === undefined) continue;
+      const passed = found?.map(({ leg, caller }) => ({
+        name: leg.name,
+        inputs: this.#inputs(job, leg, caller, target.workflow),
+      }));
+      this.add(key, target.workflow, target.workflow.jobs, passed ?? null);
+    }
+  }
+
+  #legs(job: PlannedJob, callers: readonly CallerLeg[]) {
+    const found: { leg: JobLeg; caller: CallerLeg }[] = [];
+    for (const caller of callers) {
+      const dependsOnNeeds = job.needs.length > 0 && matrixReads(job, 'needs');
+      if (dependsOnNeeds || (caller.inputs === null && matrixReads(job, 'inputs'))) return null;
+      const legs = expandJob(job, this.#scope(job, caller));
+      for (const leg of legs.filter((one) => legMatches(one, this.#chosen))) {
+        const name = caller.name === '' ? leg.name : `${caller.name} / ${leg.name}`;
+        found.push({ leg: { ...leg, name }, caller });
+      }
+      if (this.#count + found.length > JOBS_PER_RUN) return null;
+    }
+    this.#count += found.length;
+    return found;
+  }
+
+  #inputs(job: PlannedJob, leg: JobLeg, caller: CallerLeg, called: Workflow): JsonObject | null {
+    const from = callerIn({ job });
+    if (caller.inputs === null || callReadsNeeds(from)) return null;
+    const { matrix, strategy } = leg;
+    return callInputs(from, called, { ...this.#scope(job, caller), matrix, strategy });
+  }
+
+  #scope(job: PlannedJob, caller: CallerLeg): PlanScope {
+    return {
+      github: { ...this.#github, job: job.key },
+      needs: Object.fromEntries(
+        job.needs.map((key) => [key, { result: 'success' as const, outputs: {} }]),
+      ),
+      vars: this.#vars,
+      inputs: caller.inputs ?? {},
+    };
   }
 }
 
@@ -66,6 +160,8 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     name: '',
     workflow,
     warnings: [],
+    called_workflows: {},
+    referenced_workflows: [],
     event_name: request.event.name,
     event_payload: request.event.payload,
     ref: request.ref,

@@ -1,18 +1,19 @@
 /** Reads and parses the workflow files a request is about, and says which of them its event starts. */
 import {
+  type CalledWorkflows,
   dispatchInputs,
   isTriggered,
-  oversizeProblem,
   selectJobs,
   type Workflow,
 } from '@onejob/workflow';
-import type { CreateRun, JsonObject, Problem } from '@onejob/protocol';
+import type { CreateRun, JsonObject, Problem, ReferencedWorkflow } from '@onejob/protocol';
 import type { ParseResult } from '@onejob/workflow/parse';
 import { ControlPlaneError } from '../errors.ts';
-import type { Repositories, RepositoryId } from '../git/repositories.ts';
-import { WORKFLOWS_PARSE_MS } from '../limits.ts';
+import type { RepositoryId } from '../git/repositories.ts';
+import { PROBLEMS_TOLD } from '../limits.ts';
 import { asksForFiles, changeOf } from './event-change.ts';
-import type { WorkflowParser } from './workflow-parser.ts';
+import { loadCalls } from './load-calls.ts';
+import { WorkflowFiles, type WorkflowSource } from './workflow-files.ts';
 
 export type ReadWorkflow = {
   workflow: Workflow;
@@ -23,17 +24,17 @@ export type ReadWorkflow = {
   /** The jobs to run: all, or the chosen ones with what they need. */
   jobs: Workflow['jobs'];
   inputs: JsonObject;
+  /** What it calls; of a workflow that is not triggered nothing. */
+  called: CalledWorkflows;
+  referenced: ReferencedWorkflow[];
 };
-
-/** What workflows are read with. */
-export type WorkflowSource = { repositories: Repositories; parser: WorkflowParser };
 
 type Parsed = Extract<ParseResult, { ok: true }>;
 
 /** Throws `invalid_workflow` with every problem's place, of all files at once. */
 export async function readWorkflows(
   source: WorkflowSource,
-  repository: RepositoryId,
+  repository: RepositoryId & { full: string },
   request: CreateRun,
 ): Promise<ReadWorkflow[]> {
   const chosen = request.workflows.length > 0;
@@ -46,18 +47,14 @@ export async function readWorkflows(
       'There is no workflow: .github/workflows of the commit holds no .yml or .yaml file. Add one.',
     );
   }
+  const files = new WorkflowFiles(source);
   const problems: Problem[] = [];
   const workflows: Parsed[] = [];
-  let tookMs = 0;
   for (const path of paths) {
-    const read = await readOne(source, repository, request.sha, path);
-    if (read.result.ok) workflows.push(read.result);
-    else problems.push(...read.result.problems);
-    tookMs += read.tookMs;
-    if (tookMs <= WORKFLOWS_PARSE_MS) continue;
-    const message = `The workflows up to this one take longer than ${WORKFLOWS_PARSE_MS / 1000} s to read, which is the limit. Run fewer of them at a time`;
-    problems.push({ file: path, line: 1, column: 1, message });
-    break;
+    const result = await readOne(files, repository, request.sha, path);
+    if (result.ok) workflows.push(result);
+    else problems.push(...result.problems);
+    if (files.isOverTime) break;
   }
   if (problems.length > 0) throw refusal('invalid_workflow', problems);
   const change = changeOf(request);
@@ -66,27 +63,64 @@ export async function readWorkflows(
     asked && change !== undefined
       ? await source.repositories.changedFiles(repository, change)
       : null;
-  return chooseJobs(workflows, request, changedFiles);
+  const read = chooseJobs(workflows, request, changedFiles);
+  return await withCalls(source, files, repository, request, read);
 }
 
 async function readOne(
-  { repositories, parser }: WorkflowSource,
+  files: WorkflowFiles,
   repository: RepositoryId,
   sha: string,
-  file: string,
-): Promise<{ result: ParseResult; tookMs: number }> {
-  const found = await repositories.readWorkflow(repository, sha, file);
-  if (found === undefined) {
-    const message = `The commit has no file ${file}. What git ignores is in no snapshot.`;
-    throw new ControlPlaneError('no_workflow', message);
-  }
-  if (found.text === null) {
-    return { result: { ok: false, problems: [oversizeProblem(file, found.bytes)] }, tookMs: 0 };
-  }
-  return await parser.parse({ file, text: found.text });
+  path: string,
+): Promise<ParseResult> {
+  const result = await files.read({ repository, sha, path }, path);
+  if (result !== undefined) return result;
+  const message = `The commit has no file ${path}. What git ignores is in no snapshot.`;
+  throw new ControlPlaneError('no_workflow', message);
 }
 
-function refusal(code: 'invalid_workflow' | 'invalid_inputs', problems: Problem[]) {
+/** Reads what the workflows that start call. */
+async function withCalls(
+  { repositories }: WorkflowSource,
+  files: WorkflowFiles,
+  { full }: { full: string },
+  { ref, sha }: CreateRun,
+  read: readonly ReadWorkflow[],
+): Promise<ReadWorkflow[]> {
+  const problems: Problem[] = [];
+  const all: ReadWorkflow[] = [];
+  for (const one of read) {
+    if (!one.triggered) {
+      all.push(one);
+      continue;
+    }
+    const { workflow } = one;
+    const keys = new Set(one.jobs.map((job) => job.key));
+    const root = {
+      workflow,
+      repository: full,
+      path: workflow.file.replace(/^\.\//, ''),
+      ref,
+      fullRef: ref,
+      sha,
+    };
+    const loaded = await loadCalls(repositories, files, root, keys);
+    problems.push(...loaded.problems);
+    const jobs = loaded.workflow.jobs.filter((job) => keys.has(job.key));
+    const warnings = [...one.warnings, ...loaded.warnings];
+    const { called, referenced } = loaded;
+    all.push({ ...one, workflow: loaded.workflow, jobs, warnings, called, referenced });
+  }
+  if (problems.length > 0) throw refusal('invalid_workflow', problems);
+  return all;
+}
+
+function refusal(code: 'invalid_workflow' | 'invalid_inputs', found: readonly Problem[]) {
+  const problems = found.slice(0, PROBLEMS_TOLD);
+  const next = found[PROBLEMS_TOLD];
+  if (next !== undefined) {
+    problems.push({ ...next, message: `and ${found.length - PROBLEMS_TOLD} more` });
+  }
   const lines = problems.map((p) => `${p.file}:${p.line}:${p.column}: ${p.message}`);
   return new ControlPlaneError(code, lines.join('\n'), { problems });
 }
@@ -115,7 +149,8 @@ function chooseJobs(
       changedFiles,
     });
     const inputs = triggered ? inputsOf(workflow, request) : {};
-    return [{ workflow, warnings, triggered, why, jobs: selectJobs(workflow, own), inputs }];
+    const jobs = selectJobs(workflow, own);
+    return [{ workflow, warnings, triggered, why, jobs, inputs, called: {}, referenced: [] }];
   });
 }
 

@@ -6,6 +6,7 @@ import type { Selectable } from 'kysely';
 import type { Conclusion, JsonObject, NeedsContext, StepConclusion } from '@onejob/protocol';
 import type { RunsTable } from '../store/tables.ts';
 import type { JobRow } from '../store/transition-job.ts';
+import { keyIn } from './job-keys.ts';
 
 export type RunRow = Selectable<RunsTable>;
 
@@ -108,15 +109,16 @@ function combinedOutputs(legs: readonly JobRow[]): Record<string, string> {
   return outputs;
 }
 
-/** The `needs` context of a job: its direct needs. */
+/** The `needs` context of a job: its direct needs, by the keys they have in its file. */
 export function needsContext(
+  scope: string,
   needs: readonly string[],
   jobsByKey: ReadonlyMap<string, readonly JobRow[]>,
 ): NeedsContext {
   return Object.fromEntries(
-    needs.map((key) => {
-      const legs = jobsByKey.get(key) ?? [];
-      return [key, { result: combinedResult(legs), outputs: combinedOutputs(legs) }];
+    needs.map((id) => {
+      const legs = jobsByKey.get(keyIn(scope, id)) ?? [];
+      return [id, { result: combinedResult(legs), outputs: combinedOutputs(legs) }];
     }),
   );
 }

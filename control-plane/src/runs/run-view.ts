@@ -1,16 +1,19 @@
 /** Jobs and runs as the API shows them. */
 import type { Selectable } from 'kysely';
+import type { JobLeg } from '@onejob/workflow';
 import type { Job, JobEvent, Run, StepView } from '@onejob/protocol';
 import type { Store } from '../store/store.ts';
 import type { JobLogsTable, RunsTable } from '../store/tables.ts';
 import type { JobRow } from '../store/transition-job.ts';
 import { readGroupWaits } from './group-waits.ts';
+import { isReplaced } from './run-state.ts';
 
 type LogRowState = Pick<
   Selectable<JobLogsTable>,
   'job_id' | 'attempt' | 'row_count' | 'total_rows' | 'sealed'
 >;
-/** Columns of a run without its two large documents. */
+
+/** Columns of a run without its large documents. */
 const RUN_COLUMNS = [
   'id',
   'repository',
@@ -21,6 +24,7 @@ const RUN_COLUMNS = [
   'workflow_name',
   'name',
   'warnings',
+  'referenced_workflows',
   'event_name',
   'ref',
   'sha',
@@ -72,25 +76,29 @@ function viewRun(run: RunHead, jobs: Job[]): Run {
     createdAtMs: run.created_at_ms,
     finishedAtMs: run.finished_at_ms,
     warnings: run.warnings,
+    referencedWorkflows: run.referenced_workflows,
     jobs,
   };
 }
 
-/** Jobs of runs, or single jobs, in the order of the workflow and its matrices. */
+/**
+ * Jobs of runs, or single jobs, in the order of the workflow and its matrices. Where a job calls a
+ * workflow, the called jobs stand in its place once they are there.
+ */
 export async function viewJobs(
   store: Store,
   which: { runIds: readonly string[] } | { jobIds: readonly string[] },
 ): Promise<Job[]> {
-  const rows = await store.db
+  const found = await store.db
     .selectFrom('jobs')
     .selectAll()
     .where((of) =>
       'runIds' in which ? of('run_id', 'in', which.runIds) : of('id', 'in', which.jobIds),
     )
     .orderBy('run_id')
-    .orderBy('position')
-    .orderBy('leg_index')
+    .orderBy('place')
     .execute();
+  const rows = found.filter((row) => !isReplaced(row));
   if (rows.length === 0) return [];
   const ids = rows.map((row) => row.id);
   const planned = await store.db
@@ -162,6 +170,7 @@ function viewJob(
     finishedAtMs: row.finished_at_ms,
     phasesMs: row.phases_ms,
     outputs: row.outputs,
+    environment: viewEnvironment(row, parts.events),
     notes: row.notes,
     ...viewEvents(parts.events),
     log: {
@@ -170,6 +179,12 @@ function viewJob(
       missingRows: missingRows(parts.log),
     },
   };
+}
+
+function viewEnvironment(row: JobRow, events: readonly JobEvent[]): Job['environment'] {
+  const name = (row.leg as JobLeg | null)?.environment ?? null;
+  const known = events.findLast((event) => event.type === 'environment');
+  return name === null ? null : { name, url: known?.url ?? null };
 }
 
 /** Rows the guest wrote that are not here; null while it has not said how many it wrote. */
@@ -196,6 +211,9 @@ function viewEvents(
         steps.set(key, { ...step, startedAtMs, completedAtMs });
         break;
       }
+      case 'environment':
+        // Shown with the environment's name.
+        break;
       case 'annotation':
         annotations.push({ step: event.index, annotation: event.annotation });
         break;

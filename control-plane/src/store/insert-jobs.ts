@@ -16,6 +16,8 @@ export function newJobRow(
     repository: string;
     key: string;
     position: number;
+    /** Position and leg of each job that calls, outermost first; empty: nobody calls. */
+    calledFrom: readonly number[];
     driver: string;
     keepSandbox: boolean;
   },
@@ -29,6 +31,7 @@ export function newJobRow(
     position: job.position,
     leg_index: 0,
     leg: 'null',
+    place: [...job.calledFrom, job.position, 0],
     name: job.key,
     labels: [],
     driver: job.driver,

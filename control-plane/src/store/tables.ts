@@ -5,7 +5,15 @@
  * their key order is kept.
  */
 import type { ColumnType, Generated } from 'kysely';
-import type { Conclusion, EndReason, JobState, Problem, WaitingReason } from '@onejob/protocol';
+import type {
+  Conclusion,
+  EndReason,
+  JobState,
+  JsonObject,
+  Problem,
+  ReferencedWorkflow,
+  WaitingReason,
+} from '@onejob/protocol';
 
 /** Read as `T`, written as JSON text. */
 type JsonColumn<T> = ColumnType<T, string, string>;
@@ -34,6 +42,10 @@ export type RunsTable = {
   workflow: JsonColumn<unknown>;
   /** What its file says that is read and not applied yet. */
   warnings: ColumnType<Problem[], string | undefined, string>;
+  /** The CalledWorkflows of @onejob/workflow. */
+  called_workflows: ColumnType<unknown, string | undefined, string>;
+  /** The same for people, without the files' contents. */
+  referenced_workflows: ColumnType<ReferencedWorkflow[], string | undefined, string>;
   event_name: string;
   event_payload: JsonColumn<Record<string, unknown>>;
   ref: string;
@@ -58,9 +70,10 @@ export type RunsTable = {
 
 type RunSecretsTable = { run_id: string; name: string; sealed: string };
 
-/** One entry under `jobs:` of a run's workflow. */
+/** One entry under `jobs:` of a run's workflow, or of one that it calls: once for each call. */
 export type PlannedJobsTable = {
   run_id: string;
+  /** See runs/job-keys.ts. */
   key: string;
   /** Place in the file. */
   position: number;
@@ -79,6 +92,10 @@ export type JobsTable = {
   leg_index: number;
   /** The JobLeg of @onejob/workflow; null until released. */
   leg: JsonColumn<unknown>;
+  /** Of a job that calls a workflow, once the jobs of that are there: the `inputs` it passed. */
+  opened_call: ColumnType<{ inputs: JsonObject } | null, string | undefined, string | null>;
+  /** Place among the run's jobs: position and leg of each job that calls, then its own. */
+  place: number[];
   name: string;
   /** Lower case: labels compare so. */
   labels: string[];

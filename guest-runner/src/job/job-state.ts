@@ -207,7 +207,7 @@ export class JobState {
       contexts: {
         github: { ...this.github, ...frame.github, ...action },
         env,
-        job: { status: this.root.status },
+        job: { ...contexts.job, status: this.root.status },
         steps: frame.steps,
         runner: this.parts.runner,
         secrets: { GITHUB_TOKEN: this.parts.task.token, ...secrets },

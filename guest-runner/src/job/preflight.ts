@@ -18,6 +18,7 @@ function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
 
 /** Undefined: all of it can run. */
 export function whyUnsupported(task: JobTask): string | undefined {
+  if (task.problem !== undefined) return task.problem;
   const { job }: { job: CompiledJob } = task;
   const first = job.steps[0]?.at.line ?? 1;
   for (const [key, template] of [

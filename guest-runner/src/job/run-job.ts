@@ -7,7 +7,7 @@
 import { release } from 'node:os';
 import { rmSync } from 'node:fs';
 import { SecretMasker } from '@onejob/masking';
-import { evaluateTemplate } from '@onejob/workflow/evaluate';
+import { evaluateTemplate, toText } from '@onejob/workflow/evaluate';
 import type { CompiledStep, FinishedMessage, JobTask } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, OUTPUT_BYTES_PER_JOB } from '@onejob/protocol/limits';
 import { prepareActions } from '../actions/prepare-actions.ts';
@@ -23,6 +23,7 @@ import { OutputPipes } from '../steps/output-pipes.ts';
 import { writePrivate } from '../steps/step-files.ts';
 import { clip } from '../steps/step-run.ts';
 import { RUNNER_VERSION } from '../version.ts';
+import { reportEnvironmentUrl } from './environment-url.ts';
 import { type ActionOffer, explainEvaluation, JobState, toTexts } from './job-state.ts';
 import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
@@ -30,6 +31,7 @@ import { record } from './record.ts';
 import { runPosts } from './run-posts.ts';
 import { executeStep, readTimeout } from './run-step.ts';
 import { sendStep } from './send-step.ts';
+import { permissionRows } from './token-permissions.ts';
 import { makeRunnerContext } from './variables.ts';
 
 const JOB_INDEX = -1;
@@ -213,6 +215,7 @@ export class JobRun {
     const row = { index: JOB_INDEX, name: 'Complete job' };
     sendStep(job, row, 'post', { status: 'running' });
     const outputs = job.isOver ? {} : this.outputs(job, log);
+    if (!job.isOver) reportEnvironmentUrl(job, log);
     log.flush();
     sendStep(job, row, 'post', { status: 'completed', outcome: 'success', conclusion: 'success' });
     return { ...conclude(job), outputs };
@@ -251,6 +254,11 @@ function logSetUp(log: StepLog, task: JobTask, job: JobState): void {
   log.line(`onejob guest runner ${RUNNER_VERSION}, Node ${process.version}, Linux ${release()}`);
   log.line(`Machine: ${job.parts.runner.name}`);
   log.line(`Job: ${task.job.name} (${task.job.file}), attempt ${task.attempt}`);
+  const { workflow_ref: own, workflow_sha: sha } = task.contexts.job;
+  if (typeof own === 'string' && own !== task.contexts.github['workflow_ref']) {
+    log.line(`Uses: ${own} (${toText(sha ?? null)})`);
+  }
+  for (const row of permissionRows(task.job.permissions)) log.line(row);
   if (job.parts.runner.debug) log.line('##[debug]Debug messages are shown.');
 }
 

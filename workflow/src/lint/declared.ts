@@ -41,23 +41,12 @@ function includedKeys(include: Template): string[] | null {
 
 export type DeclaredInput = Pick<DispatchInput, 'name' | 'type' | 'options'>;
 
-const INPUT_TYPES = ['string', 'boolean', 'number', 'choice', 'environment'] as const;
-
-/** Inputs of `workflow_dispatch` and `workflow_call`; null: known only in a run. */
-export function inputsOf(workflow: Workflow): DeclaredInput[] | null {
-  const inputs: DeclaredInput[] = workflow.triggers.flatMap((trigger) => trigger.inputs);
-  for (const { event, call } of workflow.triggers) {
-    const declared = valueOf(call, 'inputs');
-    const names = event === 'workflow_call' ? keysOf(declared) : [];
-    if (names === null) return null;
-    for (const name of names) {
-      const type = valueOf(valueOf(declared ?? null, name) ?? null, 'type');
-      const known = INPUT_TYPES.find((one) => one === type) ?? 'string';
-      inputs.push({ name, type: known, options: [] });
-    }
-  }
-  return inputs;
-}
+/** Inputs of `workflow_dispatch` and `workflow_call`. */
+export const inputsOf = ({ triggers }: Workflow): DeclaredInput[] =>
+  triggers.flatMap(({ call, inputs }) => [
+    ...inputs,
+    ...(call?.inputs ?? []).map(({ name, type }) => ({ name, type, options: [] })),
+  ]);
 
 export const hasTrigger = ({ triggers }: Workflow, event: string): boolean =>
   triggers.some((trigger) => trigger.event === event);

@@ -14,7 +14,10 @@ test('what GitHub refuses is said with its sentences, and is all that is said', 
       .join('\n');
   const withRun = (expression: string): string =>
     `on: push\njobs:\n  a: { runs-on: l, steps: [{ uses: a/b@v1 }, { run: "\${{ ${expression} }}" }] }\n`;
-  assert.match(said(withRun('steps.')), /^Unexpected end of expression: 'steps\.'$/);
+  assert.match(
+    said(withRun('steps.')),
+    /^Unexpected end of expression: '\.'. Located at position 6 within expression: steps\.$/,
+  );
   assert.match(said(withRun('nothing.x')), /Unrecognized named-value: 'nothing'/);
   assert.match(said(withRun("contains('a')")), /Too few parameters supplied/);
   assert.match(said(withRun('success(1, 2)')), /Unrecognized function: 'success'/);

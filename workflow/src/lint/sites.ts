@@ -61,7 +61,12 @@ class Collector {
       this.template(workflow[field], { ...around, key });
     }
     this.defaults(workflow.defaults, around);
-    for (const { call } of workflow.triggers) this.template(call, { ...around, key: 'on' });
+    for (const { call } of workflow.triggers) {
+      for (const { default: value } of call?.inputs ?? []) {
+        this.template(value, { ...around, key: 'on' });
+      }
+      for (const { value } of call?.outputs ?? []) this.template(value, { ...around, key: 'on' });
+    }
     for (const job of workflow.jobs) this.job(job);
   }
 
@@ -70,8 +75,16 @@ class Collector {
     this.condition(job.condition, job.conditionAt, around);
     for (const [field, key] of entriesOf(JOB_KEYS)) this.template(job[field], { ...around, key });
     this.defaults(job.defaults, around);
-    this.template(job.call?.with ?? null, { ...around, key: 'with' });
-    this.template(job.call?.secrets ?? null, { ...around, key: 'secrets' });
+    const passed = job.call?.secrets ?? 'inherit';
+    const arguments_ = [
+      ['with', job.call?.with ?? []],
+      ['secrets', passed === 'inherit' ? [] : passed],
+    ] as const;
+    for (const [key, values] of arguments_) {
+      for (const { name, value } of values) {
+        this.template(value, { ...around, key }, name.toLowerCase());
+      }
+    }
     for (const step of job.steps) this.step(step, job);
   }
 

@@ -98,7 +98,7 @@ function resultType(names: readonly string[]): StaticType {
 }
 
 function inputType(name: string, workflow: Workflow): StaticType {
-  const found = inputsOf(workflow)?.filter((input) => fold(input.name) === name) ?? [];
+  const found = inputsOf(workflow).filter((input) => fold(input.name) === name);
   const [input] = found;
   // Declared for both a dispatch and a call: only where they agree.
   if (input === undefined || found.some(({ type }) => type !== input.type)) return UNKNOWN;

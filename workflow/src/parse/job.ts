@@ -2,7 +2,8 @@
 import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { CompiledStep, Position, Template } from '@onejob/protocol';
-import type { PlannedJob } from '../model.ts';
+import { parseCallReference } from '../call/reference.ts';
+import type { CallArgument, PlannedJob, WorkflowCall } from '../model.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import { readStep } from './steps.ts';
 import type { TemplateReader } from './template.ts';
@@ -36,6 +37,31 @@ function placesOf(reader: TemplateReader, entries: Map<string, Entry>): Record<s
   return places;
 }
 
+function readArguments(reader: TemplateReader, token: TemplateToken | undefined): CallArgument[] {
+  return Array.from(entriesOf(token), ([name, { value }]) => ({
+    name,
+    at: reader.problems.at(value),
+    value: reader.read(value),
+  }));
+}
+
+function readCall(reader: TemplateReader, entries: Map<string, Entry>): WorkflowCall | null {
+  const entry = entries.get('uses');
+  if (entry === undefined) return null;
+  const uses = entry.value.toString();
+  const at = reader.problems.at(entry.value);
+  const reference = parseCallReference(uses);
+  if ('problem' in reference) reader.problems.add(at, reference.problem);
+  const secrets = entries.get('secrets')?.value;
+  return {
+    uses,
+    at,
+    with: readArguments(reader, entries.get('with')?.value),
+    secrets: secrets?.isScalar === true ? 'inherit' : readArguments(reader, secrets),
+    target: null,
+  };
+}
+
 /** @param source.stepIds one a step, in order */
 export function readJob(
   reader: TemplateReader,
@@ -45,7 +71,6 @@ export function readJob(
   const entries = entriesOf(entry.value);
   const read = (name: string) => reader.read(entries.get(name)?.value);
   const condition = reader.condition(entries.get('if')?.value);
-  const uses = entries.get('uses');
   const at = reader.problems.at(entry.key);
   return {
     file,
@@ -70,9 +95,6 @@ export function readJob(
     environment: read('environment'),
     concurrency: read('concurrency'),
     steps: readSteps(reader, entries.get('steps')?.value, stepIds),
-    call:
-      uses === undefined
-        ? null
-        : { uses: uses.value.toString(), with: read('with'), secrets: read('secrets') },
+    call: readCall(reader, entries),
   };
 }

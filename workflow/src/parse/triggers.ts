@@ -6,11 +6,12 @@ import { isBoolean, isSequence } from '@actions/workflow-parser/templates/tokens
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { Json } from '@onejob/protocol';
 import { PATTERN_CHARACTERS } from '../limits.ts';
-import type { DispatchInput, PatternFilter, Trigger } from '../model.ts';
+import type { CallInput, CallInterface, DispatchInput, PatternFilter, Trigger } from '../model.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import type { TemplateReader } from './template.ts';
 
 const INPUT_TYPES = ['string', 'boolean', 'number', 'choice', 'environment'] as const;
+const CALL_INPUT_TYPES = ['string', 'boolean', 'number'] as const;
 
 function readFilter(
   reader: TemplateReader,
@@ -46,18 +47,55 @@ function scalar(reader: TemplateReader, entry: Entry | undefined): Json {
   return typeof value === 'object' ? null : value;
 }
 
+function isRequired(keys: Map<string, Entry>): boolean {
+  const required = keys.get('required')?.value;
+  return required !== undefined && isBoolean(required) && required.value;
+}
+
 function readInput(reader: TemplateReader, name: string, entry: Entry): DispatchInput {
   const keys = entriesOf(entry.value);
   const type = String(scalar(reader, keys.get('type')) ?? 'string');
-  const required = keys.get('required')?.value;
   return {
     name,
     at: reader.problems.at(entry.key),
     type: INPUT_TYPES.find((one) => one === type) ?? 'string',
-    required: required !== undefined && isBoolean(required) && required.value,
+    required: isRequired(keys),
     default: scalar(reader, keys.get('default')),
     description: String(scalar(reader, keys.get('description')) ?? ''),
     options: textsOf(keys.get('options')?.value) ?? [],
+  };
+}
+
+function readCallInput(reader: TemplateReader, name: string, entry: Entry): CallInput {
+  const keys = entriesOf(entry.value);
+  const type = scalar(reader, keys.get('type'));
+  const given = keys.get('default')?.value;
+  const at = reader.problems.at(entry.key);
+  return {
+    name,
+    at,
+    type: CALL_INPUT_TYPES.find((one) => one === type) ?? 'string',
+    required: isRequired(keys),
+    default: reader.read(given),
+    defaultAt: given === undefined ? at : reader.problems.at(given),
+  };
+}
+
+function readCall(reader: TemplateReader, keys: Map<string, Entry>): CallInterface {
+  const of = (name: string) => entriesOf(keys.get(name)?.value);
+  const at = (entry: Entry) => reader.problems.at(entry.key);
+  return {
+    inputs: Array.from(of('inputs'), ([name, entry]) => readCallInput(reader, name, entry)),
+    secrets: Array.from(of('secrets'), ([name, entry]) => ({
+      name,
+      at: at(entry),
+      required: isRequired(entriesOf(entry.value)),
+    })),
+    outputs: Array.from(of('outputs'), ([name, entry]) => ({
+      name,
+      at: at(entry),
+      value: reader.read(entriesOf(entry.value).get('value')?.value),
+    })),
   };
 }
 
@@ -92,7 +130,7 @@ function readTrigger(
     workflows: textsOf(entries.get('workflows')?.value),
     schedules: event === 'schedule' && value !== undefined ? readSchedules(reader, value) : [],
     inputs: Array.from(inputs, ([name, entry]) => readInput(reader, name, entry)),
-    call: event === 'workflow_call' ? reader.read(value) : null,
+    call: event === 'workflow_call' ? readCall(reader, entries) : null,
   };
 }
 

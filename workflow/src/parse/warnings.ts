@@ -10,8 +10,12 @@ const notApplied = (key: string, meaning: string): string =>
   `onejob reads \`${key}\` but does not apply it yet: ${meaning}`;
 
 const OF_JOBS: ReadonlyMap<string, string> = new Map([
-  ['environment', notApplied('environment', 'no protection rules, no secrets of its own')],
+  [
+    'environment',
+    notApplied('environment', 'it is shown, but has no protection rules and no secrets of its own'),
+  ],
 ]);
+const OF_CALLS = notApplied('concurrency', 'a job that calls a workflow waits for no group');
 const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
@@ -21,7 +25,9 @@ export function warningsOf(workflow: Workflow): Problem[] {
   for (const { event, at } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
   }
-  for (const { places } of workflow.jobs) {
+  for (const { call, places } of workflow.jobs) {
+    const group = places['concurrency'];
+    if (call !== null && group !== undefined) warnings.push({ file, ...group, message: OF_CALLS });
     for (const [key, message] of OF_JOBS) {
       const at = places[key];
       if (at !== undefined) warnings.push({ file, ...at, message });

@@ -1,12 +1,22 @@
 /** A leg of a job as the guest runner gets it: typed steps, nothing left to parse. */
-import type { CompiledJob, Template } from '@onejob/protocol';
+import type { CompiledJob, Permissions, Template } from '@onejob/protocol';
+import { explicitPermissions, permissionsOf } from '../call/permissions.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
+import { entryOf } from '../template-entry.ts';
 import type { JobLeg } from './legs.ts';
 
 const orElse = (own: Template, outer: Template): Template => own ?? outer;
 
-/** The job's own defaults win over the workflow's, key by key. */
-export function compileJob(workflow: Workflow, job: PlannedJob, leg: JobLeg): CompiledJob {
+/**
+ * The job's own defaults win over the workflow's, key by key.
+ * @param permissions of a job of a called workflow, which may have its caller's
+ */
+export function compileJob(
+  workflow: Workflow,
+  job: PlannedJob,
+  leg: JobLeg,
+  permissions: Permissions = permissionsOf(explicitPermissions(workflow, job)),
+): CompiledJob {
   return {
     version: 1,
     file: workflow.file,
@@ -19,6 +29,11 @@ export function compileJob(workflow: Workflow, job: PlannedJob, leg: JobLeg): Co
       workingDirectory: orElse(job.defaults.workingDirectory, workflow.defaults.workingDirectory),
     },
     outputs: job.outputs,
+    permissions,
+    environment:
+      leg.environment === null
+        ? null
+        : { name: leg.environment, url: entryOf(job.environment, 'url') ?? null },
     timeoutMinutes: job.timeoutMinutes,
     continueOnError: leg.continueOnError,
     container: job.container,

@@ -17,7 +17,8 @@ export type Verdict = { state: 'runs' | 'skipped' | 'open' | 'fails'; why: strin
 export type ForeseeInput = {
   github: JsonObject;
   vars: Record<string, string>;
-  inputs: JsonObject;
+  /** null: not known, as those of a called workflow. */
+  inputs: JsonObject | null;
 };
 
 type Known = { verdicts: Map<string, Verdict>; ancestors: Map<string, Set<string>> };
@@ -48,7 +49,8 @@ export class JobForesight {
     const { github, vars, inputs } = this.#input;
     const skipped = job.needs.filter((key) => this.#isSkipped(key));
     const needs: JsonObject = Object.fromEntries(skipped.map((key) => [key, SKIPPED]));
-    const contexts = { github: { ...github, job: job.key }, vars, inputs, needs, ...more };
+    const known: Record<string, Json> = inputs === null ? {} : { inputs };
+    const contexts = { github: { ...github, job: job.key }, vars, ...known, needs, ...more };
     return { contexts, functions: {}, budget: this.#budget };
   }
 

@@ -2,14 +2,15 @@
  * A planned job to its legs: one, or one a combination of its matrix, each with its name, its
  * labels and its strategy context.
  */
-import type { ExprNode, Json, JsonObject, Position, Template } from '@onejob/protocol';
+import type { Json, JsonObject, Position, Template } from '@onejob/protocol';
 import { PlanError } from '../error.ts';
 import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts';
-import { isObject } from '../evaluate/values.ts';
+import { isObject, isPrimitive } from '../evaluate/values.ts';
 import { JOB_NAME_CHARACTERS } from '../limits.ts';
 import type { PlannedJob } from '../model.ts';
 import { quoted } from '../quote.ts';
-import { someNode } from '../some-node.ts';
+import { readsContext } from '../some-node.ts';
+import { entryOf } from '../template-entry.ts';
 import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
 import { contextsOf, type PlanScope } from './scope.ts';
 
@@ -28,6 +29,8 @@ export type JobLeg = {
   /** null: as many as there are hosts for. */
   maxParallel: number | null;
   continueOnError: boolean;
+  /** Name of what it deploys to; null: nothing. */
+  environment: string | null;
 };
 
 /** Evaluates keys of one job; what goes wrong is a PlanError at the key's place. */
@@ -98,6 +101,18 @@ class JobPlanner {
   }
 }
 
+/** What a job deploys to: the name alone, as the address is known at the job's end. */
+function environmentOf(
+  planner: JobPlanner,
+  job: PlannedJob,
+  contexts: Record<string, Json>,
+): string | null {
+  const name = entryOf(job.environment, 'name') ?? job.environment;
+  const value = planner.evaluate('environment', name, contexts) ?? '';
+  if (!isPrimitive(value)) planner.fail('environment', 'a name was expected');
+  return toText(value) === '' ? null : toText(value);
+}
+
 /** A name without expressions is followed by the leg's values, as GitHub does it. */
 function nameOf(
   planner: JobPlanner,
@@ -151,26 +166,15 @@ export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
       failFast,
       maxParallel,
       continueOnError: planner.boolean('continue-on-error', goesOn, false),
+      environment: environmentOf(planner, job, contexts),
     };
   });
 }
 
-function someExpression(template: Template, test: (node: ExprNode) => boolean): boolean {
-  if (template === null || typeof template !== 'object') return false;
-  if ('expr' in template) return someNode(template.expr, test);
-  if ('seq' in template) return template.seq.some((item) => someExpression(item, test));
-  return template.map.some((entry) =>
-    'insert' in entry
-      ? someExpression(entry.insert, test)
-      : someExpression(entry.key, test) || someExpression(entry.value, test),
-  );
-}
-
-/** Whether the legs, their names or their labels are only known when the needed jobs have ended. */
-export function matrixDependsOnNeeds(job: PlannedJob): boolean {
-  const readsNeeds = (node: ExprNode) => node.kind === 'context' && node.name === 'needs';
+/** Whether the legs, their names or their labels read a context, so that they wait for it. */
+export function matrixReads(job: PlannedJob, context: 'needs' | 'inputs'): boolean {
   return [job.strategy, job.name, job.runsOn, job.continueOnError].some((template) =>
-    someExpression(template, readsNeeds),
+    readsContext(template, context),
   );
 }
 

@@ -37,9 +37,9 @@ export function whyRefused(
     const where = `${workflow.file}:${place.line}:${place.column}`;
     found.push({ at: place, message: `${where}: job '${job.key}' cannot run: ${message}` });
   };
-  if (job.call !== null) {
-    const what = `it calls the reusable workflow \`${job.call.uses}\``;
-    add(job.places['uses'], `${what}, which onejob cannot do yet; put its jobs into this file`);
+  const target = job.call?.target ?? null;
+  if (target !== null && 'missing' in target) {
+    add(job.call?.at, `it calls the workflow \`${job.call?.uses}\`, ${target.missing}`);
   }
   if (job.container !== null) {
     add(

@@ -111,8 +111,8 @@ function whyNoMatrixKey(job: PlannedJob, name: string): string | undefined {
 }
 
 function whyNoInput(workflow: Workflow, name: string): string | undefined {
-  const inputs = inputsOf(workflow)?.map((input) => input.name);
-  if (inputs === undefined || has(inputs, name)) return undefined;
+  const inputs = inputsOf(workflow).map((input) => input.name);
+  if (has(inputs, name)) return undefined;
   return `the workflow declares no input '${name}'; ${there(inputs)}`;
 }
 

@@ -1,0 +1,239 @@
+/**
+ * The needs of a job have ended: decides what becomes of it. Its one row, which waited until here,
+ * becomes the first leg; the others are new rows. Legs that run come to the queue, or wait for their
+ * concurrency group; those of a job that calls a workflow wait for their turn to begin it.
+ */
+import {
+  type ConcurrencyGroup,
+  evaluateCondition,
+  expandJob,
+  jobConcurrency,
+  type JobLeg,
+  legMatches,
+  whyRefused,
+} from '@onejob/workflow';
+import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
+import { cancelJob } from '../store/cancel-job.ts';
+import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
+import { storable } from '../store/storable.ts';
+import type { Tx } from '../store/store.ts';
+import { endJob, type JobRow, transitionJob } from '../store/transition-job.ts';
+import {
+  enterGroup,
+  isDeadlocked,
+  isOwnGroup,
+  readJob,
+  type Touched,
+} from './concurrency-groups.ts';
+import { requestCancel } from './request-cancel.ts';
+import type { RunRow } from './run-contexts.ts';
+import { type JobPlace, type Planned, RunState } from './run-state.ts';
+
+/** What a job is released with. */
+type Releasing = { tx: Tx; state: RunState; touched: Touched };
+
+/** A leg, and the concurrency group it enters. */
+type GroupedLeg = { leg: JobLeg; group: ConcurrencyGroup | null };
+type Decision = { legs: GroupedLeg[] } | { end: EndReason; message: string };
+
+/**
+ * @param count of the run's jobs before
+ * @returns how many more there are now; `stopped`: a job would wait for its own run, which ends
+ */
+export async function releaseJob(
+  releasing: Releasing,
+  planned: Planned,
+  count: number,
+): Promise<number | 'stopped'> {
+  const { tx, state } = releasing;
+  await tx.db
+    .updateTable('planned_jobs')
+    .set({ expanded: true })
+    .where('run_id', '=', state.run.id)
+    .where('key', '=', planned.key)
+    .execute();
+  const placeholder = state.byKey.get(planned.key)?.[0];
+  const place = state.place(planned.key);
+  if (placeholder === undefined || placeholder.state !== 'waiting' || place === undefined) return 0;
+
+  const end = async (reason: EndReason, message: string): Promise<number> => {
+    await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
+    return 0;
+  };
+  const decision = decide(state, place);
+  if ('end' in decision) return await end(decision.end, decision.message);
+  const more = decision.legs.length - 1;
+  if (count + more > JOBS_PER_RUN) {
+    return await end('unsupported', `The run would have more than ${JOBS_PER_RUN} jobs.`);
+  }
+  const caller = state.caller(place.scope);
+  const legs = decision.legs.map(({ leg, group }) => ({
+    group,
+    leg: caller === undefined ? leg : { ...leg, name: `${caller.name} / ${leg.name}` },
+  }));
+  if (place.job.call !== null) {
+    await holdLegs(tx, state.run, placeholder, legs);
+    return more;
+  }
+  return (await startLegs(releasing, placeholder, legs)) ? more : 'stopped';
+}
+
+/** Pure: whether the job runs, and as which legs. */
+function decide(state: RunState, place: JobPlace): Decision {
+  const { run } = state;
+  const { workflow, job } = place;
+  const scope = state.planScope(place);
+  const cancelled = state.cancellation(place.scope);
+  const results = state.results(place.key);
+  try {
+    if (!evaluateCondition(job, { ...scope, results, cancelled: cancelled !== null })) {
+      if (cancelled !== null) return { end: cancelled.reason, message: cancelled.message };
+      const unmet = job.needs.filter((key) => scope.needs[key]?.result !== 'success');
+      return unmet.length > 0
+        ? { end: 'needs_not_met', message: `Needed jobs did not succeed: ${unmet.join(', ')}.` }
+        : { end: 'condition_false', message: `The condition is false: ${job.conditionSource}` };
+    }
+    const refused = whyRefused(workflow, job, run.repository);
+    if (refused !== null) return { end: 'unsupported', message: refused.message };
+    const isGrouped = run.grouped && job.call === null;
+    const legs = expandJob(job, scope)
+      .filter((leg) => legMatches(leg, run.matrix_filter))
+      .map((leg) => ({ leg, group: isGrouped ? jobConcurrency(job, leg, scope) : null }));
+    if (legs.length > 0) return { legs };
+    return { end: 'condition_false', message: 'No leg of the matrix fits the chosen values.' };
+  } catch (error) {
+    // What the user wrote does not evaluate: their error, with its place in the message.
+    if (!isPlanningError(error)) throw error;
+    return { end: 'invalid_expression', message: error.message };
+  }
+}
+
+/** PlanError and EvaluationError of the workflow zone; anything else is a mistake of ours. */
+export const isPlanningError = (error: unknown): error is Error =>
+  error instanceof Error && (error.name === 'PlanError' || error.name === 'EvaluationError');
+
+/** False: the run does not go on. */
+async function startLegs(
+  releasing: Releasing,
+  placeholder: JobRow,
+  legs: readonly GroupedLeg[],
+): Promise<boolean> {
+  const { tx, state } = releasing;
+  const { run } = state;
+  const [first, ...others] = legs;
+  if (first === undefined) return true;
+  for (const { leg, group } of legs) {
+    if (group === null || !(await isOwnGroup(tx, run, group))) continue;
+    await endDeadlocked(releasing, [placeholder.id], { leg, group });
+    return false;
+  }
+  await startFirst(tx, placeholder, first);
+  const rows = others.map(({ leg, group }) => ({
+    ...newLeg(tx, run, placeholder, leg),
+    ...(group === null ? queuedColumns(tx) : {}),
+  }));
+  await insertJobs(tx, rows, 'released');
+  return await enterGroups(releasing, [placeholder.id, ...rows.map((row) => row.id)], legs);
+}
+
+/** @param jobIds of the legs, in their order */
+async function enterGroups(
+  releasing: Releasing,
+  jobIds: readonly string[],
+  legs: readonly GroupedLeg[],
+): Promise<boolean> {
+  const { tx, state, touched } = releasing;
+  const { run } = state;
+  for (const [index, { leg, group }] of legs.entries()) {
+    const jobId = jobIds[index];
+    if (group === null || jobId === undefined) continue;
+    await enterGroup(tx, { run, jobId, group }, touched);
+    const job = await readJob(tx, jobId);
+    if (job.state !== 'waiting' || !(await isDeadlocked(tx, run, group))) continue;
+    // With the legs after it, which are in no group and would never be let out of waiting.
+    await endDeadlocked(releasing, jobIds.slice(index), { leg, group });
+    return false;
+  }
+  return true;
+}
+
+const queuedColumns = (tx: Tx) => ({
+  state: 'queued' as const,
+  waiting_reason: null,
+  queued_at_ms: tx.nowMs,
+});
+
+/** A leg with a group waits, until the group is its own. */
+async function startFirst(tx: Tx, placeholder: JobRow, { leg, group }: GroupedLeg): Promise<void> {
+  const columns = legColumns(placeholder, leg);
+  if (group === null) {
+    const { state, ...queued } = queuedColumns(tx);
+    await transitionJob(tx, placeholder, state, 'released', { ...queued, ...columns });
+    return;
+  }
+  await tx.db.updateTable('jobs').set(columns).where('id', '=', placeholder.id).execute();
+  tx.announce({ topic: 'run', runId: placeholder.run_id, jobId: placeholder.id });
+}
+
+/** The jobs could never go on, and with them their run: that ends as a cancelled one does. */
+async function endDeadlocked(
+  { tx, state, touched }: Releasing,
+  jobIds: readonly string[],
+  { leg, group }: { leg: JobLeg; group: ConcurrencyGroup },
+): Promise<void> {
+  const reason = 'concurrency_deadlock';
+  const message =
+    `Canceling since a deadlock was detected for concurrency group: '${group.name}' between ` +
+    `a top level workflow and '${leg.name}'`;
+  for (const id of jobIds) await cancelJob(tx, { id }, { reason, message, kill: true });
+  await requestCancel(tx, state.run, { reason, message, kill: false });
+  touched.add(state.run.id);
+}
+
+/** Legs of a job that calls: none is queued, each waits until its call begins. */
+async function holdLegs(
+  tx: Tx,
+  run: RunRow,
+  placeholder: JobRow,
+  legs: readonly GroupedLeg[],
+): Promise<void> {
+  const [first, ...others] = legs;
+  if (first === undefined) return;
+  const held = { waiting_reason: 'max_parallel' as const };
+  await tx.db
+    .updateTable('jobs')
+    .set({ ...legColumns(placeholder, first.leg), ...held })
+    .where('id', '=', placeholder.id)
+    .execute();
+  tx.announce({ topic: 'run', runId: run.id, jobId: placeholder.id });
+  const rows = others.map(({ leg }) => ({ ...newLeg(tx, run, placeholder, leg), ...held }));
+  await insertJobs(tx, rows, 'released');
+}
+
+function newLeg(tx: Tx, run: RunRow, placeholder: JobRow, leg: JobLeg) {
+  const row = newJobRow(tx.nowMs, {
+    id: newJobId(tx.nowMs),
+    runId: run.id,
+    tenant: run.tenant,
+    repository: run.repository,
+    key: placeholder.key,
+    position: placeholder.position,
+    calledFrom: placeholder.place.slice(0, -2),
+    driver: run.driver,
+    keepSandbox: run.keep_sandbox,
+  });
+  return { ...row, ...legColumns(placeholder, leg) };
+}
+
+function legColumns(placeholder: JobRow, leg: JobLeg) {
+  return {
+    leg: JSON.stringify(leg),
+    leg_index: leg.index,
+    place: [...placeholder.place.slice(0, -1), leg.index],
+    name: storable(leg.name),
+    labels: [...new Set(leg.runsOn.map((label) => storable(label.toLowerCase())))],
+    max_parallel: leg.maxParallel,
+    fail_fast: leg.failFast && leg.total > 1,
+    continue_on_error: leg.continueOnError,
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * The workflow files of one request: each is read from its commit and parsed once, whoever asks for
+ * it, and all of them together within one limit of time.
+ */
+import { oversizeProblem } from '@onejob/workflow';
+import type { ParseResult } from '@onejob/workflow/parse';
+import type { Repositories, RepositoryId } from '../git/repositories.ts';
+import { WORKFLOWS_PARSE_MS } from '../limits.ts';
+import type { WorkflowParser } from './workflow-parser.ts';
+
+/** What workflows are read with. */
+export type WorkflowSource = { repositories: Repositories; parser: WorkflowParser };
+
+export class WorkflowFiles {
+  readonly #source: WorkflowSource;
+  readonly #read = new Map<string, ParseResult | undefined>();
+  #tookMs = 0;
+
+  constructor(source: WorkflowSource) {
+    this.#source = source;
+  }
+
+  get isOverTime(): boolean {
+    return this.#tookMs > WORKFLOWS_PARSE_MS;
+  }
+
+  /**
+   * @param file what the file is called in messages
+   * @returns undefined: the commit has no such file
+   */
+  async read(
+    at: { repository: RepositoryId; sha: string; path: string },
+    file: string,
+  ): Promise<ParseResult | undefined> {
+    const { tenant, name } = at.repository;
+    const key = `${tenant}/${name}/${at.path.replace(/^\.\//, '')}@${at.sha}`;
+    const known = this.#read.get(key);
+    if (known !== undefined) return known;
+    const result = this.isOverTime ? overTime(file) : await this.#parse(at, file);
+    this.#read.set(key, result);
+    return result;
+  }
+
+  async #parse(
+    at: { repository: RepositoryId; sha: string; path: string },
+    file: string,
+  ): Promise<ParseResult | undefined> {
+    const { repositories, parser } = this.#source;
+    const found = await repositories.readWorkflow(at.repository, at.sha, at.path);
+    if (found === undefined) return undefined;
+    if (found.text === null) return { ok: false, problems: [oversizeProblem(file, found.bytes)] };
+    const { result, tookMs } = await parser.parse({ file, text: found.text });
+    this.#tookMs += tookMs;
+    return this.isOverTime && result.ok ? overTime(file) : result;
+  }
+}
+
+function overTime(file: string): ParseResult {
+  const message = `The workflows up to this one take longer than ${WORKFLOWS_PARSE_MS / 1000} s to read, which is the limit. Run fewer of them at a time`;
+  return { ok: false, problems: [{ file, line: 1, column: 1, message }] };
+}
