@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Json } from '@onejob/protocol';
+import fc from 'fast-check';
 import { foldCase, isEqual, isTruthy, lookUp, setKey, toNumber, toText } from './values.ts';
 
 test('numbers become text as .NET G15 writes them', () => {
@@ -94,4 +95,63 @@ test('a key named __proto__ is set as a key and does not touch the prototype', (
   setKey(object, '__proto__', { polluted: true });
   assert.deepEqual(Object.keys(object), ['__proto__']);
   assert.equal(Object.getPrototypeOf(object), Object.prototype);
+});
+
+/** Numerator and denominator of a double, exactly. */
+function exactly(value: number): [bigint, bigint] {
+  let [numerator, denominator] = [value, 1n];
+  while (!Number.isInteger(numerator)) {
+    numerator *= 2;
+    denominator *= 2n;
+  }
+  return [BigInt(numerator), denominator];
+}
+
+/** `G15` by arithmetic of whole numbers; undefined: half way between two, which is not laid down. */
+function fifteenDigits(value: number): string | undefined {
+  const [numerator, denominator] = exactly(Math.abs(value));
+  let exponent = 0;
+  const scaled = (power: number): [bigint, bigint] =>
+    power >= 0
+      ? [numerator, denominator * 10n ** BigInt(power)]
+      : [numerator * 10n ** BigInt(-power), denominator];
+  const isBelow = (power: number, limit: bigint): boolean => {
+    const [above, below] = scaled(power);
+    return above < limit * below;
+  };
+  while (!isBelow(exponent, 10n)) exponent++;
+  while (isBelow(exponent, 1n)) exponent--;
+  const [above, below] = scaled(exponent - 14);
+  const twice = 2n * (above % below);
+  if (twice === below) return undefined;
+  let digits = String(above / below + (twice > below ? 1n : 0n));
+  if (digits.length > 15) exponent++;
+  digits = digits.replace(/0+$/, '');
+  const sign = value < 0 ? '-' : '';
+  if (exponent >= 15 || exponent <= -5) {
+    const fraction = digits.length > 1 ? `.${digits.slice(1)}` : '';
+    const power = String(Math.abs(exponent)).padStart(2, '0');
+    return `${sign}${digits[0]}${fraction}E${exponent < 0 ? '-' : '+'}${power}`;
+  }
+  if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
+  const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0');
+  const rest = digits.slice(exponent + 1);
+  return sign + whole + (rest === '' ? '' : `.${rest}`);
+}
+
+test('numbers are written as exact arithmetic writes them with fifteen digits', () => {
+  const plain = fc.double({ min: -1e17, max: 1e17, noNaN: true });
+  const short = fc
+    .tuple(fc.integer({ min: -1e9, max: 1e9 }), fc.integer({ min: -20, max: 20 }))
+    .map(([digits, power]) => digits * 10 ** power);
+  const any = fc.double({ noNaN: true, noDefaultInfinity: true });
+  fc.assert(
+    fc.property(fc.oneof(plain, short, any), (value) => {
+      fc.pre(value !== 0);
+      const expected = fifteenDigits(value);
+      fc.pre(expected !== undefined);
+      assert.equal(toText(value), expected);
+    }),
+    { numRuns: 5000 },
+  );
 });
