@@ -73,3 +73,39 @@ test('a file with more findings than anybody reads is cut', () => {
   ).join('');
   assert.equal(lint(`on: push\njobs:\n  a:\n    runs-on: l\n    steps:\n${steps}`).length, 1000);
 });
+
+/** Many times what the files below take on an idle machine. */
+const LINT_MS = 30_000;
+
+test('files that are made to be slow are done in seconds', () => {
+  const job = (steps: string[]): string =>
+    `on: push\njobs:\n  a:\n    runs-on: l\n    steps:\n${steps.map((step) => `      - ${step}\n`).join('')}`;
+  const many = <T>(count: number, one: T): T[] => Array.from({ length: count }, () => one);
+  const expression = '${{ steps.x.outputs.y }}';
+  const steps = many(10, '{ run: a, if: steps.x }').join(', ');
+  const jobs = Array.from(
+    { length: 900 },
+    (_, n) => `  j${n}: { runs-on: l, steps: [${steps}] }\n`,
+  );
+  const aliases = many(900, '{ run: a, name: *e, env: { A: *e, B: *e, C: *e, D: *e } }');
+  const files = [
+    `on: push\njobs:\n${jobs.join('')}`,
+    job([`{ run: a, name: &e "${expression}" }`, ...aliases]),
+    job(many(150, `run: '${expression.repeat(250)}'`)),
+  ];
+  for (const [place, text] of files.entries()) {
+    const startedAtMs = performance.now();
+    const found = lintWorkflow({ file: 'ci.yml', text });
+    assert.equal(found[0]?.rule, 'unknown-name', `${place}: ${found[0]?.message}`);
+    assert.ok(performance.now() - startedAtMs < LINT_MS, `${place}`);
+  }
+});
+
+test('a message names only some of many names', () => {
+  const steps = Array.from({ length: 100 }, (_, n) => `      - { id: s${n}, run: a }\n`).join('');
+  const text = `on: push\njobs:\n  a:\n    runs-on: l\n    steps:\n${steps}      - run: echo \${{ steps.x.outputs.y }}\n`;
+  assert.match(
+    lintWorkflow({ file: 'ci.yml', text })[0]?.message ?? '',
+    /: s0, .*, s19 and 80 more$/,
+  );
+});

@@ -3,7 +3,17 @@
  * 0, `shell`), and of the nth `${{` of a text. For files that were parsed before: it checks nothing.
  */
 import type { Position } from '@onejob/protocol';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Document, parseDocument } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type YAMLMap,
+} from 'yaml';
+import { resolveAliases } from '../parse/yaml-reader.ts';
 
 export type Path = readonly (string | number)[];
 /** A scalar of a list, with its place. */
@@ -14,21 +24,26 @@ const OPEN = '${{';
 export class Places {
   readonly #text: string;
   readonly #lines = new LineCounter();
-  readonly #document: Document;
+  readonly #root: unknown;
+  readonly #aliases: ReadonlyMap<unknown, Node>;
+  /** Of mappings that were looked into: a file may have a thousand jobs. */
+  readonly #entries = new Map<YAMLMap, Map<string, unknown>>();
 
   constructor(text: string) {
     this.#text = text;
-    this.#document = parseDocument(text, {
+    const document = parseDocument(text, {
       lineCounter: this.#lines,
       prettyErrors: false,
       uniqueKeys: false,
       logLevel: 'silent',
     });
+    this.#root = document.contents;
+    this.#aliases = resolveAliases(document);
   }
 
   /** Of the value at the path; of the nearest thing around it where there is none. */
   at(path: Path): Position {
-    let node: unknown = this.#document.contents;
+    let node = this.#root;
     let offset = offsetOf(node);
     for (const segment of path) {
       node = this.#child(node, segment);
@@ -39,7 +54,7 @@ export class Places {
 
   /** The scalars of the list at the path; empty where there is no list. */
   items(path: Path): Item[] {
-    let node: unknown = this.#document.contents;
+    let node = this.#root;
     for (const segment of path) node = this.#child(node, segment);
     const list = this.#resolved(node);
     if (!isSeq(list)) return [];
@@ -66,15 +81,24 @@ export class Places {
     const parent = this.#resolved(node);
     if (isSeq(parent)) return typeof segment === 'number' ? parent.items[segment] : undefined;
     if (!isMap(parent)) return undefined;
-    const pair = parent.items.find(({ key }) => {
+    return this.#entriesOf(parent).get(String(segment));
+  }
+
+  #entriesOf(map: YAMLMap): Map<string, unknown> {
+    const known = this.#entries.get(map);
+    if (known !== undefined) return known;
+    const entries = new Map<string, unknown>();
+    for (const { key, value } of map.items) {
       const scalar = this.#resolved(key);
-      return isScalar(scalar) && String(scalar.source ?? scalar.value) === segment;
-    });
-    return pair?.value ?? undefined;
+      const name = isScalar(scalar) ? (scalar.source ?? String(scalar.value)) : undefined;
+      if (name !== undefined && !entries.has(name)) entries.set(name, value ?? undefined);
+    }
+    this.#entries.set(map, entries);
+    return entries;
   }
 
   #resolved(node: unknown): unknown {
-    return isAlias(node) ? node.resolve(this.#document) : node;
+    return isAlias(node) ? this.#aliases.get(node) : node;
   }
 
   #position(offset: number): Position {

@@ -64,7 +64,7 @@ export function nodeRange(token: {
 }
 
 /** Which node each alias means: the last anchor of that name before it. */
-function resolveAliases(document: Document): Map<unknown, Node> {
+export function resolveAliases(document: Document): Map<unknown, Node> {
   const anchors = new Map<string, Node>();
   const targets = new Map<unknown, Node>();
   const stack: unknown[] = [document.contents];

@@ -10,6 +10,9 @@ import { fold, hasTrigger, inputsOf, keysOf, matrixKeys, stepIds } from '../decl
 import type { Rule } from '../finding.ts';
 import type { Site } from '../sites.ts';
 
+/** Names in a message: enough to find one's own. */
+const NAMED = 20;
+
 export const unknownName: Rule = {
   name: 'unknown-name',
   check: ({ workflow, sites }) =>
@@ -25,8 +28,12 @@ export const unknownName: Rule = {
 
 const has = (names: readonly string[], name: string): boolean =>
   names.some((one) => fold(one) === fold(name));
-const there = (names: readonly string[]): string =>
-  names.length === 0 ? 'there are none' : `there are: ${names.join(', ')}`;
+
+function there(names: readonly string[]): string {
+  if (names.length === 0) return 'there are none';
+  const more = names.length - NAMED;
+  return `there are: ${names.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
 
 /** Undefined: it may be there. */
 function whyUnknown(workflow: Workflow, site: Site, access: Access): string | undefined {
