@@ -97,6 +97,8 @@ export const WORKFLOWS_PARSE_MS = 60 * SECOND_MS;
 export const CALLED_WORKFLOWS_BYTES = 10 * MiB;
 /** Problems told of one request: more are counted; a file of its own tells ten at most. */
 export const PROBLEMS_TOLD = 100;
+/** Characters of one plan: ten times what 1024 jobs of twenty steps take; no file may make an answer of gigabytes. */
+export const PLAN_CHARACTERS = 16 * MiB;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

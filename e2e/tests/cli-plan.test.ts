@@ -75,7 +75,7 @@ test('--dry-run shows values as far as they are known, and no secret', async () 
   assert.equal(code, 0);
   assert.match(stdout, /^ {2}inputs who=me$/m);
   assert.match(stdout, /^ {4}env COLOR=blue\n {4}env WHO=to me$/m);
-  assert.match(stdout, /^ {4}env SIZE=large\n {4}env TOKEN=\$\{\{ secrets\.TOKEN \}\}$/m);
+  assert.match(stdout, /^ {2}env SIZE=large\n {2}env TOKEN=\$\{\{ secrets\.TOKEN \}\}$/m);
   assert.match(stdout, /^ {6}1\. Run echo \$\{\{ matrix\.node \}\} on main$/m);
   assert.match(stdout, /^ {6}2\. Run echo never {2}\(skipped: its `if` is false\)$/m);
   assert.doesNotMatch(stdout, /s3cr3t/);

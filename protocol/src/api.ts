@@ -206,6 +206,7 @@ export const PlannedJobView = Type.Object({
   }),
   /** The workflow it calls; its jobs follow. null: it has steps of its own. */
   calls: Nullable(Type.String()),
+  /** Its own, over that of the workflow. */
   env: Type.Array(PlannedValue),
   steps: Type.Array(PlannedStep),
   /** Why this job would not run here; null: it would. */
@@ -223,6 +224,8 @@ export const Plan = Type.Object({
       why: Type.String(),
       events: Type.Array(Type.String()),
       inputs: Type.Array(PlannedValue),
+      /** Of every job: what the request gives, then what the workflow says. */
+      env: Type.Array(PlannedValue),
       jobs: Type.Array(PlannedJobView),
       /** What the file says that is read and not applied yet. */
       warnings: Type.Array(Problem),

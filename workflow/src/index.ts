@@ -17,6 +17,7 @@ export { explicitPermissions, permissionsOf } from './call/permissions.ts';
 export { isFullSha, parseCallReference } from './call/reference.ts';
 export { calledBy, checkCallTree, nameOf } from './call/tree.ts';
 export { PlanError } from './error.ts';
+export { Budget } from './evaluate/budget.ts';
 export { toText } from './evaluate/index.ts';
 export { CALLED_WORKFLOWS } from './limits.ts';
 export type {

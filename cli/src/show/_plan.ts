@@ -32,6 +32,7 @@ export const makePlan = (
       why: '',
       events: ['push'],
       inputs: [],
+      env: [],
       jobs,
       warnings: [],
       referencedWorkflows: [],

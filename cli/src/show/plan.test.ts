@@ -22,6 +22,7 @@ const plan = makePlan([job], {
   name: 'c\x1b]0;evil\x07i',
   inputs: [value('who', 'me')],
   referencedWorkflows: [{ path: 'a/b/\x1b[2Jc.yml@v1', ref: 'v1', sha: 'a'.repeat(40) }],
+  env: [value('ALL', 'jobs')],
   warnings: [{ file, line: 2, column: 1, message: 'is not\napplied yet\x1b[2J' }],
 });
 const warning = `${file}:2:1: warning: is not applied yet`;
@@ -50,6 +51,7 @@ test('a dry run shows legs, values and steps, one line each, and what is not kno
   assert.deepEqual(steps, [
     `ci  ${file}  on: push  runs`,
     '  inputs who=me',
+    '  env ALL=jobs',
     '  a (1)  runs-on ubuntu2J',
     '  a (2)  runs-on ubuntu2J',
     '    would it run? yes',

@@ -78,8 +78,9 @@ export function verdictColor({ verdict, refused }: PlannedJobView): 'dim' | 'red
 }
 
 function steps(workflow: PlannedWorkflow, paint: Paint): string {
-  const { inputs, jobs, referencedWorkflows } = workflow;
-  const given = values('inputs', inputs, paint).map((line) => `  ${line}`);
+  const { env, inputs, jobs, referencedWorkflows } = workflow;
+  const ofAll = [...values('inputs', inputs, paint), ...values('env', env, paint)];
+  const given = ofAll.map((line) => `  ${line}`);
   const calls = referencedWorkflows.map(referenceLine);
   return [...given, ...jobs.flatMap((job) => jobLines(job, paint)), ...calls].join('\n');
 }

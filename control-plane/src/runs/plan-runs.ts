@@ -1,24 +1,42 @@
 /** Answers what a request would start, without storing anything. */
-import { JobForesight, type PlannedJob, toText } from '@onejob/workflow';
-import type { CreateRun, Json, Plan } from '@onejob/protocol';
+import { Budget, foreseeEntries, JobForesight, type PlannedJob, toText } from '@onejob/workflow';
+import type { CreateRun, Json, JsonObject, Plan, PlannedValue } from '@onejob/protocol';
 import { checkMatrix } from './check-matrix.ts';
 import { checkRequest } from './create-run.ts';
 import { callerOf, scopeOf } from './job-keys.ts';
 import { githubBeforeRun, plannedJobs, type PlannedEntry } from './planned-legs.ts';
 import { plannedJobView, type Verdict } from './planned-job-view.ts';
+import { PlanSize } from './plan-size.ts';
 import { readWorkflows, type ReadWorkflow } from './read-workflows.ts';
 import type { WorkflowSource } from './workflow-files.ts';
+
+/** What all workflows of one plan share, so that their number does not multiply it. */
+type Bounds = { budget: Budget; size: PlanSize };
 
 export async function planRuns(source: WorkflowSource, request: CreateRun): Promise<Plan> {
   const repository = await checkRequest(source.repositories, request);
   const read = await readWorkflows(source, repository, request);
   checkMatrix(read, request, repository.tenant);
-  return { workflows: read.map((one) => viewOf(one, request, repository.tenant)) };
+  const bounds = { budget: new Budget(), size: new PlanSize() };
+  return { workflows: read.map((one) => viewOf(one, request, repository.tenant, bounds)) };
 }
 
-function viewOf(read: ReadWorkflow, request: CreateRun, tenant: string): Plan['workflows'][number] {
+function viewOf(
+  read: ReadWorkflow,
+  request: CreateRun,
+  tenant: string,
+  { budget, size }: Bounds,
+): Plan['workflows'][number] {
   const { workflow, inputs } = read;
   const entries = plannedJobs(read, request, tenant, request.matrix);
+  const github = githubBeforeRun(workflow, request, tenant);
+  const input = { github, vars: request.vars, inputs };
+  const foresight = new JobForesight(read.jobs, input, budget);
+  const env = lastOfEach([
+    ...Object.entries(request.env).map(([name, value]) => ({ name, value, known: true })),
+    ...foreseeEntries(workflow.env, foresight.workflowScope),
+  ]);
+  size.add(env);
   return {
     file: workflow.file,
     name: workflow.name,
@@ -30,7 +48,8 @@ function viewOf(read: ReadWorkflow, request: CreateRun, tenant: string): Plan['w
       value: inputText(value),
       known: true,
     })),
-    jobs: viewEntries({ read, request, tenant }, entries),
+    env,
+    jobs: viewEntries({ read, request, foresight, bounds: { budget, size } }, entries, github),
     warnings: read.warnings,
     referencedWorkflows: read.referenced,
   };
@@ -38,26 +57,33 @@ function viewOf(read: ReadWorkflow, request: CreateRun, tenant: string): Plan['w
 
 /** The jobs of each file foresee those of the same file; of a called one the inputs are not known. */
 function viewEntries(
-  { read, request, tenant }: { read: ReadWorkflow; request: CreateRun; tenant: string },
+  of: { read: ReadWorkflow; request: CreateRun; foresight: JobForesight; bounds: Bounds },
   entries: readonly PlannedEntry[],
+  github: JsonObject,
 ): Plan['workflows'][number]['jobs'] {
-  const github = githubBeforeRun(read.workflow, request, tenant);
+  const { read, request, bounds } = of;
   const jobsOf = Map.groupBy(entries, ({ key }) => scopeOf(key));
-  const foresights = new Map<string, JobForesight>();
+  const foresights = new Map([['', of.foresight]]);
   const verdicts = new Map<string, Verdict>();
   return entries.map((entry) => {
     const scope = scopeOf(entry.key);
     const jobs: PlannedJob[] = (jobsOf.get(scope) ?? []).map(({ job }) => job);
-    const inputs = scope === '' ? read.inputs : null;
-    const foresight =
-      foresights.get(scope) ?? new JobForesight(jobs, { github, vars: request.vars, inputs });
+    const input = { github, vars: request.vars, inputs: null };
+    const foresight = foresights.get(scope) ?? new JobForesight(jobs, input, bounds.budget);
     foresights.set(scope, foresight);
     const caller = callerOf(scope);
     const outer = caller === undefined ? undefined : verdicts.get(caller.key);
     const view = plannedJobView({ read, request, foresight, outer }, entry);
+    bounds.size.add(view);
     verdicts.set(entry.key, view.verdict);
     return view;
   });
+}
+
+/** Of several values of a name the last one wins; what has no name is an expression for many. */
+function lastOfEach(values: readonly PlannedValue[]): PlannedValue[] {
+  const named = new Map(values.filter(({ name }) => name !== '').map((one) => [one.name, one]));
+  return [...named.values(), ...values.filter(({ name }) => name === '')];
 }
 
 const inputText = (value: Json): string =>

@@ -9,7 +9,7 @@ import {
   type PlannedJob,
   whyRefused,
 } from '@onejob/workflow';
-import type { CreateRun, PlannedJobView, PlannedValue, Template } from '@onejob/protocol';
+import type { CreateRun, PlannedJobView, Template } from '@onejob/protocol';
 import { keyIn, scopeOf } from './job-keys.ts';
 import type { PlannedEntry } from './planned-legs.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
@@ -41,7 +41,10 @@ export function plannedJobView(planning: Planning, entry: PlannedEntry): Planned
     condition: job.conditionSource,
     verdict: verdictOf(planning, job, legs),
     calls: job.call?.uses ?? null,
-    env: environmentOf(request, entry, scope),
+    // That of the run's own workflow is shown once, for all jobs.
+    env: (scopeOf(key) === '' ? [job.env] : [workflow.env, job.env]).flatMap((env) =>
+      foreseeEntries(env, scope),
+    ),
     steps: job.steps.map((step) => stepView(foresight, step, scope)),
     refused: whyRefused(workflow, job, request.repository)?.message ?? null,
     at: job.at,
@@ -81,21 +84,6 @@ function labelsOf(template: Template, scope: ForeseeScope): string[] {
     return template.seq.flatMap((label) => labelsOf(label, scope));
   }
   return [foreseeText(template, scope).text];
-}
-
-/** The run's own variables, then the workflow's, then the job's: the last of a name wins. */
-function environmentOf(
-  request: CreateRun,
-  { job, workflow }: PlannedEntry,
-  scope: ForeseeScope,
-): PlannedValue[] {
-  const given = Object.entries(request.env).map(([name, value]) => ({ name, value, known: true }));
-  const written = [workflow.env, job.env].flatMap((env) => foreseeEntries(env, scope));
-  const byName = new Map<string, PlannedValue>();
-  for (const [place, entry] of [...given, ...written].entries()) {
-    byName.set(entry.name === '' ? ` ${place}` : entry.name, entry);
-  }
-  return [...byName.values()];
 }
 
 function stepView(

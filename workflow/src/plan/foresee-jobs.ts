@@ -30,11 +30,15 @@ export class JobForesight {
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly #known: Known = { verdicts: new Map(), ancestors: new Map() };
   readonly #input: ForeseeInput;
-  readonly #budget = new Budget();
+  readonly #budget: Budget;
 
-  /** @param jobs with every job they need; needs make no circle */
-  constructor(jobs: readonly PlannedJob[], input: ForeseeInput) {
+  /**
+   * @param jobs with every job they need; needs make no circle
+   * @param budget of everything that is foreseen together
+   */
+  constructor(jobs: readonly PlannedJob[], input: ForeseeInput, budget = new Budget()) {
     this.#input = input;
+    this.#budget = budget;
     this.verdicts = this.#known.verdicts;
     let waiting = [...jobs];
     while (waiting.length > 0) {
@@ -42,6 +46,11 @@ export class JobForesight {
       if (rest.length === waiting.length) throw new Error('jobs need each other in a circle');
       waiting = rest;
     }
+  }
+
+  /** What expressions outside of jobs may read now. */
+  get workflowScope(): ForeseeScope {
+    return { contexts: { ...this.#input }, functions: {}, budget: this.#budget };
   }
 
   /** What expressions of the job may read now; `more` are contexts of a leg. */
