@@ -35,6 +35,8 @@ export class ResultsLab implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'onejob-results-'));
   readonly warnings: string[] = [];
   nowMs = Date.now();
+  /** What the host's disk has left; undefined: enough. */
+  freeBytes: number | undefined;
   #store: DirectoryStore | undefined;
   readonly #jobs: LabJob[] = [];
   #numbers = 0;
@@ -55,6 +57,7 @@ export class ResultsLab implements AsyncDisposable {
     this.#store = await DirectoryStore.open(join(this.directory, 'results'), {
       nowMs: () => this.nowMs,
       ...(limits === undefined ? {} : { limits }),
+      freeBytes: async () => await Promise.resolve(this.freeBytes ?? Infinity),
     });
   }
 

@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import type { RepositoryName } from '@onejob/protocol';
 import {
   ENTRY_BYTES,
+  HOST_FREE_BYTES,
   KEY_CHARACTERS,
   SIGNED_URL_MS,
   UPLOADS_PER_JOB,
@@ -320,6 +321,18 @@ test('a killed agent’s uploads are gone at the next start, and what was kept i
   const next = await lab.job();
   assert.equal(await next.restore('kept'), 'whole');
   assert.ok(await next.save('k', 'by the next'));
+});
+
+test('uploads leave the host’s disk the room that other jobs need', async () => {
+  const job = await lab.job();
+  const url = await begin(job);
+  lab.freeBytes = HOST_FREE_BYTES + 4;
+  assert.equal((await job.ask('PUT', `${url}&comp=block&blockid=YQ==`, '12345')).status, 507);
+  assert.equal((await job.ask('PUT', `${url}&comp=block&blockid=YQ==`, '1234')).status, 201);
+  lab.freeBytes = HOST_FREE_BYTES - 1;
+  const { status, json } = await job.call('CreateCacheEntry', { key: 'next', version: 'v' });
+  assert.equal(status, 507);
+  assert.match(String(json['msg']), /disk of the host is full/);
 });
 
 test('a job has so many uploads open, and no more', async () => {

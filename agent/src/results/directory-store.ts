@@ -18,25 +18,36 @@ import { ResultsRefused } from './refused.ts';
 import { nameText, RepositoryShelf, type ShelfLimits } from './repository-shelf.ts';
 import type { Budget, Draft, Entry, ResultsStore, Upload } from './store.ts';
 
+export type StoreOptions = {
+  nowMs?: () => number;
+  limits?: ShelfLimits;
+  /** Of the disk that holds this directory. */
+  freeBytes?: (directory: string) => Promise<number>;
+};
+
+async function freeBytesOn(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
+}
+
 export class DirectoryStore implements ResultsStore {
   readonly #directory: string;
   readonly #nowMs: () => number;
   readonly #limits: ShelfLimits | undefined;
+  readonly #freeBytes: (directory: string) => Promise<number>;
   readonly #shelves = new Map<RepositoryName, Promise<RepositoryShelf>>();
   /** Names that are being uploaded: `repository` and name. */
   readonly #reserved = new Set<string>();
 
-  private constructor(directory: string, nowMs: () => number, limits: ShelfLimits | undefined) {
+  private constructor(directory: string, options: StoreOptions) {
     this.#directory = directory;
-    this.#nowMs = nowMs;
-    this.#limits = limits;
+    this.#nowMs = options.nowMs ?? Date.now;
+    this.#limits = options.limits;
+    this.#freeBytes = options.freeBytes ?? freeBytesOn;
   }
 
-  static async open(
-    directory: string,
-    { nowMs = Date.now, limits }: { nowMs?: () => number; limits?: ShelfLimits } = {},
-  ): Promise<DirectoryStore> {
-    const store = new DirectoryStore(directory, nowMs, limits);
+  static async open(directory: string, options: StoreOptions = {}): Promise<DirectoryStore> {
+    const store = new DirectoryStore(directory, options);
     await rm(store.#uploads, { recursive: true, force: true });
     await mkdir(store.#uploads, { recursive: true, mode: 0o700 });
     return store;
@@ -55,10 +66,11 @@ export class DirectoryStore implements ResultsStore {
     this.#reserved.add(reserved);
     const forget = (): void => void this.#reserved.delete(reserved);
     try {
-      await this.#expectRoom();
+      await this.#expectRoom(0);
       const directory = join(this.#uploads, randomUUID());
       await mkdir(directory, { mode: 0o700 });
       return new DirectoryUpload(directory, draft, budget, {
+        expectRoom: async (bytes) => await this.#expectRoom(bytes),
         keep: async (file, content) => await shelf.add(draft, content, file, this.#nowMs()),
         forget,
       });
@@ -85,9 +97,8 @@ export class DirectoryStore implements ResultsStore {
     return await (await this.#shelf(repository)).remove(entry);
   }
 
-  async #expectRoom(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#uploads);
-    if (bavail * bsize > HOST_FREE_BYTES) return;
+  async #expectRoom(bytes: number): Promise<void> {
+    if ((await this.#freeBytes(this.#uploads)) - bytes >= HOST_FREE_BYTES) return;
     throw new ResultsRefused('out_of_range', 'The disk of the host is full. Tell its operator.');
   }
 

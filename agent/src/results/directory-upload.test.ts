@@ -9,16 +9,18 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { DirectoryUpload } from './directory-upload.ts';
 import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, UPLOAD_BLOCKS } from './limits.ts';
 import { receiveFile } from './receive.ts';
+import { ResultsRefused } from './refused.ts';
 import type { Body, Content, Entry } from './store.ts';
 
 let directory = '';
 let upload: DirectoryUpload;
 let held = 0;
+let freeBytes = 0;
 let forgotten = 0;
 let kept: { text: string; content: Content }[] = [];
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'onejob-upload-'));
-  [held, forgotten, kept] = [0, 0, []];
+  [held, forgotten, kept, freeBytes] = [0, 0, [], Infinity];
   await mkdir(join(directory, 'mine'));
   const draft = {
     name: { kind: 'artifact', runId: 'r', name: 'a' } as const,
@@ -31,6 +33,10 @@ beforeEach(async () => {
     draft,
     { take: (bytes) => (held += bytes), giveBack: (bytes) => (held -= bytes) },
     {
+      expectRoom: async (bytes) => {
+        if (bytes > freeBytes) throw new ResultsRefused('out_of_range', 'full');
+        await Promise.resolve();
+      },
       keep: async (file, content) => {
         kept.push({ text: readFileSync(file, 'utf8'), content });
         return await Promise.resolve({ ...draft, ...content, id: 1, createdAtMs: 0 } as Entry);
@@ -122,6 +128,19 @@ test('an upload that is given up while bytes come leaves nothing', async () => {
   assert.deepEqual([held, forgotten, files()], [0, 1, []]);
   await assert.rejects(upload.putBlock('b', body('x')), OVER);
   await assert.rejects(upload.keep(), OVER);
+});
+
+test('where the disk has no room an upload is refused, and can be tried again', async () => {
+  const full = { reason: 'out_of_range' };
+  freeBytes = 4;
+  await assert.rejects(upload.putBlock('a', body('12345')), full);
+  await upload.putBlock('a', body('1234'));
+  freeBytes = 3;
+  await assert.rejects(upload.commit(['a']), full);
+  freeBytes = 4;
+  await upload.putWhole(body('4321'));
+  await upload.keep();
+  assert.deepEqual([kept[0]?.text, held], ['4321', 0]);
 });
 
 test('a body that stands still is cut', async () => {

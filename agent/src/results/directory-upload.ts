@@ -18,7 +18,10 @@ import { explainWrite, receiveFile } from './receive.ts';
 import { ResultsRefused } from './refused.ts';
 import type { Body, Budget, Content, Draft, Entry, Upload } from './store.ts';
 
-export type UploadEnds = {
+/** What an upload asks of its store. */
+export type UploadStore = {
+  /** Throws `out_of_range` where the host's disk has no room for so many bytes. */
+  expectRoom(bytes: number): Promise<void>;
   /** Takes the file over. */
   keep(file: string, content: Content): Promise<Entry>;
   /** The name is free again. */
@@ -31,7 +34,7 @@ export class DirectoryUpload implements Upload {
   readonly draft: Draft;
   readonly #directory: string;
   readonly #budget: Budget;
-  readonly #ends: UploadEnds;
+  readonly #store: UploadStore;
   readonly #blocks = new Map<string, Block>();
   /** Requests that write here now, with the streams they read. */
   readonly #working = new Map<Promise<void>, Readable | undefined>();
@@ -42,11 +45,11 @@ export class DirectoryUpload implements Upload {
   #bytes = 0;
 
   /** @param directory is there, empty, and its alone */
-  constructor(directory: string, draft: Draft, budget: Budget, ends: UploadEnds) {
+  constructor(directory: string, draft: Draft, budget: Budget, store: UploadStore) {
     this.#directory = directory;
     this.draft = draft;
     this.#budget = budget;
-    this.#ends = ends;
+    this.#store = store;
   }
 
   get content(): Content | undefined {
@@ -129,7 +132,7 @@ export class DirectoryUpload implements Upload {
     }
     this.#state = 'over';
     try {
-      return await this.#ends.keep(this.#file, content);
+      return await this.#store.keep(this.#file, content);
     } finally {
       await this.#leave();
     }
@@ -147,7 +150,7 @@ export class DirectoryUpload implements Upload {
     await rm(this.#directory, { recursive: true, force: true });
     this.#budget.giveBack(this.#bytes);
     this.#bytes = 0;
-    this.#ends.forget();
+    this.#store.forget();
   }
 
   /** A file with exactly the body, paid for. */
@@ -155,6 +158,7 @@ export class DirectoryUpload implements Upload {
     const file = join(this.#directory, String(this.#files++));
     this.#pay(body.sizeBytes);
     try {
+      await this.#store.expectRoom(body.sizeBytes);
       await receiveFile(body, file, hash);
     } catch (error) {
       this.#refund(body.sizeBytes);
@@ -171,6 +175,7 @@ export class DirectoryUpload implements Upload {
     let sizeBytes = 0;
     await using whole = await open(path, 'wx', 0o600);
     for (const block of blocks) {
+      await this.#store.expectRoom(block.sizeBytes);
       for await (const chunk of createReadStream(block.file, { highWaterMark: 1024 * 1024 })) {
         this.#expect('joining');
         hash.update(chunk as Buffer);
@@ -179,6 +184,7 @@ export class DirectoryUpload implements Upload {
       sizeBytes += block.sizeBytes;
       await rm(block.file);
     }
+    await whole.datasync();
     this.#file = path;
     return { sizeBytes, sha256: hash.digest('hex') };
   }

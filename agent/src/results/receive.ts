@@ -45,6 +45,8 @@ export async function receiveFile(
   }
   // A stream that is reset ends as well.
   if (received < sizeBytes) throw wrongSize(sizeBytes, `only ${received}`);
+  // What is hashed is a whole content: it must be on the disk before an entry names it.
+  if (hash !== undefined) await file.datasync();
   isWhole = true;
 }
 
