@@ -31,6 +31,7 @@ export type FakeJob = {
   adoptKey: string;
   maskValues: string[];
   jobTimeoutMs: number;
+  results: { token: string; repository: string; runId: string; writableRef: string } | undefined;
   keep: boolean;
   released: string[];
   log: string[];
@@ -118,6 +119,7 @@ export class FakeControlPlane implements AsyncDisposable {
       adoptKey: '',
       maskValues: [],
       jobTimeoutMs: 60_000,
+      results: undefined,
       keep: false,
       released: [],
       log: [],
@@ -250,6 +252,7 @@ export class FakeControlPlane implements AsyncDisposable {
           jobTimeoutMs: BigInt(job.jobTimeoutMs),
           sourceToken: 'token',
           sourcePath: '',
+          ...(job.results === undefined ? {} : { results: job.results }),
         };
       },
       heartbeat: async (request, context) => {
