@@ -35,9 +35,10 @@ async function upload(call: Call, id: number): Promise<Answer> {
   if (what === 'block') {
     await target.putBlock(url.searchParams.get('blockid') ?? '', bodyOf(call));
   } else if (what === 'blocklist') {
-    await results.inTurn(async () => {
-      await target.commit(readBlockList(await receiveText(stream, BLOCK_LIST_BYTES)));
-    });
+    const ids = await results.inTurn(async () =>
+      readBlockList(await receiveText(stream, BLOCK_LIST_BYTES)),
+    );
+    await target.commit(ids);
   } else if (what === null) {
     await target.putWhole(bodyOf(call));
   } else {
