@@ -43,3 +43,11 @@ export const only = ({ jobs }: Run): Job => jobs[0]!;
 
 export const superseded = (group: string): string =>
   `Canceling since a higher priority waiting request for '${group}' exists`;
+
+/** Waits until every run has ended. */
+export async function allEnded(platform: Platform): Promise<Run[]> {
+  return await platform.eventually(
+    async () => ((await platform.api('GET', '/runs?limit=100')).body as { runs: Run[] }).runs,
+    (runs) => runs.every((run) => run.state === 'finished'),
+  );
+}
