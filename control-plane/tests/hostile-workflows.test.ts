@@ -51,7 +51,7 @@ test('a workflow beyond 1 MiB is refused by its real size, unread', async () => 
 test('a workflow whose plan would repeat a text for each leg of each job is refused', async () => {
   await using platform = await Platform.start();
   const legs = Array.from({ length: 256 }, (_, n) => n).join(', ');
-  const strategy = `&s { matrix: { text: ['${'x'.repeat(5000)}'], n: [${legs}] } }`;
+  const strategy = `&s { matrix: { text: ['${'x'.repeat(20_000)}'], n: [${legs}] } }`;
   const job = (key: string, matrix: string) =>
     `  ${key}: { strategy: ${matrix}, runs-on: l, steps: [{ run: a }] }\n`;
   const more = Array.from({ length: 100 }, (_, n) => job(`j${n}`, '*s'));

@@ -5,7 +5,7 @@
  *     problems: ['3:5 sentence']           the workflow is refused with these, in order
  *     triggered: false                     whether the event starts the workflow; nothing is run
  *     refs: { refs/heads/a: true }         the same for a push to each of these
- *     plan: { key: { legs, runsOn, needs, refused } }      nothing is run
+ *     plan: { key: { legs, runsOn, needs, refused } }      names of legs; nothing is run
  *     conclusion: success                  of the run
  *     jobs: { name: {...} }                all of them, by name; each with the keys below
  *     conclusion, reason, message          of the job; `message` may be a pattern
@@ -194,7 +194,10 @@ function assertPlan(plan: Plan, expected: Record<string, Record<string, unknown>
   const jobs = plan.workflows[0]?.jobs ?? [];
   const names = jobs.map(({ key }) => key);
   assert.deepEqual(names.toSorted(), Object.keys(expected).toSorted(), 'jobs of the plan');
-  for (const job of jobs) assert.partialDeepStrictEqual(job, expected[job.key], job.key);
+  for (const job of jobs) {
+    const seen = { ...job, legs: job.legs?.map(({ name }) => name) ?? null };
+    assert.partialDeepStrictEqual(seen, expected[job.key], job.key);
+  }
 }
 
 /** Whether nothing is to be run for it. */

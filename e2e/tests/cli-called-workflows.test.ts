@@ -69,7 +69,7 @@ test('list and dry run show the called jobs, and the commit they are from', asyn
   assert.match(list.stdout, /^call +call +- .*calls \.\/\.github\/workflows\/called\.yml$/m);
   assert.match(list.stdout, /^call\.work +work +2 /m);
   const dry = await line.run(['run', '-n'], place);
-  assert.match(dry.stdout, /^ {2}call \(2\) \/ work {2}if success\(\)$/m);
+  assert.match(dry.stdout, /^ {2}call \(2\) \/ work {2}runs-on ubuntu-latest$/m);
   assert.match(dry.stdout, /^ {2}calls \S+called\.yml@refs\/heads\/\S+, which is [0-9a-f]{40}$/m);
   const { workflows } = JSON.parse((await line.run(['run', '-n', '--json'], place)).stdout) as Plan;
   const ci = workflows.find((workflow) => workflow.file.endsWith('ci.yml'));

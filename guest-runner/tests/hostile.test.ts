@@ -11,7 +11,7 @@ import { GuestError } from '../src/errors.ts';
 import { parseMatchers } from '../src/matchers/matcher-config.ts';
 import { TimeGuard } from '../src/matchers/time-guard.ts';
 import { parseCommand } from '../src/steps/command.ts';
-import { parseKeyValues, parsePaths } from '../src/steps/file-command.ts';
+import { parsePaths, readKeyValues } from '../src/steps/file-command.ts';
 import { runToEnd } from './_host.ts';
 import { call, expr, makeTask, path, run, text } from './_task.ts';
 
@@ -42,6 +42,7 @@ const pieces = [
     '&a',
   ],
 ];
+const parseKeyValues = (input: string): [string, string][] => [...readKeyValues(input)];
 const garbage = fc
   .array(fc.oneof(fc.constantFrom(...pieces), fc.string({ maxLength: 8 })), { maxLength: 60 })
   .map((parts) => parts.join(''));

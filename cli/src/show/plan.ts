@@ -91,8 +91,9 @@ function jobLines(job: PlannedJobView, paint: Paint): string[] {
     { name: job.name, runsOn: job.runsOn, note: '  (legs known after its needs)' },
   ];
   const heads = legs.map(({ name, runsOn, note }) => {
-    const labels = paint('dim', `runs-on ${runsOn.map(oneLine).join(', ')}`);
-    return `  ${paint('bold', oneLine(name))}${note}${needs}  ${labels}`;
+    const labels = runsOn.map(oneLine).join(', ');
+    const machine = labels === '' ? '' : `  ${paint('dim', `runs-on ${labels}`)}`;
+    return `  ${paint('bold', oneLine(name))}${note}${needs}${machine}`;
   });
   const verdict = `    would it run? ${verdictText(job, paint)}`;
   const env = values('env', job.env, paint).map((line) => `    ${line}`);

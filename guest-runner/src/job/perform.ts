@@ -69,7 +69,7 @@ function takeFiles(run: StepRun, files: StepFiles, result: Result): void {
   for (const [name, value] of results.outputs) run.outputs[name] = value;
   for (const [name, value] of results.states) run.state[name] = value;
   if (results.summary !== '') run.summary(results.summary);
-  for (const problem of results.problems) run.error(problem);
+  for (const problem of [...results.errors, ...results.problems]) run.error(problem);
   const [first] = results.problems;
   if (first !== undefined) {
     result.trouble ??= { message: results.problems.join(' '), kind: 'step' };

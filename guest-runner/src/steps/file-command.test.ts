@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { GuestError } from '../errors.ts';
-import { parseKeyValues, parsePaths } from './file-command.ts';
+import { parsePaths, readKeyValues } from './file-command.ts';
+
+const parseKeyValues = (text: string): [string, string][] => [...readKeyValues(text)];
 
 const anyName = fc.string({ minLength: 1 }).filter((text) => !/[\n=<]/.test(text));
 

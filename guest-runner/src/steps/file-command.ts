@@ -31,11 +31,11 @@ function readHeredoc(
 }
 
 /**
- * `NAME=value` and `NAME<<DELIMITER` blocks, in order; later ones win where they are applied.
+ * `NAME=value` and `NAME<<DELIMITER` blocks, in order; later ones win where they are applied. What
+ * stands before a wrong line has been given when that is met, and counts.
  * @throws GuestError `step` with GitHub's sentence
  */
-export function parseKeyValues(text: string): [string, string][] {
-  const pairs: [string, string][] = [];
+export function* readKeyValues(text: string): Generator<[string, string], void, void> {
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   while (at >= 0 && at < text.length) {
     const { line, next } = readLine(text, at);
@@ -52,17 +52,16 @@ export function parseKeyValues(text: string): [string, string][] {
         );
       }
       const { value, next: after } = readHeredoc(text, next, delimiter);
-      pairs.push([name, value]);
+      yield [name, value];
       at = after;
     } else if (equals > 0) {
-      pairs.push([line.slice(0, equals), line.slice(equals + 1)]);
+      yield [line.slice(0, equals), line.slice(equals + 1)];
     } else if (equals === 0) {
       throw invalid(`Invalid format '${line}'. Name must not be empty`);
     } else {
       throw invalid(`Invalid format '${line}'`);
     }
   }
-  return pairs;
 }
 
 /** Directories, in the order they were written; each later one comes first in PATH. */
@@ -78,10 +77,9 @@ export function parsePaths(text: string): string[] {
 /** Names a step may not set for later ones: GitHub refuses it, as it would run code in actions. */
 const REFUSED_NAMES = new Set(['NODE_OPTIONS']);
 
-/** @throws GuestError `step` for a name that must not be set */
-export function checkVariableName(name: string, fileVariable: string): void {
-  if (REFUSED_NAMES.has(name.toUpperCase())) {
-    throw invalid(`Can't store ${name} output parameter using '$${fileVariable}' command.`);
-  }
+/** Why a name must not be set; undefined: it may. @throws GuestError `step`: it is no name */
+export function whyNotVariable(name: string, fileVariable: string): string | undefined {
   if (name.includes('\0')) throw invalid('A name of a variable must not hold a NUL character.');
+  if (!REFUSED_NAMES.has(name.toUpperCase())) return undefined;
+  return `Can't store ${name} output parameter using '$${fileVariable}' command.`;
 }

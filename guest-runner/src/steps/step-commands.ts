@@ -22,6 +22,8 @@ export type CommandEffects = {
     removeOwner(owner: string): string[];
   };
   showDebug: boolean;
+  /** Files below it are told from there. */
+  workspace: string;
 };
 
 const OLD_COMMANDS =
@@ -61,13 +63,14 @@ function mendPlace(properties: Map<string, string>): void {
   if (isReversed('col', 'endcolumn')) drop('col', 'endcolumn');
 }
 
-function toAnnotation(level: Annotation['level'], command: Command): Annotation {
+function toAnnotation(level: Annotation['level'], command: Command, workspace: string): Annotation {
   mendPlace(command.properties);
   const annotation: Annotation = { level, message: command.data };
   const title = command.properties.get('title');
   const file = command.properties.get('file');
   if (title) annotation.title = title;
-  if (file) annotation.file = file;
+  if (file)
+    annotation.file = file.startsWith(`${workspace}/`) ? file.slice(workspace.length + 1) : file;
   for (const [name, key] of Object.entries(NUMBERS)) {
     const value = command.properties.get(name);
     if (value !== undefined && WHOLE_NUMBER.test(value)) annotation[key] = Number(value);
@@ -128,7 +131,7 @@ export class StepCommands {
       case 'warning':
       case 'error':
         this.effects.line(`##[${command.name}]${command.data}`);
-        return this.effects.annotate(toAnnotation(command.name, command));
+        return this.effects.annotate(toAnnotation(command.name, command, this.effects.workspace));
       case 'group':
         return this.effects.line(`##[group]${command.data}`);
       case 'endgroup':

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { STEP_SUMMARY_BYTES } from '@onejob/protocol/limits';
 import { GuestError, messageOf } from '../errors.ts';
 import { FILE_COMMAND_BYTES } from '../limits.ts';
-import { checkVariableName, parseKeyValues, parsePaths } from './file-command.ts';
+import { parsePaths, readKeyValues, whyNotVariable } from './file-command.ts';
 
 const VARIABLES = {
   GITHUB_ENV: 'env',
@@ -34,6 +34,8 @@ export type StepFileResults = {
   summary: string;
   /** Sentences for the log, each makes the step fail. */
   problems: string[];
+  /** The same, and the step goes on: what they tell was left out. */
+  errors: string[];
 };
 
 export class StepFiles {
@@ -63,6 +65,7 @@ export class StepFiles {
       states: [],
       summary: '',
       problems: [],
+      errors: [],
     };
     const each = (name: FileVariable, take: (text: string) => void): void => {
       try {
@@ -75,14 +78,24 @@ export class StepFiles {
       }
     };
     each('GITHUB_ENV', (text) => {
-      const pairs = parseKeyValues(text);
-      for (const [name] of pairs) checkVariableName(name, 'GITHUB_ENV');
-      results.variables = pairs;
+      for (const pair of readKeyValues(text)) {
+        const why = whyNotVariable(pair[0], 'GITHUB_ENV');
+        if (why === undefined) results.variables.push(pair);
+        else results.errors.push(why);
+      }
     });
     each('GITHUB_PATH', (text) => (results.paths = parsePaths(text)));
-    each('GITHUB_OUTPUT', (text) => (results.outputs = parseKeyValues(text)));
-    each('GITHUB_STATE', (text) => (results.states = parseKeyValues(text)));
-    each('GITHUB_STEP_SUMMARY', (text) => (results.summary = text));
+    each('GITHUB_OUTPUT', (text) => {
+      for (const pair of readKeyValues(text)) results.outputs.push(pair);
+    });
+    each('GITHUB_STATE', (text) => {
+      for (const pair of readKeyValues(text)) results.states.push(pair);
+    });
+    try {
+      results.summary = this.text('GITHUB_STEP_SUMMARY');
+    } catch (error) {
+      results.errors.push(messageOf(error));
+    }
     return results;
   }
 

@@ -104,6 +104,7 @@ export class StepRun {
       saveState: (name, value) => (this.state[name] = value),
       matchers,
       showDebug,
+      workspace: job.parts.layout.workspace,
     });
     this.log.commands = (line) => this.commands.take(line);
     this.log.reader = matchers;
