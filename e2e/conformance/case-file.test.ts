@@ -52,9 +52,7 @@ test('every file of cases is run by the test file of its name', () => {
 });
 
 test('twenty-five cases or more are run in machines of their own', () => {
-  const ofKind = (kind: string) => loadCases().filter(({ machines }) => machines === kind).length;
-  assert.ok(ofKind('all tests') >= 10);
-  assert.ok(ofKind('all tests') + ofKind('long tests') >= 25);
+  assert.ok(loadCases().filter(({ inMachines }) => inMachines).length >= 25);
 });
 
 test('docs/compatibility.md lists the deviations, and nothing else, by the names of their cases', () => {

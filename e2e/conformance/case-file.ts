@@ -10,7 +10,7 @@
  * `workflow:` is a whole file. `steps:` are those of one job, `job`, of a workflow on push; `jobs:` all
  * its jobs; `on:` is that of a workflow of one job. `values:` are expressions and what `toJSON` of each
  * reads as; `texts:` what each is inside of a text. Beside them: `event` (a name, or name, payload and ref), `inputs`, `secrets`, `vars`, `files` (path to
- * text), `qemu` (also run in machines of its own: `true`, or `long`: only by the long tests), `deviation` (why onejob differs from what
+ * text), `qemu` (`true`: the long tests run it in a machine of its own too), `deviation` (why onejob differs from what
  * is expected; such a case must fail, and docs/compatibility.md lists it).
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -28,8 +28,8 @@ export type ConformanceCase = {
   readonly secrets: Record<string, string>;
   readonly vars: Record<string, string>;
   readonly files: Record<string, string>;
-  /** Which tests run it in machines of its own too. */
-  readonly machines: 'none' | 'all tests' | 'long tests';
+  /** Whether the long tests run it in a machine of its own too. */
+  readonly inMachines: boolean;
   /** Why onejob does not do what is expected; empty: it does. */
   readonly deviation: string;
   readonly expect: Expectation;
@@ -70,11 +70,9 @@ function readEvent(value: unknown): ConformanceCase['event'] {
   return { name: text(given['name'], 'event'), payload, ref };
 }
 
-function readMachines(value: unknown): ConformanceCase['machines'] {
-  if (value === undefined) return 'none';
-  if (value === true) return 'all tests';
-  if (value === 'long') return 'long tests';
-  throw new Error('`qemu` is true or long');
+function readInMachines(value: unknown): boolean {
+  if (value === undefined || value === true) return value === true;
+  throw new Error('`qemu` is true, or not there');
 }
 
 const RUNS_ON = { 'runs-on': 'ubuntu-latest' };
@@ -137,7 +135,7 @@ function readCase(file: string, document: unknown): ConformanceCase {
     secrets: textsOf(document['secrets'], 'secrets'),
     vars: textsOf(document['vars'], 'vars'),
     files: textsOf(document['files'], 'files'),
-    machines: readMachines(document['qemu']),
+    inMachines: readInMachines(document['qemu']),
     deviation: 'deviation' in document ? text(document['deviation'], 'deviation') : '',
     expect,
   };
