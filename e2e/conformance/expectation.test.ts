@@ -29,7 +29,7 @@ const ran = (...jobs: Job[]): Happening => ({
 const plan: Happening = {
   kind: 'planned',
   plan: {
-    workflows: [{ triggered: true, why: 'it is', jobs: [{ key: 'a', legs: ['a (1)'] }] }],
+    workflows: [{ triggered: true, why: 'it is', jobs: [{ key: 'a', legs: [{ name: 'a (1)' }] }] }],
   } as unknown as Plan,
 };
 

@@ -138,28 +138,31 @@ test('files of a step set variables, PATH and outputs for the steps after it', a
   assert.equal(summary?.markdown, '# done\n');
 });
 
-test('wrong files fail the step with the sentences of GitHub', async () => {
-  const cases: [string, RegExp][] = [
+test('wrong files are told with the sentences of GitHub, and fail the step where they do there', async () => {
+  const cases: [string, RegExp, 'failure' | 'success'][] = [
     [
       'echo nonsense >> "$GITHUB_ENV"',
       /Unable to process file command 'env' successfully\.\n.*Invalid format 'nonsense'/,
+      'failure',
     ],
-    ['echo "A<<EOF" >> "$GITHUB_OUTPUT"', /Matching delimiter not found 'EOF'/],
-    ['echo NODE_OPTIONS=x >> "$GITHUB_ENV"', /Can't store NODE_OPTIONS/],
+    ['echo "A<<EOF" >> "$GITHUB_OUTPUT"', /Matching delimiter not found 'EOF'/, 'failure'],
+    ['echo NODE_OPTIONS=x >> "$GITHUB_ENV"', /Can't store NODE_OPTIONS/, 'success'],
     [
       'head -c 2000000 /dev/zero | tr "\\0" x >> "$GITHUB_STEP_SUMMARY"',
       /supports content up to a size of 1024k, got 1954k/,
+      'success',
     ],
   ];
   await using host = await runToEnd({
     task: makeTask(cases.map(([script]) => run(script, { condition: call('always') }))),
   });
   for (const [index, [, pattern]] of cases.entries()) assert.match(host.text(index), pattern);
-  assert.ok(
+  assert.deepEqual(
     host
       .steps()
-      .filter((s) => s.index >= 0)
-      .every((step) => step.conclusion === 'failure'),
+      .filter((step) => step.index >= 0)
+      .map((step) => step.conclusion),
+    cases.map(([, , conclusion]) => conclusion),
   );
 });
 
