@@ -21,6 +21,7 @@ writeFileSync(
 );
 writeFileSync(join(directory, 'event one.json'), '{}');
 
+const PLAIN_TERMINAL = { TERM: 'dumb', ONEJOB_DATA_DIR: line.data };
 const scriptOf = async (shell: string): Promise<string> => {
   const { code, stdout } = await line.run(['completion', shell]);
   assert.equal(code, 0);
@@ -66,7 +67,8 @@ test('Tab in an interactive bash completes the line, under an alias too', async 
     ['--quiet', '--return', '--flush', '-c', 'bash --norc --noprofile -i', '/dev/null'],
     {
       cwd: directory,
-      env: { ...process.env, PS1: 'ready> ', TERM: 'dumb', ONEJOB_DATA_DIR: line.data },
+      // An interactive bash adds what was typed to the user's own history, unless it has no file.
+      env: { ...process.env, ...PLAIN_TERMINAL, HISTFILE: '', PS1: 'ready> ' },
     },
   );
   const shell = new StartedCommand(bash, undefined);
@@ -98,7 +100,7 @@ test('zsh completes a line, where it is installed', { skip: !isThere('zsh') }, a
   const script = await scriptOf('zsh');
   const zsh = spawn('script', ['--quiet', '--return', '--flush', '-c', 'zsh -f -i', '/dev/null'], {
     cwd: directory,
-    env: { ...process.env, TERM: 'dumb', ONEJOB_DATA_DIR: line.data },
+    env: { ...process.env, ...PLAIN_TERMINAL },
   });
   const shell = new StartedCommand(zsh, undefined);
   const type = (text: string): void => void zsh.stdin?.write(text);
