@@ -47,7 +47,7 @@ export {
 } from './plan/foresee.ts';
 export { JobForesight } from './plan/foresee-jobs.ts';
 export { expandJob, type JobLeg, legMatches, matrixReads, matrixTexts } from './plan/legs.ts';
-export { whyRefused } from './plan/refusal.ts';
+export { whyLegRefused, whyRefused } from './plan/refusal.ts';
 export { runName } from './plan/run-name.ts';
 export type { PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';

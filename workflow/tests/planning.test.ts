@@ -14,6 +14,7 @@ import {
   type PlannedJob,
   type PlanScope,
   selectJobs,
+  whyLegRefused,
   whyRefused,
 } from '../src/index.ts';
 import { FILE, jobWith, parsed, SCOPE } from './_workflows.ts';
@@ -46,6 +47,7 @@ test('a job without a matrix has one leg', () => {
       maxParallel: null,
       continueOnError: false,
       environment: null,
+      containers: { job: null, services: [] },
     },
   ]);
 });
@@ -84,6 +86,15 @@ test('legs have their place, labels and strategy, each evaluated with its own ma
   );
   assert.ok(legs.every((leg) => !leg.failFast && leg.maxParallel === 2 && leg.total === 4));
   assert.ok(legs.every((leg) => leg.strategy['max-parallel'] === 2));
+});
+
+test('a runner group is a label of the hosts in it, beside the labels that are asked for', () => {
+  const runsOn = (value: string) => expandJob(jobWith(`runs-on: ${value}`).job, SCOPE)[0]?.runsOn;
+  assert.deepEqual(runsOn('{ group: Big }'), ['group:Big']);
+  assert.deepEqual(runsOn('{ group: big, labels: x64 }'), ['group:big', 'x64']);
+  assert.deepEqual(runsOn('{ labels: [x64, linux] }'), ['x64', 'linux']);
+  const json = JSON.stringify({ group: 'big', labels: ['x64'] });
+  assert.deepEqual(runsOn(`\${{ fromJSON('${json}') }}`), ['group:big', 'x64']);
 });
 
 test('a literal name gets the values behind it, a name with an expression stands alone', () => {
@@ -251,7 +262,10 @@ test('a compiled job layers env and defaults, the job over the workflow', () => 
 test('what is not there yet is refused with file and line, the first of the file', () => {
   const why = (...lines: string[]) => {
     const { workflow, job } = jobWith(...lines);
-    const refused = whyRefused(workflow, job, 'acme/app');
+    const refused =
+      whyRefused(workflow, job, 'acme/app') ??
+      expandJob(job, SCOPE).map((leg) => whyLegRefused(workflow, job, leg))[0] ??
+      null;
     if (refused === null) return null;
     const place = `${FILE}:${refused.at.line}:${refused.at.column}: job 'a' cannot run: `;
     assert.ok(refused.message.startsWith(place), refused.message);
@@ -281,7 +295,12 @@ test('what is not there yet is refused with file and line, the first of the file
     why('container: node', 'steps: [{ uses: ./x }]') ?? '',
     /^5: it asks for a `container`/,
   );
-  assert.match(why('runs-on: { group: big }') ?? '', /^4: it asks for a runner group/);
+  const empty = "${{ github.actor == 'nobody' && 'pg' || '' }}";
+  assert.equal(why(`container: ${empty}`, `services: { db: { image: "${empty}" } }`), null);
+  assert.match(
+    why(`services: { a: { image: "${empty}" }, b: node, c: { image: pg } }`) ?? '',
+    /^5: it asks for `services` \(b, c\)/,
+  );
 });
 
 test('an input of a checkout that is not done is refused in the plan, unless an expression gives it', () => {

@@ -60,8 +60,14 @@ export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> &
   memoryBytes: number;
 };
 
-/** What `runs-on` says most often, and what this machine is. */
-const DEFAULT_LABELS = ['onejob', 'self-hosted', 'linux', 'x64', 'ubuntu-latest', 'debian-12'];
+/**
+ * What `runs-on` says most often, and what this machine is. Every host is in the runner group
+ * `Default` (`runs-on: { group: Default }`), as a runner of GitHub's is unless it is put in another.
+ */
+const DEFAULT_LABELS = [
+  ...['onejob', 'self-hosted', 'linux', 'x64', 'ubuntu-latest', 'debian-12'],
+  'group:default',
+];
 
 const DEFAULT_ACTIONS_URL = 'https://github.com';
 

@@ -7,6 +7,7 @@ import {
   type JobLeg,
   matrixTexts,
   type PlannedJob,
+  whyLegRefused,
   whyRefused,
 } from '@onejob/workflow';
 import type { CreateRun, PlannedJobView, Template } from '@onejob/protocol';
@@ -46,9 +47,17 @@ export function plannedJobView(planning: Planning, entry: PlannedEntry): Planned
       foreseeEntries(env, scope),
     ),
     steps: job.steps.map((step) => stepView(foresight, step, scope)),
-    refused: whyRefused(workflow, job, request.repository)?.message ?? null,
+    refused: refusalOf(entry, request.repository),
     at: job.at,
   };
+}
+
+/** Of the job, or of the first of its legs that is refused. */
+function refusalOf({ job, legs, workflow }: PlannedEntry, repository: string): string | null {
+  const refused = whyRefused(workflow, job, repository);
+  if (refused !== null) return refused.message;
+  const ofLegs = (legs ?? []).map((leg) => whyLegRefused(workflow, job, leg)?.message);
+  return ofLegs.find((message) => message !== undefined) ?? null;
 }
 
 function verdictOf(

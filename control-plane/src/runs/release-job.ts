@@ -10,6 +10,7 @@ import {
   jobConcurrency,
   type JobLeg,
   legMatches,
+  whyLegRefused,
   whyRefused,
 } from '@onejob/workflow';
 import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
@@ -32,8 +33,8 @@ import { type JobPlace, type Planned, RunState } from './run-state.ts';
 /** What a job is released with. */
 type Releasing = { tx: Tx; state: RunState; touched: Touched };
 
-/** A leg, and the concurrency group it enters. */
-type GroupedLeg = { leg: JobLeg; group: ConcurrencyGroup | null };
+/** A leg, and the concurrency group it enters; or why it cannot run: then it enters none. */
+type GroupedLeg = { leg: JobLeg; group: ConcurrencyGroup | null; refused: string | null };
 type Decision = { legs: GroupedLeg[] } | { end: EndReason; message: string };
 
 /**
@@ -67,8 +68,8 @@ export async function releaseJob(
     return await end('unsupported', `The run would have more than ${JOBS_PER_RUN} jobs.`);
   }
   const caller = state.caller(place.scope);
-  const legs = decision.legs.map(({ leg, group }) => ({
-    group,
+  const legs = decision.legs.map(({ leg, ...rest }) => ({
+    ...rest,
     leg: caller === undefined ? leg : { ...leg, name: `${caller.name} / ${leg.name}` },
   }));
   if (place.job.call !== null) {
@@ -98,7 +99,11 @@ function decide(state: RunState, place: JobPlace): Decision {
     const isGrouped = run.grouped && job.call === null;
     const legs = expandJob(job, scope)
       .filter((leg) => legMatches(leg, run.matrix_filter))
-      .map((leg) => ({ leg, group: isGrouped ? jobConcurrency(job, leg, scope) : null }));
+      .map((leg) => {
+        const refused = whyLegRefused(workflow, job, leg)?.message ?? null;
+        const enters = isGrouped && refused === null;
+        return { leg, group: enters ? jobConcurrency(job, leg, scope) : null, refused };
+      });
     if (legs.length > 0) return { legs };
     return { end: 'condition_false', message: 'No leg of the matrix fits the chosen values.' };
   } catch (error) {
@@ -128,11 +133,15 @@ async function startLegs(
     return false;
   }
   await startFirst(tx, placeholder, first);
-  const rows = others.map(({ leg, group }) => ({
+  const rows = others.map(({ leg, group, refused }) => ({
     ...newLeg(tx, run, placeholder, leg),
-    ...(group === null ? queuedColumns(tx) : {}),
+    ...(group === null && refused === null ? queuedColumns(tx) : {}),
   }));
   await insertJobs(tx, rows, 'released');
+  for (const [index, { refused }] of others.entries()) {
+    const row = rows[index];
+    if (refused !== null && row !== undefined) await endRefused(tx, row, refused);
+  }
   return await enterGroups(releasing, [placeholder.id, ...rows.map((row) => row.id)], legs);
 }
 
@@ -164,15 +173,30 @@ const queuedColumns = (tx: Tx) => ({
 });
 
 /** A leg with a group waits, until the group is its own. */
-async function startFirst(tx: Tx, placeholder: JobRow, { leg, group }: GroupedLeg): Promise<void> {
+async function startFirst(
+  tx: Tx,
+  placeholder: JobRow,
+  { leg, group, refused }: GroupedLeg,
+): Promise<void> {
   const columns = legColumns(placeholder, leg);
-  if (group === null) {
+  if (group === null && refused === null) {
     const { state, ...queued } = queuedColumns(tx);
     await transitionJob(tx, placeholder, state, 'released', { ...queued, ...columns });
     return;
   }
   await tx.db.updateTable('jobs').set(columns).where('id', '=', placeholder.id).execute();
   tx.announce({ topic: 'run', runId: placeholder.run_id, jobId: placeholder.id });
+  if (refused !== null) await endRefused(tx, placeholder, refused);
+}
+
+/** A leg that waits, and asks for what is not there. */
+async function endRefused(
+  tx: Tx,
+  { id, run_id, attempt }: Pick<JobRow, 'id' | 'run_id' | 'attempt'>,
+  message: string,
+): Promise<void> {
+  const waiting = { id, run_id, attempt, state: 'waiting' as const, epoch: 0 };
+  await endJob(tx, waiting, { reason: 'unsupported', message, totalRows: 0, logGraceMs: 0 });
 }
 
 /** The jobs could never go on, and with them their run: that ends as a cancelled one does. */

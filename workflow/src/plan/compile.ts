@@ -36,7 +36,7 @@ export function compileJob(
         : { name: leg.environment, url: entryOf(job.environment, 'url') ?? null },
     timeoutMinutes: job.timeoutMinutes,
     continueOnError: leg.continueOnError,
-    container: job.container,
-    services: job.services,
+    container: leg.containers.job === null ? null : job.container,
+    services: leg.containers.services.length === 0 ? null : job.services,
   };
 }

@@ -11,6 +11,7 @@ import type { PlannedJob } from '../model.ts';
 import { quoted } from '../quote.ts';
 import { readsContext } from '../some-node.ts';
 import { entryOf } from '../template-entry.ts';
+import { containersOf, type LegContainers } from './containers.ts';
 import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
 import { contextsOf, type PlanScope } from './scope.ts';
 
@@ -24,6 +25,7 @@ export type JobLeg = {
   name: string;
   /** The `strategy` context: fail-fast, job-index, job-total, max-parallel. */
   strategy: JsonObject;
+  /** Labels; a runner group is one too, `group:big`, which the hosts of the group have. */
   runsOn: string[];
   failFast: boolean;
   /** null: as many as there are hosts for. */
@@ -31,7 +33,10 @@ export type JobLeg = {
   continueOnError: boolean;
   /** Name of what it deploys to; null: nothing. */
   environment: string | null;
+  containers: LegContainers;
 };
+
+const GROUP_LABEL = 'group:';
 
 /** Evaluates keys of one job; what goes wrong is a PlanError at the key's place. */
 class JobPlanner {
@@ -91,13 +96,17 @@ class JobPlanner {
 
   labels(contexts: Record<string, Json>): string[] {
     const value = this.evaluate('runs-on', this.job.runsOn, contexts);
-    const given = isObject(value) ? value['labels'] : value;
-    const labels = (Array.isArray(given) ? given : [given ?? '']).map((label) => {
+    const { group, labels: given } = isObject(value) ? value : { labels: value };
+    const text = (label: Json): string => {
       if (typeof label !== 'object' && label !== '') return toText(label);
       return this.fail('runs-on', 'a label, or a list of labels, was expected');
-    });
-    if (labels.length === 0) this.fail('runs-on', 'at least one label was expected');
-    return labels;
+    };
+    const groups = (group ?? null) === null ? [] : [`${GROUP_LABEL}${text(group ?? null)}`];
+    const isGroupAlone = groups.length > 0 && (given ?? null) === null;
+    const labels = isGroupAlone ? [] : (Array.isArray(given) ? given : [given ?? '']).map(text);
+    const all = [...groups, ...labels];
+    if (all.length === 0) this.fail('runs-on', 'at least one label was expected');
+    return all;
   }
 }
 
@@ -167,13 +176,15 @@ export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
       maxParallel,
       continueOnError: planner.boolean('continue-on-error', goesOn, false),
       environment: environmentOf(planner, job, contexts),
+      containers: containersOf(job, (key, value) => planner.evaluate(key, value, contexts)),
     };
   });
 }
 
-/** Whether the legs, their names or their labels read a context, so that they wait for it. */
+/** Whether the legs, their names or what they run on read a context, so that they wait for it. */
 export function matrixReads(job: PlannedJob, context: 'needs' | 'inputs'): boolean {
-  return [job.strategy, job.name, job.runsOn, job.continueOnError].some((template) =>
+  const { strategy, name, runsOn, continueOnError, container, services } = job;
+  return [strategy, name, runsOn, continueOnError, container, services].some((template) =>
     readsContext(template, context),
   );
 }
