@@ -15,6 +15,7 @@ import type {
   Health,
   Host,
   Job,
+  JobSummaries,
   LogPage,
   Plan,
   Run,
@@ -76,6 +77,10 @@ export class ApiClient {
   }
   async log(job: string, offset: number): Promise<LogPage> {
     return await this.#json('GET', `/jobs/${encodeURIComponent(job)}/log?offset=${offset}`);
+  }
+  async summaries(job: string): Promise<JobSummaries['summaries']> {
+    const path = `/jobs/${encodeURIComponent(job)}/summaries`;
+    return (await this.#json<JobSummaries>('GET', path)).summaries;
   }
   async transitions(job: string): Promise<Transition[]> {
     const path = `/jobs/${encodeURIComponent(job)}/transitions`;

@@ -170,4 +170,26 @@ onEveryDatabase('logs', (start) => {
       ['one', 'two', 'three'],
     );
   });
+
+  test('a job tells how long its summaries are, and their text where it is asked for', async () => {
+    await using platform = await start();
+    const agent = await TestAgent.announce(platform);
+    await platform.runWorkflow(ONE_JOB);
+    const leased = await agent.start();
+    const summary = (markdown: string) => ({ type: 'summary', index: 0, markdown });
+    assert.equal(await leased.events(0, [summary('# Größe\n'), summary('more\n')]), 2);
+    const { summaries } = await platform.job(leased.jobId);
+    assert.deepEqual(summaries, [
+      { step: 0, bytes: 10 },
+      { step: 0, bytes: 5 },
+    ]);
+    const { body } = await platform.api('GET', `/jobs/${leased.jobId}/summaries`);
+    assert.deepEqual(body, {
+      summaries: [
+        { step: 0, markdown: '# Größe\n' },
+        { step: 0, markdown: 'more\n' },
+      ],
+    });
+    assert.equal((await platform.api('GET', '/jobs/none/summaries')).status, 404);
+  });
 });

@@ -18,13 +18,12 @@ const job = {
   steps: [{ ...step, index: -1, name: 'Set up job' }, step],
   outputs: { v0: '{"a":1}', v1: 'text' },
   annotations: [{ step: 0, annotation: { level: 'error', message: 'm' } }],
-  summaries: [{ step: 0, markdown: 'x\n' }],
 } as unknown as Job;
 const rows = ['a', 'b', 'c'].map((text) => ({ step: 0, atMs: 0, text }));
 const ran = (...jobs: Job[]): Happening => ({
   kind: 'ran',
   run: { conclusion: 'success', jobs } as unknown as Run,
-  logs: Object.fromEntries(jobs.map(({ name }) => [name, rows])),
+  said: Object.fromEntries(jobs.map(({ name }) => [name, { rows, summary: 'x\n' }])),
 });
 const plan: Happening = {
   kind: 'planned',

@@ -49,7 +49,10 @@ export type Happening =
   | { kind: 'refused'; problems: string[] }
   | { kind: 'planned'; plan: Plan }
   | { kind: 'pushed'; refs: Record<string, boolean> }
-  | { kind: 'ran'; run: Run; logs: Record<string, LogRow[]> };
+  | { kind: 'ran'; run: Run; said: Record<string, Said> };
+
+/** What a job wrote. */
+export type Said = { rows: LogRow[]; summary: string };
 
 const OF_JOBS = [
   ...['conclusion', 'reason', 'message', 'steps', 'log', 'notInLog', 'outputs', 'annotations'],
@@ -144,7 +147,11 @@ function assertExpressions(job: Job, { values, texts }: JobExpectation): void {
   });
 }
 
-function assertJob(job: Job, rows: readonly LogRow[], expected: JobExpectation | string): void {
+function assertJob(
+  job: Job,
+  { rows, summary: wrote }: Said,
+  expected: JobExpectation | string,
+): void {
   if (typeof expected === 'string') return assert.equal(job.conclusion, expected, job.name);
   const lines = rows.map(({ text }) => text);
   const { conclusion, reason, message, steps, outputs, annotations, summary } = expected;
@@ -164,21 +171,23 @@ function assertJob(job: Job, rows: readonly LogRow[], expected: JobExpectation |
     );
   }
   if (summary !== undefined) {
-    assert.equal(job.summaries.map(({ markdown }) => markdown).join(''), summary);
+    assert.equal(wrote, summary);
   }
   assertExpressions(job, expected);
 }
 
-function assertRun(run: Run, logs: Record<string, LogRow[]>, expected: Expectation): void {
+const SILENT: Said = { rows: [], summary: '' };
+
+function assertRun(run: Run, said: Record<string, Said>, expected: Expectation): void {
   const { jobs, conclusion, ...ofTheJob } = expected;
   if (conclusion !== undefined) {
     const ends = run.jobs.map((job) => `${job.name}: ${job.conclusion}, ${job.endMessage}`);
-    const rows = Object.values(logs).flatMap((log) => log.map(({ text }) => text));
-    assert.equal(run.conclusion, conclusion, [...ends, ...rows].join('\n'));
+    const texts = Object.values(said).flatMap(({ rows }) => rows.map(({ text }) => text));
+    assert.equal(run.conclusion, conclusion, [...ends, ...texts].join('\n'));
   }
   for (const job of run.jobs) {
     const wanted = jobs?.[job.name];
-    if (wanted !== undefined) assertJob(job, logs[job.name] ?? [], wanted);
+    if (wanted !== undefined) assertJob(job, said[job.name] ?? SILENT, wanted);
   }
   if (jobs !== undefined) {
     const names = run.jobs.map(({ name }) => name).toSorted();
@@ -187,7 +196,7 @@ function assertRun(run: Run, logs: Record<string, LogRow[]>, expected: Expectati
   if (Object.keys(ofTheJob).length === 0) return;
   const [job] = run.jobs;
   assert.ok(job !== undefined && run.jobs.length === 1, 'name the job: the run has several');
-  assertJob(job, logs[job.name] ?? [], ofTheJob);
+  assertJob(job, said[job.name] ?? SILENT, ofTheJob);
 }
 
 function assertPlan(plan: Plan, expected: Record<string, Record<string, unknown>>): void {
@@ -217,6 +226,6 @@ export function assertExpected(happened: Happening, expected: Expectation): void
     if (triggered !== undefined) assert.equal(workflow?.triggered, triggered, workflow?.why);
     if (plan !== undefined) assertPlan(happened.plan, plan);
   } else {
-    assertRun(happened.run, happened.logs, expected);
+    assertRun(happened.run, happened.said, expected);
   }
 }

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { assertBuried, type Constellation, startConstellation } from '@onejob/testing';
 import { type CaseCommits, type CasePlace, commitCases, REPOSITORY } from './case-commits.ts';
 import { type ConformanceCase, loadCases } from './case-file.ts';
-import { assertExpected, type Happening, isPlan } from './expectation.ts';
+import { assertExpected, type Happening, isPlan, type Said } from './expectation.ts';
 
 type Driver = 'process' | 'qemu';
 
@@ -22,20 +22,22 @@ function problemsOf(error: unknown): string[] {
   return problems.map(({ line, column, message }) => `${line}:${column} ${message}`);
 }
 
-async function readLogs(
+async function readSaid(
   { api }: Constellation,
   jobs: readonly { id: string; name: string }[],
-): Promise<Extract<Happening, { kind: 'ran' }>['logs']> {
-  const logs: Extract<Happening, { kind: 'ran' }>['logs'] = {};
+): Promise<Record<string, Said>> {
+  const said: Record<string, Said> = {};
   for (const { id, name } of jobs) {
-    const rows = (logs[name] = (await api.log(id, 0)).rows);
+    const { rows } = await api.log(id, 0);
+    const summary = (await api.summaries(id)).map(({ markdown }) => markdown).join('');
+    said[name] = { rows, summary };
     for (;;) {
       const page = rows.length === 0 ? [] : (await api.log(id, rows.length)).rows;
       if (page.length === 0) break;
       rows.push(...page);
     }
   }
-  return logs;
+  return said;
 }
 
 async function runCase(
@@ -68,7 +70,7 @@ async function runCase(
       // The stream ends with the run.
     }
     const run = await api.run(started.id);
-    return { kind: 'ran', run, logs: await readLogs(constellation, run.jobs) };
+    return { kind: 'ran', run, said: await readSaid(constellation, run.jobs) };
   } catch (error) {
     return { kind: 'refused', problems: problemsOf(error) };
   }

@@ -5,7 +5,7 @@
 // Regions of forms that overlap or touch become one `***` (as GitHub's runner merges them).
 // A value that cannot be masked is an error, never a value that stays visible. Three exceptions, by
 // rule: blank values, values of asterisks and white space only (their mask would be themselves), and
-// short lines and encodings (`limits.ts`).
+// short encodings (`limits.ts`).
 //
 // No registered form appears in the output of a stream, also not made by a mask beside other bytes;
 // the one exception is a form with asterisks whose other parts are all shorter than

@@ -118,7 +118,8 @@ export const Job = Type.Object({
   phasesMs: Type.Record(Type.String(), Type.Number()),
   steps: Type.Array(StepView),
   annotations: Type.Array(Type.Object({ step: Type.Integer(), annotation: Annotation })),
-  summaries: Type.Array(Type.Object({ step: Type.Integer(), markdown: Type.String() })),
+  /** The text of each is asked for by itself: `/jobs/<id>/summaries`. */
+  summaries: Type.Array(Type.Object({ step: Type.Integer(), bytes: Type.Integer() })),
   /** What each `uses:` was resolved to, in the order it was looked up. */
   actions: Type.Array(Type.Omit(ActionEvent, ['type'])),
   outputs: StringMap,
@@ -133,6 +134,12 @@ export const Job = Type.Object({
   }),
 });
 export type Job = Static<typeof Job>;
+
+/** Step summaries of a job's attempt, in the order of its steps; of a step that added to it, several. */
+export const JobSummaries = Type.Object({
+  summaries: Type.Array(Type.Object({ step: Type.Integer(), markdown: Type.String() })),
+});
+export type JobSummaries = Static<typeof JobSummaries>;
 
 export const Run = Type.Object({
   id: Type.String(),

@@ -2,11 +2,18 @@
 import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import { CancelBody, isUuid, type Job, type LogPage, type Transition } from '@onejob/protocol';
+import {
+  CancelBody,
+  isUuid,
+  type Job,
+  type JobSummaries,
+  type LogPage,
+  type Transition,
+} from '@onejob/protocol';
 import { LOG_PAGE_ROWS } from '../limits.ts';
 import { readLog } from '../logs/read-log.ts';
 import { cancelOneJob } from '../runs/cancel-run.ts';
-import { viewJobs } from '../runs/run-view.ts';
+import { viewJobs, viewSummaries } from '../runs/run-view.ts';
 import { required } from '../store/store.ts';
 import type { ApiParts } from './api-parts.ts';
 import { JobParams, NoQuery, toNumber, WholeNumber } from './parameters.ts';
@@ -54,6 +61,13 @@ export function addJobRoutes(server: FastifyInstance, parts: ApiParts): void {
         },
       );
     },
+  );
+
+  app.get(
+    '/api/v1/jobs/:job/summaries',
+    { schema: { params: JobParams, querystring: NoQuery } },
+    async (request): Promise<JobSummaries> =>
+      await viewSummaries(store, await findJob(request.params.job)),
   );
 
   app.get(

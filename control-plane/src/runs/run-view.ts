@@ -1,7 +1,7 @@
 /** Jobs and runs as the API shows them. */
-import type { Selectable } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { JobLeg } from '@onejob/workflow';
-import type { Job, JobEvent, Run, StepView } from '@onejob/protocol';
+import type { Job, JobEvent, JobSummaries, Run, StepView } from '@onejob/protocol';
 import type { Store } from '../store/store.ts';
 import type { JobLogsTable, RunsTable } from '../store/tables.ts';
 import type { JobRow } from '../store/transition-job.ts';
@@ -12,6 +12,18 @@ type LogRowState = Pick<
   Selectable<JobLogsTable>,
   'job_id' | 'attempt' | 'row_count' | 'total_rows' | 'sealed'
 >;
+
+/** A summary is up to 1 MiB a step, and a job is looked at far more often than its summaries. */
+type ViewedEvent =
+  | Exclude<JobEvent, { type: 'summary' }>
+  | { type: 'summary'; index: number; bytes: number };
+
+const eventWithoutText = (): RawBuilder<ViewedEvent> => sql<ViewedEvent>`
+  case when type = 'summary'
+    then json_build_object('type', type, 'index', event -> 'index',
+      'bytes', octet_length(event ->> 'markdown'))
+    else event
+  end`;
 
 /** Columns of a run without its large documents. */
 const RUN_COLUMNS = [
@@ -113,7 +125,8 @@ export async function viewJobs(
     .execute();
   const events = await store.db
     .selectFrom('job_events')
-    .select(['job_id', 'attempt', 'event'])
+    .select(['job_id', 'attempt'])
+    .select(eventWithoutText().as('event'))
     .where('job_id', 'in', ids)
     .orderBy('job_id')
     .orderBy('attempt')
@@ -130,7 +143,7 @@ export async function viewJobs(
       needs: needsOf.get(`${row.run_id}/${row.key}`) ?? [],
       waitsFor: waits.get(row.id) ?? waits.get(row.run_id) ?? null,
       log: logOf.get(attempt),
-      events: (eventsOf.get(attempt) ?? []).map((one) => one.event as JobEvent),
+      events: (eventsOf.get(attempt) ?? []).map((one) => one.event),
     });
   });
 }
@@ -141,7 +154,7 @@ function viewJob(
     needs: string[];
     waitsFor: Job['waitsFor'];
     log: LogRowState | undefined;
-    events: readonly JobEvent[];
+    events: readonly ViewedEvent[];
   },
 ): Job {
   return {
@@ -181,7 +194,7 @@ function viewJob(
   };
 }
 
-function viewEnvironment(row: JobRow, events: readonly JobEvent[]): Job['environment'] {
+function viewEnvironment(row: JobRow, events: readonly ViewedEvent[]): Job['environment'] {
   const name = (row.leg as JobLeg | null)?.environment ?? null;
   const known = events.findLast((event) => event.type === 'environment');
   return name === null ? null : { name, url: known?.url ?? null };
@@ -195,7 +208,7 @@ function missingRows(log: LogRowState | undefined): number | null {
 
 /** Steps as they stand after all events, in the order they first appeared. */
 function viewEvents(
-  events: readonly JobEvent[],
+  events: readonly ViewedEvent[],
 ): Pick<Job, 'steps' | 'annotations' | 'summaries' | 'actions'> {
   const steps = new Map<string, StepView>();
   const annotations: Job['annotations'] = [];
@@ -221,9 +234,26 @@ function viewEvents(
         actions.push({ uses: event.uses, commit: event.commit, origin: event.origin });
         break;
       case 'summary':
-        summaries.push({ step: event.index, markdown: event.markdown });
+        summaries.push({ step: event.index, bytes: event.bytes });
         break;
     }
   }
   return { steps: [...steps.values()], annotations, summaries, actions };
+}
+
+export async function viewSummaries(
+  store: Store,
+  { id, attempt }: Pick<Job, 'id' | 'attempt'>,
+): Promise<JobSummaries> {
+  const rows = await store.db
+    .selectFrom('job_events')
+    .select('event')
+    .where((of) => of.and({ job_id: id, attempt, type: 'summary' }))
+    .orderBy('sequence')
+    .execute();
+  const summaries = rows.flatMap((row) => {
+    const event = row.event as JobEvent;
+    return event.type === 'summary' ? [{ step: event.index, markdown: event.markdown }] : [];
+  });
+  return { summaries };
 }
