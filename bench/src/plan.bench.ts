@@ -6,6 +6,7 @@
 import {
   compileJob,
   expandJob,
+  planBudget,
   type PlannedJob,
   type PlanScope,
   type Workflow,
@@ -34,7 +35,12 @@ const JOBS_FILE = `on: push\njobs:\n${Array.from(
     `  j${n}:\n    runs-on: linux\n    steps:\n${'      - run: echo "${{ github.ref }}"\n'.repeat(STEPS)}`,
 ).join('')}`;
 
-const SCOPE: PlanScope = { github: { ref: 'refs/heads/main' }, needs: {}, vars: {}, inputs: {} };
+const SCOPE: PlanScope = {
+  get budget() {
+    return planBudget();
+  },
+  ...{ github: { ref: 'refs/heads/main' }, needs: {}, vars: {}, inputs: {} },
+};
 
 function medianMs(work: () => void): number {
   const samples: number[] = [];

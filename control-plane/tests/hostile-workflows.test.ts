@@ -1,7 +1,7 @@
 /** A workflow file that takes seconds to refuse takes them from nobody else; a huge one is not read. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ErrorBody } from '@onejob/protocol';
+import type { CreatedRuns, ErrorBody } from '@onejob/protocol';
 import { Platform, RUN } from './_platform.ts';
 
 const FILE = '.github/workflows/ci.yml';
@@ -63,4 +63,23 @@ test('a workflow whose plan would repeat a text for each leg of each job is refu
     (body as ErrorBody).error.message,
     /more than 16 MiB of text to show\. Choose fewer/,
   );
+});
+
+test('the expressions of a run share what they may cost, so that legs and jobs do not multiply it', async () => {
+  await using platform = await Platform.start();
+  // Nearly all that one expression may make, for each of 256 legs.
+  const eight = (text: string) => `format('${'{0}'.repeat(8)}', ${text})`;
+  const text8 = eight(eight(eight(eight(`'${'aB'.repeat(500)}'`))));
+  const legs = Array.from({ length: 256 }, (_, n) => n).join(', ');
+  const label = `"\${{ contains(${text8}, 'zz') && 'a' || 'b' }}"`;
+  const job = `{ strategy: { matrix: { n: [${legs}] } }, runs-on: ${label}, steps: [{ run: a }] }`;
+  const sha = await platform.snapshot({ [FILE]: `on: push\njobs:\n  j: ${job}\n` });
+  const tooMuch = /'runs-on' for job 'j'\. with those before it, the expression makes or searches/;
+  const planned = await platform.api('POST', '/plan', { ...RUN, sha });
+  assert.equal(planned.status, 422);
+  assert.match((planned.body as ErrorBody).error.message, tooMuch);
+  const started = await platform.api('POST', '/runs', { ...RUN, sha });
+  const [ended] = (started.body as CreatedRuns).runs[0]?.jobs ?? [];
+  assert.equal(ended?.endReason, 'invalid_expression');
+  assert.match(ended.endMessage, tooMuch);
 });

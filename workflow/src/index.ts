@@ -46,10 +46,17 @@ export {
   foreseeText,
 } from './plan/foresee.ts';
 export { JobForesight } from './plan/foresee-jobs.ts';
-export { expandJob, type JobLeg, legMatches, matrixReads, matrixTexts } from './plan/legs.ts';
+export {
+  expandJob,
+  expandSome,
+  type JobLeg,
+  legMatches,
+  matrixReads,
+  matrixTexts,
+} from './plan/legs.ts';
 export { whyLegRefused, whyRefused } from './plan/refusal.ts';
 export { runName } from './plan/run-name.ts';
-export type { PlanScope } from './plan/scope.ts';
+export { planBudget, type PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';
 export { entryOf } from './template-entry.ts';
 export { dispatchInputs } from './trigger/inputs.ts';

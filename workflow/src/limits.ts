@@ -8,6 +8,11 @@ export const PARSE_TOKENS = 300_000;
 export const EXPRESSIONS_PER_TEXT = 254;
 /** Nesting of a workflow file: GitHub's reader stops at 50. */
 export const PARSE_DEPTH = 50;
+/**
+ * Characters that all expressions of a request, or of one step of a run, may make or search: six
+ * times what GitHub gives one of them, and some 50 ms of a processor.
+ */
+export const PLAN_COST = 64 * 1024 * 1024;
 /** Steps of one job: the guest protocol numbers them up to here. */
 export const STEPS_PER_JOB = 4096;
 /** Levels of workflows that call each other, the first counted too: GitHub's limit. */

@@ -1,6 +1,6 @@
 /** Shortest ways to a parsed workflow, for tests. */
 import assert from 'node:assert/strict';
-import type { PlannedJob, Workflow } from '../src/index.ts';
+import { planBudget, type PlannedJob, type Workflow } from '../src/index.ts';
 import { parseWorkflow } from '../src/parse/workflow.ts';
 
 export const FILE = '.github/workflows/ci.yml';
@@ -33,6 +33,10 @@ export function jobWith(...lines: string[]): { workflow: Workflow; job: PlannedJ
 }
 
 export const SCOPE = {
+  /** A new one each time it is looked at. */
+  get budget() {
+    return planBudget();
+  },
   github: { ref: 'refs/heads/main', actor: 'mona' },
   needs: {},
   vars: {},

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NeedsContext, StepConclusion } from '@onejob/protocol';
 import fc from 'fast-check';
-import { evaluateCondition, JobForesight, type PlannedJob } from '../src/index.ts';
+import { evaluateCondition, JobForesight, planBudget, type PlannedJob } from '../src/index.ts';
 import { parsed } from './_workflows.ts';
 
 const GITHUB = { ref: 'refs/heads/main', event_name: 'push' };
@@ -67,7 +67,7 @@ function runAll(jobs: readonly PlannedJob[], ends: readonly boolean[]): Map<stri
       job.needs.map((key) => [key, { result: results.get(key) ?? 'success', outputs: {} }]),
     );
     const scope = {
-      ...{ ...INPUT, needs, cancelled: false },
+      ...{ ...INPUT, budget: planBudget(), needs, cancelled: false },
       results: [...ancestors].map((key) => results.get(key) ?? 'success'),
     };
     const runs = evaluateCondition(job, scope);

@@ -5,7 +5,7 @@
  * run (`lockRun`), so two jobs that end at once are seen one after the other and a dependent is
  * released exactly once.
  */
-import type { ConcurrencyGroup } from '@onejob/workflow';
+import { type ConcurrencyGroup, planBudget } from '@onejob/workflow';
 import { cancelJob } from '../store/cancel-job.ts';
 import type { Tx } from '../store/store.ts';
 import { cancelCall } from './cancel-call.ts';
@@ -59,10 +59,11 @@ async function advanceOne(tx: Tx, run: RunRow, touched: Touched): Promise<void> 
   if (run.finished_at_ms !== null) return;
   const hasNotBegun = await waitsForGroup(tx, run);
   // Each round ends the waiting of a job, or begins or ends a call, so this ends.
+  const budget = planBudget();
   for (;;) {
     await leaveWithEndedJobs(tx, run, touched);
     const planned = await readPlannedJobs(tx, run.id);
-    const state = new RunState(run, await readJobs(tx, run.id), planned);
+    const state = new RunState(run, await readJobs(tx, run.id), planned, budget);
     const moved = hasNotBegun ? 'nothing' : await moveJobs(tx, state, planned, touched);
     // The run is not any more what it was: it is touched, and begins again.
     if (moved === 'stopped') return;

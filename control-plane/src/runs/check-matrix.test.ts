@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CreateRun } from '@onejob/protocol';
+import { planBudget } from '@onejob/workflow';
 import { parseWorkflow } from '@onejob/workflow/parse';
 import { checkMatrix } from './check-matrix.ts';
 
@@ -42,7 +43,7 @@ function said(
     referenced: [],
   };
   try {
-    checkMatrix([read], { ...REQUEST, matrix }, 'acme');
+    checkMatrix([read], { ...REQUEST, matrix }, 'acme', planBudget());
     return undefined;
   } catch (error) {
     assert.equal((error as { code?: string }).code, 'unknown_matrix', String(error));

@@ -3,7 +3,14 @@
  * has would end with nothing run and nobody told. What depends on jobs that have not run yet may
  * still come and is not refused.
  */
-import { entryOf, type JobLeg, legMatches, matrixTexts, type PlannedJob } from '@onejob/workflow';
+import {
+  type Budget,
+  entryOf,
+  type JobLeg,
+  legMatches,
+  matrixTexts,
+  type PlannedJob,
+} from '@onejob/workflow';
 import type { CreateRun, Template } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import { plannedJobs } from './planned-legs.ts';
@@ -26,12 +33,15 @@ export function checkMatrix(
   read: readonly ReadWorkflow[],
   request: CreateRun,
   tenant: string,
+  budget: Budget,
 ): void {
   const started = read.filter((one) => one.triggered);
   if (Object.keys(request.matrix).length === 0 || started.length === 0) return;
   const choice: Choice = { legs: [], values: new Map(), openKeys: new Set(), isOpen: false };
   for (const one of started) {
-    for (const { job, legs } of plannedJobs(one, request, tenant, {})) addJob(choice, job, legs);
+    for (const { job, legs } of plannedJobs(one, request, tenant, { matrix: {}, budget })) {
+      addJob(choice, job, legs);
+    }
   }
   if (!choice.isOpen) refuseUnknown(choice, request.matrix);
 }

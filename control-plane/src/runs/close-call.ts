@@ -42,6 +42,7 @@ function outputsOf(state: RunState, row: JobRow): Record<string, string> {
   const scope = scopeOfLeg(row.key, legOf(row));
   const ids = target.workflow.jobs.map((job) => job.key);
   const values = callOutputs(target.workflow, {
+    budget: state.budget,
     github: githubContext(run),
     inputs: state.inputs(scope),
     vars: run.vars,

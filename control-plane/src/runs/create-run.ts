@@ -1,6 +1,8 @@
 /** Makes runs out of a request: one for each workflow that its event starts. */
 import {
+  type Budget,
   type ConcurrencyGroup,
+  planBudget,
   PlanError,
   runName,
   usesConcurrency,
@@ -75,14 +77,16 @@ export async function createRuns(
 ): Promise<CreatedRunIds> {
   const repository = await checkRequest(parts.repositories, request);
   const read = await readWorkflows(parts, repository, request);
-  checkMatrix(read, request, repository.tenant);
+  const budget = planBudget();
+  checkMatrix(read, request, repository.tenant, budget);
   await parts.repositories.noteRef(repository, request.ref, request.sha);
   return await parts.store.transaction(async (tx) => {
     await upsertRepository(tx, repository);
     const runIds: string[] = [];
     const notTriggered: CreatedRunIds['notTriggered'] = [];
     for (const one of read) {
-      if (one.triggered) runIds.push(await createRun(tx, repository, request, one, parts.vault));
+      if (one.triggered)
+        runIds.push(await createRun(tx, repository, request, one, { vault: parts.vault, budget }));
       else notTriggered.push({ workflow: one.workflow.file, why: one.why });
     }
     return { runIds, notTriggered };
@@ -94,7 +98,7 @@ async function createRun(
   repository: Repository,
   request: CreateRun,
   read: ReadWorkflow,
-  vault: Vault,
+  { vault, budget }: { vault: Vault; budget: Budget },
 ): Promise<string> {
   const runId = newRunId(tx.nowMs);
   const { workflow, jobs } = read;
@@ -139,7 +143,7 @@ async function createRun(
   );
   await insertPlaceholders(tx, repository, request, { runId, keys: jobs.map(({ key }) => key) });
   const run = required(await lockRun(tx, runId), `run ${runId}`);
-  const { name, group } = planOf(run, workflow);
+  const { name, group } = planOf(run, workflow, budget);
   await tx.db.updateTable('runs').set({ name }).where('id', '=', runId).execute();
   await beginRun(tx, run, group);
   return runId;
@@ -172,9 +176,13 @@ const meetsGroups = ({ called, workflow }: ReadWorkflow): boolean =>
   [workflow, ...Object.values(called).map((one) => one.workflow)].some(usesConcurrency);
 
 /** Known when the run has its number, which its name and its group may hold. */
-function planOf(run: RunRow, workflow: Workflow): { name: string; group: ConcurrencyGroup | null } {
+function planOf(
+  run: RunRow,
+  workflow: Workflow,
+  budget: Budget,
+): { name: string; group: ConcurrencyGroup | null } {
   const inputs = run.inputs as JsonObject;
-  const scope = { github: githubContext(run), vars: run.vars, inputs };
+  const scope = { budget, github: githubContext(run), vars: run.vars, inputs };
   try {
     return {
       name: storable(runName(workflow, scope)),

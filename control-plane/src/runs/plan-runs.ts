@@ -1,5 +1,12 @@
 /** Answers what a request would start, without storing anything. */
-import { Budget, foreseeEntries, JobForesight, type PlannedJob, toText } from '@onejob/workflow';
+import {
+  type Budget,
+  foreseeEntries,
+  JobForesight,
+  planBudget,
+  type PlannedJob,
+  toText,
+} from '@onejob/workflow';
 import type { CreateRun, Json, JsonObject, Plan, PlannedValue } from '@onejob/protocol';
 import { checkMatrix } from './check-matrix.ts';
 import { checkRequest } from './create-run.ts';
@@ -16,8 +23,8 @@ type Bounds = { budget: Budget; size: PlanSize };
 export async function planRuns(source: WorkflowSource, request: CreateRun): Promise<Plan> {
   const repository = await checkRequest(source.repositories, request);
   const read = await readWorkflows(source, repository, request);
-  checkMatrix(read, request, repository.tenant);
-  const bounds = { budget: new Budget(), size: new PlanSize() };
+  const bounds = { budget: planBudget(), size: new PlanSize() };
+  checkMatrix(read, request, repository.tenant, bounds.budget);
   return { workflows: read.map((one) => viewOf(one, request, repository.tenant, bounds)) };
 }
 
@@ -28,7 +35,7 @@ function viewOf(
   { budget, size }: Bounds,
 ): Plan['workflows'][number] {
   const { workflow, inputs } = read;
-  const entries = plannedJobs(read, request, tenant, request.matrix);
+  const entries = plannedJobs(read, request, tenant, { matrix: request.matrix, budget });
   const github = githubBeforeRun(workflow, request, tenant);
   const input = { github, vars: request.vars, inputs };
   const foresight = new JobForesight(read.jobs, input, budget);

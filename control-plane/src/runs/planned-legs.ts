@@ -4,12 +4,12 @@
  * its legs of all the caller's legs.
  */
 import {
+  type Budget,
   calledBy,
   callInputs,
   callReadsNeeds,
-  expandJob,
+  expandSome,
   type JobLeg,
-  legMatches,
   matrixReads,
   type PlannedJob,
   PlanError,
@@ -32,18 +32,20 @@ export type PlannedEntry = {
   legs: JobLeg[] | null;
 };
 
+/** Values of matrices, legs with others being left out; and what evaluation may cost. */
+type Chosen = { matrix: Record<string, string[]>; budget: Budget };
+
 /** A leg of a caller, and what it passes; null where that is known later. */
 type CallerLeg = { name: string; inputs: JsonObject | null };
 
 /**
  * Throws `invalid_workflow` where what a job's expressions evaluate to is no plan.
- * @param chosen values of matrices; other legs are left out
  */
 export function plannedJobs(
   read: ReadWorkflow,
   request: CreateRun,
   tenant: string,
-  chosen: Record<string, string[]>,
+  chosen: Chosen,
 ): PlannedEntry[] {
   const planner = new Planner(read, request, tenant, chosen);
   try {
@@ -60,16 +62,11 @@ class Planner {
   readonly #read: ReadWorkflow;
   readonly #vars: CreateRun['vars'];
   readonly #github: JsonObject;
-  readonly #chosen: Record<string, string[]>;
+  readonly #chosen: Chosen;
   /** Legs so far: more than a run may have are not written out. */
   #count = 0;
 
-  constructor(
-    read: ReadWorkflow,
-    request: CreateRun,
-    tenant: string,
-    chosen: Record<string, string[]>,
-  ) {
+  constructor(read: ReadWorkflow, request: CreateRun, tenant: string, chosen: Chosen) {
     this.#read = read;
     this.#vars = request.vars;
     this.#github = githubBeforeRun(read.workflow, request, tenant);
@@ -103,12 +100,14 @@ class Planner {
     for (const caller of callers) {
       const dependsOnNeeds = job.needs.length > 0 && matrixReads(job, 'needs');
       if (dependsOnNeeds || (caller.inputs === null && matrixReads(job, 'inputs'))) return null;
-      const legs = expandJob(job, this.#scope(job, caller));
-      for (const leg of legs.filter((one) => legMatches(one, this.#chosen))) {
+      const atMost = JOBS_PER_RUN - this.#count - found.length;
+      const choice = { matrix: this.#chosen.matrix, atMost };
+      const legs = expandSome(job, this.#scope(job, caller), choice);
+      if (legs === undefined) return null;
+      for (const leg of legs) {
         const name = caller.name === '' ? leg.name : `${caller.name} / ${leg.name}`;
         found.push({ leg: { ...leg, name }, caller });
       }
-      if (this.#count + found.length > JOBS_PER_RUN) return null;
     }
     this.#count += found.length;
     return found;
@@ -123,6 +122,7 @@ class Planner {
 
   #scope(job: PlannedJob, caller: CallerLeg): PlanScope {
     return {
+      budget: this.#chosen.budget,
       github: { ...this.#github, job: job.key },
       needs: Object.fromEntries(
         job.needs.map((key) => [key, { result: 'success' as const, outputs: {} }]),

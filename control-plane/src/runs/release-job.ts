@@ -6,10 +6,9 @@
 import {
   type ConcurrencyGroup,
   evaluateCondition,
-  expandJob,
+  expandSome,
   jobConcurrency,
   type JobLeg,
-  legMatches,
   whyLegRefused,
   whyRefused,
 } from '@onejob/workflow';
@@ -61,12 +60,9 @@ export async function releaseJob(
     await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
     return 0;
   };
-  const decision = decide(state, place);
+  const decision = decide(state, place, JOBS_PER_RUN - count + 1);
   if ('end' in decision) return await end(decision.end, decision.message);
   const more = decision.legs.length - 1;
-  if (count + more > JOBS_PER_RUN) {
-    return await end('unsupported', `The run would have more than ${JOBS_PER_RUN} jobs.`);
-  }
   const caller = state.caller(place.scope);
   const legs = decision.legs.map(({ leg, ...rest }) => ({
     ...rest,
@@ -80,7 +76,7 @@ export async function releaseJob(
 }
 
 /** Pure: whether the job runs, and as which legs. */
-function decide(state: RunState, place: JobPlace): Decision {
+function decide(state: RunState, place: JobPlace, atMost: number): Decision {
   const { run } = state;
   const { workflow, job } = place;
   const scope = state.planScope(place);
@@ -97,13 +93,16 @@ function decide(state: RunState, place: JobPlace): Decision {
     const refused = whyRefused(workflow, job, run.repository);
     if (refused !== null) return { end: 'unsupported', message: refused.message };
     const isGrouped = run.grouped && job.call === null;
-    const legs = expandJob(job, scope)
-      .filter((leg) => legMatches(leg, run.matrix_filter))
-      .map((leg) => {
-        const refused = whyLegRefused(workflow, job, leg)?.message ?? null;
-        const enters = isGrouped && refused === null;
-        return { leg, group: enters ? jobConcurrency(job, leg, scope) : null, refused };
-      });
+    const wanted = expandSome(job, scope, { matrix: run.matrix_filter, atMost });
+    if (wanted === undefined) {
+      const message = `The run would have more than ${JOBS_PER_RUN} jobs.`;
+      return { end: 'unsupported', message };
+    }
+    const legs = wanted.map((leg) => {
+      const refusedAs = whyLegRefused(workflow, job, leg)?.message ?? null;
+      const enters = isGrouped && refusedAs === null;
+      return { leg, group: enters ? jobConcurrency(job, leg, scope) : null, refused: refusedAs };
+    });
     if (legs.length > 0) return { legs };
     return { end: 'condition_false', message: 'No leg of the matrix fits the chosen values.' };
   } catch (error) {

@@ -4,6 +4,7 @@
  * inputs; of its caller it feels the needs and the cancellation.
  */
 import {
+  type Budget,
   calledBy,
   type CalledWorkflow,
   type CalledWorkflows,
@@ -11,6 +12,7 @@ import {
   type JobLeg,
   permissionsOf,
   type PlannedJob,
+  planBudget,
   type PlanScope,
   type Workflow,
 } from '@onejob/workflow';
@@ -115,14 +117,22 @@ export function keysSeenBy(run: RunRow, key: string): string[] {
 
 export class RunState {
   readonly run: RunRow;
+  /** Of all expressions that are evaluated while this is looked at. */
+  readonly budget: Budget;
   readonly jobs: readonly JobRow[];
   readonly byKey: ReadonlyMap<string, JobRow[]>;
   readonly #planned: ReadonlyMap<string, Planned>;
   readonly #places = new Map<string, JobPlace | undefined>();
 
   /** @param jobs in the order of their legs */
-  constructor(run: RunRow, jobs: readonly JobRow[], planned: readonly Planned[] = []) {
+  constructor(
+    run: RunRow,
+    jobs: readonly JobRow[],
+    planned: readonly Planned[] = [],
+    budget = planBudget(),
+  ) {
     this.run = run;
+    this.budget = budget;
     this.jobs = jobs;
     this.byKey = Map.groupBy(jobs, (job) => job.key);
     this.#planned = new Map(planned.map((one) => [one.key, one]));
@@ -174,6 +184,7 @@ export class RunState {
 
   planScope({ scope, job }: JobPlace): PlanScope {
     return {
+      budget: this.budget,
       github: { ...githubContext(this.run), job: job.key },
       needs: needsContext(scope, job.needs, this.byKey),
       vars: this.run.vars,

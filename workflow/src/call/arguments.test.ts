@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Json } from '@onejob/protocol';
 import { parsed, SCOPE } from '../../tests/_workflows.ts';
+import { planBudget } from '../plan/scope.ts';
 import { PlanError } from '../error.ts';
 import { type Caller, callInputs, callOutputs, callSecrets, checkCall } from './arguments.ts';
 
@@ -79,7 +80,10 @@ test('outputs are made of what the called jobs became', () => {
     "outputs: { o: { value: '${{ jobs.x.result }} ${{ jobs.x.outputs.v }}' } }",
   );
   const jobs = { x: { result: 'success', outputs: { v: 'w' } } };
-  assert.deepEqual(callOutputs(called, { github: {}, inputs: {}, vars: {}, jobs }), {
-    o: 'success w',
-  });
+  assert.deepEqual(
+    callOutputs(called, { budget: planBudget(), github: {}, inputs: {}, vars: {}, jobs }),
+    {
+      o: 'success w',
+    },
+  );
 });

@@ -8,7 +8,12 @@
  */
 import type { Json, JsonObject, Position, Problem, Template } from '@onejob/protocol';
 import { PlanError } from '../error.ts';
-import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts';
+import {
+  evaluateTemplate,
+  EvaluationError,
+  type EvaluationScope,
+  toText,
+} from '../evaluate/index.ts';
 import { foldCase, isPrimitive, setKey } from '../evaluate/values.ts';
 import type {
   CallArgument,
@@ -18,7 +23,7 @@ import type {
   Workflow,
   WorkflowCall,
 } from '../model.ts';
-import { contextsOf, type PlanScope } from '../plan/scope.ts';
+import { evaluationScope, type PlanScope } from '../plan/scope.ts';
 import { quoted } from '../quote.ts';
 import { readsContext, someExpression } from '../some-node.ts';
 
@@ -116,14 +121,9 @@ export function missingSecret(called: Workflow, names: readonly string[]): strin
 export const callReadsNeeds = ({ call }: Caller): boolean =>
   call.with.some(({ value }) => readsContext(value, 'needs'));
 
-function evaluated(
-  file: string,
-  at: Position,
-  template: Template,
-  contexts: Record<string, Json>,
-): Json {
+function evaluated(file: string, at: Position, template: Template, scope: EvaluationScope): Json {
   try {
-    return evaluateTemplate(template, { contexts });
+    return evaluateTemplate(template, scope);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     throw new PlanError([{ file, ...(error.at ?? at), message: error.message }]);
@@ -135,7 +135,7 @@ function evaluated(
  * @throws PlanError at the place of a value that does not evaluate or is of another type
  */
 export function callInputs(caller: Caller, called: Workflow, scope: CallScope): JsonObject {
-  const contexts = { ...contextsOf(scope), matrix: scope.matrix, strategy: scope.strategy };
+  const sees = evaluationScope(scope, { matrix: scope.matrix, strategy: scope.strategy });
   const inputs: JsonObject = {};
   for (const input of interfaceOf(called)?.inputs ?? []) {
     const given = find(caller.call.with, input.name);
@@ -145,7 +145,7 @@ export function callInputs(caller: Caller, called: Workflow, scope: CallScope): 
     }
     const file = given === undefined ? called.file : caller.file;
     const { at, value } = given ?? { at: input.defaultAt, value: input.default };
-    const found = typed(input.type, evaluated(file, at, value, contexts));
+    const found = typed(input.type, evaluated(file, at, value, sees));
     if ('problem' in found) {
       const message = `Input '${quoted(input.name)}': ${found.problem}`;
       throw new PlanError([{ file, ...at, message }]);
@@ -167,9 +167,9 @@ export function callSecrets(
 ): Record<string, string> {
   if (call.secrets === 'inherit') return own;
   const { matrix, strategy } = scope;
-  const contexts = { ...contextsOf(scope), matrix, strategy, secrets: own };
+  const sees = evaluationScope(scope, { matrix, strategy, secrets: own });
   return Object.fromEntries(
-    call.secrets.map(({ name, at, value }) => [name, toText(evaluated(file, at, value, contexts))]),
+    call.secrets.map(({ name, at, value }) => [name, toText(evaluated(file, at, value, sees))]),
   );
 }
 
@@ -180,12 +180,12 @@ export function callSecrets(
  */
 export function callOutputs(
   called: Workflow,
-  contexts: { github: JsonObject; inputs: JsonObject; vars: JsonObject; jobs: JsonObject },
+  { budget, ...contexts }: Omit<PlanScope, 'needs'> & { jobs: JsonObject },
 ): Record<string, string> {
   return Object.fromEntries(
     (interfaceOf(called)?.outputs ?? []).map(({ name, at, value }) => [
       name,
-      toText(evaluated(called.file, at, value, contexts)),
+      toText(evaluated(called.file, at, value, { contexts, budget })),
     ]),
   );
 }

@@ -12,7 +12,7 @@ import type { CompareOperator, ExprNode, Json, JsonObject, Template } from '@one
 import { Budget } from './budget.ts';
 import { EvaluationError } from './error.ts';
 import { BUILT_INS } from './functions.ts';
-import { EXPRESSION_DEPTH, TEMPLATE_DEPTH } from './limits.ts';
+import { EXPRESSION_COST, EXPRESSION_DEPTH, TEMPLATE_DEPTH } from './limits.ts';
 import {
   compare,
   isObject,
@@ -33,7 +33,7 @@ export type EvaluationScope = {
   contexts: Record<string, Json>;
   /** By lower-case name: success, failure, always, cancelled, hashfiles. Built-ins are always there. */
   functions?: Record<string, (args: Json[]) => Json>;
-  /** Shared by evaluations that are bounded together; without it each has one of its own. */
+  /** Shared by evaluations that are bounded together; each has one of its own as well. */
   budget?: Budget;
 };
 
@@ -48,7 +48,7 @@ class Evaluator {
 
   constructor(scope: EvaluationScope) {
     this.scope = scope;
-    this.budget = scope.budget ?? new Budget();
+    this.budget = new Budget(EXPRESSION_COST, scope.budget);
   }
 
   evaluate(node: ExprNode): Json {

@@ -8,13 +8,18 @@
  */
 import type { Json, Position, Template } from '@onejob/protocol';
 import { PlanError } from '../error.ts';
-import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts';
+import {
+  evaluateTemplate,
+  EvaluationError,
+  type EvaluationScope,
+  toText,
+} from '../evaluate/index.ts';
 import { foldCase, isObject, isPrimitive } from '../evaluate/values.ts';
 import { CONCURRENCY_GROUP_CHARACTERS } from '../limits.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
 import type { JobLeg } from './legs.ts';
-import { contextsOf, type PlanScope } from './scope.ts';
+import { evaluationScope, type PlanScope } from './scope.ts';
 
 export type ConcurrencyGroup = {
   /** As the file says it, for people. */
@@ -47,9 +52,9 @@ export function workflowConcurrency(
   scope: Omit<PlanScope, 'needs'>,
 ): ConcurrencyGroup | null {
   const { concurrency: template, file } = workflow;
-  const contexts = contextsOf({ ...scope, needs: {} });
+  const sees = evaluationScope({ ...scope, needs: {} });
   const place = { file, at: { line: 1, column: 1 }, what: "'concurrency'" };
-  return evaluateGroup(template, contexts, place);
+  return evaluateGroup(template, sees, place);
 }
 
 /**
@@ -61,17 +66,17 @@ export function jobConcurrency(
   leg: JobLeg,
   scope: PlanScope,
 ): ConcurrencyGroup | null {
-  const contexts = { ...contextsOf(scope), strategy: leg.strategy, matrix: leg.matrix };
+  const sees = evaluationScope(scope, { strategy: leg.strategy, matrix: leg.matrix });
   const at = job.places['concurrency'] ?? job.at;
   const what = `'concurrency' for job '${job.key}'`;
-  return evaluateGroup(job.concurrency, contexts, { file: job.file, at, what });
+  return evaluateGroup(job.concurrency, sees, { file: job.file, at, what });
 }
 
 type Place = { file: string; at: Position; what: string };
 
 function evaluateGroup(
   template: Template,
-  contexts: Record<string, Json>,
+  scope: EvaluationScope,
   place: Place,
 ): ConcurrencyGroup | null {
   if (template === null) return null;
@@ -81,7 +86,7 @@ function evaluateGroup(
   };
   let value: Json;
   try {
-    value = evaluateTemplate(template, { contexts });
+    value = evaluateTemplate(template, scope);
   } catch (error) {
     if (error instanceof EvaluationError) return fail(error.message, error.at);
     throw error;

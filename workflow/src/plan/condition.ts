@@ -8,7 +8,7 @@
 import type { Json, NeedsContext, StepConclusion } from '@onejob/protocol';
 import { evaluateExpression, EvaluationError, isTruthy, toText } from '../evaluate/index.ts';
 import type { PlannedJob } from '../model.ts';
-import { contextsOf, type PlanScope } from './scope.ts';
+import { evaluationScope, type PlanScope } from './scope.ts';
 
 function named(args: Json[], needs: NeedsContext): StepConclusion[] {
   const names = args.map(toText);
@@ -37,7 +37,7 @@ export function evaluateCondition(
       !scope.cancelled && results(args).some((result) => result === 'failure'),
   };
   try {
-    return isTruthy(evaluateExpression(job.condition, { contexts: contextsOf(scope), functions }));
+    return isTruthy(evaluateExpression(job.condition, { ...evaluationScope(scope), functions }));
   } catch (error) {
     if (error instanceof EvaluationError) {
       throw error.located(job.conditionAt, job.conditionSource);

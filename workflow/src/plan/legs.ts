@@ -13,7 +13,7 @@ import { readsContext } from '../some-node.ts';
 import { entryOf } from '../template-entry.ts';
 import { containersOf, type LegContainers } from './containers.ts';
 import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
-import { contextsOf, type PlanScope } from './scope.ts';
+import { evaluationScope, type PlanScope } from './scope.ts';
 
 export type JobLeg = {
   /** Place among the legs of the job, from 0. */
@@ -41,11 +41,11 @@ const GROUP_LABEL = 'group:';
 /** Evaluates keys of one job; what goes wrong is a PlanError at the key's place. */
 class JobPlanner {
   private readonly job: PlannedJob;
-  private readonly contexts: Record<string, Json>;
+  private readonly scope: PlanScope;
 
   constructor(job: PlannedJob, scope: PlanScope) {
     this.job = job;
-    this.contexts = contextsOf(scope);
+    this.scope = scope;
   }
 
   fail(key: string, message: string, at: Position = this.job.places[key] ?? this.job.at): never {
@@ -55,7 +55,7 @@ class JobPlanner {
 
   evaluate(key: string, template: Template, leg: Record<string, Json> = {}): Json {
     try {
-      return evaluateTemplate(template, { contexts: { ...this.contexts, ...leg } });
+      return evaluateTemplate(template, evaluationScope(this.scope, leg));
     } catch (error) {
       if (error instanceof EvaluationError) return this.fail(key, error.message, error.at);
       throw error;
@@ -85,11 +85,13 @@ class JobPlanner {
     if (matrix === undefined || matrix === null) return null;
     if (!isObject(matrix)) return this.fail('strategy', 'The matrix must be a mapping');
     try {
-      const legs = expandMatrix(matrix);
+      const legs = expandMatrix(matrix, this.scope.budget);
       if (legs.length > 0) return legs;
       return this.fail('strategy', 'The matrix is empty: every combination of it is excluded');
     } catch (error) {
-      if (error instanceof MatrixError) return this.fail('strategy', error.message);
+      if (error instanceof MatrixError || error instanceof EvaluationError) {
+        return this.fail('strategy', error.message);
+      }
       throw error;
     }
   }
@@ -140,13 +142,30 @@ function nameOf(
   return name.length > JOB_NAME_CHARACTERS ? `${name.slice(0, JOB_NAME_CHARACTERS - 3)}...` : name;
 }
 
+/** Which legs are wanted. */
+export type LegChoice = {
+  /** By values of the matrix: see `legMatches`. */
+  matrix: Record<string, string[]>;
+  /** More are not evaluated. */
+  atMost: number;
+};
+
 /**
- * The legs of a job. Legs that depend on `needs` are only right once those jobs have ended
- * (`matrixDependsOnNeeds`).
+ * All legs of a job. Legs that depend on `needs` are only right once those jobs have ended
+ * (`matrixReads`).
  * @throws PlanError when what the expressions evaluate to is no plan: more than 256 legs, none, a
  *   matrix that is no mapping of lists, labels that are no labels
  */
 export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
+  return expandSome(job, scope, { matrix: {}, atMost: Infinity }) ?? [];
+}
+
+/** The legs that are wanted; undefined: they are more than `atMost`. Else as `expandJob`. */
+export function expandSome(
+  job: PlannedJob,
+  scope: PlanScope,
+  { matrix: chosen, atMost }: LegChoice,
+): JobLeg[] | undefined {
   const planner = new JobPlanner(job, scope);
   const strategy = planner.evaluate('strategy', job.strategy) ?? {};
   if (!isObject(strategy)) return planner.fail('strategy', 'a mapping was expected');
@@ -154,8 +173,12 @@ export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
   const failFast = planner.boolean('strategy', strategy['fail-fast'], true);
   const maxParallel = planner.maxParallel(strategy['max-parallel']);
   const total = legs?.length ?? 1;
-  return Array.from({ length: total }, (_, index) => {
-    const leg = legs?.[index];
+  const wanted = Array.from({ length: total }, (_, index) => ({
+    index,
+    leg: legs?.[index],
+  })).filter(({ leg }) => legMatches({ matrix: leg?.matrix ?? null }, chosen));
+  if (wanted.length > atMost) return undefined;
+  return wanted.map(({ index, leg }) => {
     const context: JsonObject = {
       'fail-fast': failFast,
       'job-index': index,
@@ -190,7 +213,7 @@ export function matrixReads(job: PlannedJob, context: 'needs' | 'inputs'): boole
 }
 
 /** A leg's values as one chooses them by: text, JSON for lists and mappings. Empty without a matrix. */
-export function matrixTexts({ matrix }: JobLeg): Map<string, string> {
+export function matrixTexts({ matrix }: Pick<JobLeg, 'matrix'>): Map<string, string> {
   if (matrix === null || !isObject(matrix)) return new Map();
   return new Map(
     Object.entries(matrix).map(([key, value]) => [
@@ -204,9 +227,9 @@ export function matrixTexts({ matrix }: JobLeg): Map<string, string> {
  * Whether a leg is among those asked for (`--matrix os:linux`). A key the leg does not have says
  * nothing about it.
  */
-export function legMatches(leg: JobLeg, filter: Record<string, string[]>): boolean {
+export function legMatches(leg: Pick<JobLeg, 'matrix'>, chosen: Record<string, string[]>): boolean {
   const texts = matrixTexts(leg);
-  return Object.entries(filter).every(([key, values]) => {
+  return Object.entries(chosen).every(([key, values]) => {
     const text = texts.get(key);
     return text === undefined || values.includes(text);
   });

@@ -4,8 +4,10 @@ import { test } from 'node:test';
 import type { Json, JsonObject } from '@onejob/protocol';
 import fc from 'fast-check';
 import { expandMatrix, MatrixError } from './matrix.ts';
+import { planBudget } from './scope.ts';
 
-const legs = (matrix: JsonObject): JsonObject[] => expandMatrix(matrix).map((leg) => leg.matrix);
+const legs = (matrix: JsonObject): JsonObject[] =>
+  expandMatrix(matrix, planBudget()).map((leg) => leg.matrix);
 
 test('the documentation example of include gives the documented six legs', () => {
   const matrix = {
@@ -61,7 +63,7 @@ test('the name of a leg is made of the product, or of an entry of its own, leaf 
     ],
   };
   assert.deepEqual(
-    expandMatrix(matrix).map((leg) => leg.segments),
+    expandMatrix(matrix, planBudget()).map((leg) => leg.segments),
     [
       ['linux', '1', 'x'],
       ['bsd', 'true'],
@@ -82,7 +84,7 @@ test('what makes no matrix is said', () => {
   ];
   for (const [matrix, message] of cases) {
     assert.throws(
-      () => expandMatrix(matrix),
+      () => expandMatrix(matrix, planBudget()),
       (error) => error instanceof MatrixError && message.test(error.message),
     );
   }

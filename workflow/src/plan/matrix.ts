@@ -11,6 +11,7 @@
 import type { Json, JsonObject } from '@onejob/protocol';
 import { MATRIX_JOBS } from '@onejob/protocol/limits';
 import { foldCase, isEqual, isObject, lookUp, setKey, toText } from '../evaluate/values.ts';
+import type { Budget } from '../evaluate/budget.ts';
 import { MATRIX_KEYS, MATRIX_WORK } from '../limits.ts';
 
 /** What is wrong with a matrix, for the place its caller knows. */
@@ -79,12 +80,21 @@ function includesOf(matrix: JsonObject, known: Keys): Include[] {
   });
 }
 
+/** Of a budget of characters: a comparison takes about as long as searching so many. */
+const COMPARISON_COST = 8;
+
 /** Counts comparisons and copies, so that filters times places cannot run away. */
 class Work {
+  private readonly budget: Budget;
   private done = 0;
+
+  constructor(budget: Budget) {
+    this.budget = budget;
+  }
 
   add(count: number): void {
     this.done += count;
+    this.budget.spend(count * COMPARISON_COST);
     if (this.done > MATRIX_WORK) {
       throw new MatrixError(`The matrix takes more than ${MATRIX_WORK} comparisons to expand`);
     }
@@ -133,8 +143,12 @@ function productAt(vectors: Vector[], place: number): JsonObject {
 }
 
 /** The legs of the product, with what include entries add; marks the entries that did. */
-function productLegs(vectors: Vector[], excludes: JsonObject[], includes: Include[]): MatrixLeg[] {
-  const work = new Work();
+function productLegs(
+  vectors: Vector[],
+  excludes: JsonObject[],
+  includes: Include[],
+  work: Work,
+): MatrixLeg[] {
   const legs: MatrixLeg[] = [];
   const size = vectors.reduce((product, vector) => product * vector.values.length, 1);
   for (let place = 0; vectors.length > 0 && place < size; place++) {
@@ -158,9 +172,9 @@ function productLegs(vectors: Vector[], excludes: JsonObject[], includes: Includ
 
 /**
  * @param matrix the evaluated `strategy.matrix`
- * @throws MatrixError
+ * @throws MatrixError, EvaluationError where the budget does not suffice
  */
-export function expandMatrix(matrix: JsonObject): MatrixLeg[] {
+export function expandMatrix(matrix: JsonObject, budget: Budget): MatrixLeg[] {
   const vectors = vectorsOf(matrix);
   if (vectors.length > MATRIX_KEYS) {
     throw new MatrixError(`The matrix has more than ${MATRIX_KEYS} keys`);
@@ -171,7 +185,7 @@ export function expandMatrix(matrix: JsonObject): MatrixLeg[] {
   if (vectors.length === 0 && includes.length === 0) {
     throw new MatrixError('Matrix must define at least one vector');
   }
-  const legs = productLegs(vectors, excludes, includes);
+  const legs = productLegs(vectors, excludes, includes, new Work(budget));
   for (const { matched, filter, extra } of includes) {
     if (matched) continue;
     const leg = { ...filter, ...extra };

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JsonObject } from '@onejob/protocol';
 import { FILE, parsed, problemsOf } from '../../tests/_workflows.ts';
-import { PlanError, runName } from '../index.ts';
+import { planBudget, PlanError, runName } from '../index.ts';
 
 const REST = 'on: push\njobs: { a: { runs-on: x, steps: [{ run: a }] } }\n';
 
 function nameOf(top: string, github: JsonObject = {}, inputs: JsonObject = {}): string {
   const vars = { stage: 'prod' };
-  return runName(parsed(`${top}${REST}`), { github: { actor: 'mona', ...github }, vars, inputs });
+  const scope = { budget: planBudget(), github: { actor: 'mona', ...github }, vars, inputs };
+  return runName(parsed(`${top}${REST}`), scope);
 }
 const push = (message: unknown): JsonObject => ({
   event_name: 'push',

@@ -10,7 +10,7 @@ import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts'
 import { isObject, isPrimitive } from '../evaluate/values.ts';
 import { RUN_NAME_CHARACTERS } from '../limits.ts';
 import type { Workflow } from '../model.ts';
-import { contextsOf, type PlanScope } from './scope.ts';
+import { evaluationScope, type PlanScope } from './scope.ts';
 
 /**
  * On one line, and not longer than a line is read.
@@ -31,7 +31,7 @@ function written(workflow: Workflow, scope: Omit<PlanScope, 'needs'>): string {
     throw new PlanError([{ file, ...at, message: sentence }]);
   };
   try {
-    const value = evaluateTemplate(template, { contexts: contextsOf({ ...scope, needs: {} }) });
+    const value = evaluateTemplate(template, evaluationScope({ ...scope, needs: {} }));
     if (isPrimitive(value)) return toText(value);
   } catch (error) {
     if (error instanceof EvaluationError) return fail(error.message, error.at);
