@@ -3,6 +3,7 @@ import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guard
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { CompiledStep, Position, Template } from '@onejob/protocol';
 import { parseCallReference } from '../call/reference.ts';
+import { foldCase } from '../evaluate/values.ts';
 import type { CallArgument, PlannedJob, WorkflowCall } from '../model.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import { readStep } from './steps.ts';
@@ -62,13 +63,23 @@ function readCall(reader: TemplateReader, entries: Map<string, Entry>): Workflow
   };
 }
 
-/** @param source.stepIds one a step, in order */
+/**
+ * @param source.stepIds one a step, in order
+ * @param source.keyOf keys of the file's jobs, by the same without case: `needs` is read so
+ */
 export function readJob(
   reader: TemplateReader,
-  source: { file: string; key: string; entry: Entry; stepIds: string[] },
+  source: {
+    file: string;
+    key: string;
+    entry: Entry;
+    stepIds: string[];
+    keyOf: ReadonlyMap<string, string>;
+  },
 ): PlannedJob {
-  const { file, key, entry, stepIds } = source;
+  const { file, key, entry, stepIds, keyOf } = source;
   const entries = entriesOf(entry.value);
+  const needs = textsOf(entries.get('needs')?.value) ?? [];
   const read = (name: string) => reader.read(entries.get(name)?.value);
   const condition = reader.condition(entries.get('if')?.value);
   const at = reader.problems.at(entry.key);
@@ -76,7 +87,7 @@ export function readJob(
     file,
     key,
     at,
-    needs: [...new Set(textsOf(entries.get('needs')?.value) ?? [])],
+    needs: [...new Set(needs.map((need) => keyOf.get(foldCase(need)) ?? need))],
     condition: condition.node,
     conditionSource: condition.source,
     conditionAt: entries.has('if') ? condition.at : at,

@@ -1,11 +1,12 @@
 /**
- * `needs` across the jobs of a file: every name in it is a job, no job waits for itself, and one
+ * `needs` across the jobs of a file: every name in it is a job (without case, as GitHub finds them), no job waits for itself, and one
  * job can start. What is unknown is said first; it makes no circle and holds nothing else up.
  *
  * Linear in the jobs and their needs, and without recursion: a file may chain a thousand jobs.
  */
 import type { WorkflowJob } from '@actions/workflow-parser/model/workflow-template';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
+import { foldCase } from '../evaluate/values.ts';
 import type { Problems } from './problems.ts';
 
 /** Job -> the jobs of the file it needs. */
@@ -19,20 +20,21 @@ export function checkNeeds(
   token: TemplateToken,
   jobs: readonly WorkflowJob[],
 ): void {
-  const keys = new Set(jobs.map((job) => job.id.value));
+  const keyOf = new Map(jobs.map(({ id }) => [foldCase(id.value), id.value]));
   const needs: Needs = new Map(
     jobs.map((job) => [
       job.id.value,
-      (job.needs ?? []).map((need) => need.value).filter((need) => keys.has(need)),
+      (job.needs ?? []).flatMap((need) => keyOf.get(foldCase(need.value)) ?? []),
     ]),
   );
   const circles = findCircles(needs);
   for (const { id, needs: written = [] } of jobs) {
     for (const need of written) {
-      if (!keys.has(need.value)) {
+      const key = keyOf.get(foldCase(need.value));
+      if (key === undefined) {
         const message = `Job '${id.value}' depends on unknown job '${need.value}'.`;
         problems.add(problems.at(need), message);
-      } else if (circles.get(id.value) === circles.get(need.value)) {
+      } else if (circles.get(id.value) === circles.get(key)) {
         const message = `Job '${id.value}' depends on job '${need.value}' which creates a cycle in the dependency graph.`;
         problems.add(problems.at(need), message);
       }

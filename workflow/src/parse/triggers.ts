@@ -54,15 +54,24 @@ function isRequired(keys: Map<string, Entry>): boolean {
 
 function readInput(reader: TemplateReader, name: string, entry: Entry): DispatchInput {
   const keys = entriesOf(entry.value);
-  const type = String(scalar(reader, keys.get('type')) ?? 'string');
+  const written = String(scalar(reader, keys.get('type')) ?? 'string');
+  const type = INPUT_TYPES.find((one) => one === written) ?? 'string';
+  const options = keys.get('options');
+  const { problems } = reader;
+  if (type === 'choice' && (textsOf(options?.value) ?? []).length === 0) {
+    problems.add(problems.at(entry.value), "Missing 'options' for choice input");
+  } else if (type !== 'choice' && options !== undefined) {
+    const message = "Input type is not 'choice', but 'options' is defined";
+    problems.add(problems.at(entry.value), message);
+  }
   return {
     name,
-    at: reader.problems.at(entry.key),
-    type: INPUT_TYPES.find((one) => one === type) ?? 'string',
+    at: problems.at(entry.key),
+    type,
     required: isRequired(keys),
     default: scalar(reader, keys.get('default')),
     description: String(scalar(reader, keys.get('description')) ?? ''),
-    options: textsOf(keys.get('options')?.value) ?? [],
+    options: textsOf(options?.value) ?? [],
   };
 }
 

@@ -312,3 +312,12 @@ test('at most ten warnings are listed, then how many more there are', () => {
     message: 'and 20 more',
   });
 });
+
+test('env may be one expression, for a job and for a step', () => {
+  const { jobs } = parsed(
+    'on: push\njobs:\n  a:\n    runs-on: x\n    env: ${{ fromJSON(vars.ENV) }}\n' +
+      '    steps:\n      - { run: a, env: "${{ matrix.env }}" }\n',
+  );
+  assert.ok(typeof jobs[0]?.env === 'object' && 'expr' in (jobs[0].env ?? {}));
+  assert.ok(typeof jobs[0].steps[0]?.env === 'object' && 'expr' in (jobs[0].steps[0].env ?? {}));
+});

@@ -17,9 +17,11 @@ import type { Problem } from '@onejob/protocol';
 import { JOBS_PER_RUN, WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
 import { LineCounter } from 'yaml';
 import { STEPS_PER_JOB } from '../limits.ts';
+import { foldCase } from '../evaluate/values.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { oversizeProblem } from '../oversize.ts';
 import { checkConcurrency } from './concurrency.ts';
+import { jobForConverter, triggersForConverter } from './converter-view.ts';
 import { type Dialect, githubAliases, schemaOf } from './dialect.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
@@ -66,7 +68,9 @@ function check(
 ): WorkflowJob[] {
   const on = entries.get('on')?.value;
   if (on !== undefined) {
-    handleTemplateTokenErrors(root, problems, {}, () => convertOn(problems, on));
+    handleTemplateTokenErrors(root, problems, {}, () =>
+      convertOn(problems, triggersForConverter(on)),
+    );
   }
   checkConcurrency(problems, entries.get('concurrency')?.value);
   const jobs = entries.get('jobs')?.value;
@@ -83,7 +87,11 @@ function check(
 function convertEach(problems: Problems, jobs: TemplateToken): WorkflowJob[] {
   return Array.from(entriesOf(jobs).values(), ({ key, value }) =>
     handleTemplateTokenErrors<WorkflowJob | undefined>(jobs, problems, undefined, () =>
-      convertJob(problems, key.assertString('job name'), value.assertMapping('job')),
+      convertJob(
+        problems,
+        key.assertString('job name'),
+        jobForConverter(value.assertMapping('job')),
+      ),
     ),
   ).filter((job) => job !== undefined);
 }
@@ -111,8 +119,9 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
   const reader = new TemplateReader(problems);
   const value = (key: string) => entries.get(key)?.value;
   const name = reader.read(value('name'));
+  const keyOf = new Map([...entriesOf(value('jobs')).keys()].map((key) => [foldCase(key), key]));
   const jobs = Array.from(entriesOf(value('jobs')), ([key, entry], i) =>
-    readJob(reader, { file, key, entry, stepIds: stepIds(checked[i]) }),
+    readJob(reader, { file, key, entry, stepIds: stepIds(checked[i]), keyOf }),
   );
   if (!problems.any) refuseEmptyJobs(problems, jobs);
   const workflow: Workflow = {

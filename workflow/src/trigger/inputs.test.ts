@@ -42,3 +42,24 @@ test('what is missing, unknown or of another type is said with the place of its 
     ],
   );
 });
+
+test('a default need not be of the type of its input, nor an input be described at all', () => {
+  const { triggers } = parsed(`on:
+  workflow_dispatch:
+    inputs:
+      debug: { required: false, default: false }
+      level: { type: choice, options: ['1', '2'], default: 1 }
+      soft: { type: boolean, default: 'true' }
+      none: { type: boolean, default: '' }
+      bare:
+jobs: { a: { runs-on: x, steps: [{ run: a }] } }
+`);
+  assert.deepEqual(dispatchInputs({ ...WORKFLOW, triggers }, {}), {
+    ok: true,
+    inputs: { debug: 'false', level: '1', soft: true, none: false, bare: '' },
+  });
+  const empty = parsed(`on: { workflow_dispatch: { inputs: } }
+jobs: { a: { runs-on: x, steps: [{ run: a }] } }
+`);
+  assert.deepEqual(dispatchInputs(empty, {}), { ok: true, inputs: {} });
+});

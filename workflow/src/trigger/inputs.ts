@@ -23,7 +23,11 @@ function coerce(input: DispatchInput, text: string): Json | undefined {
 /** What an input is worth when nobody gives it: GitHub's `inputs` then holds the type's empty value. */
 function fallback(input: DispatchInput): Json {
   if (input.default !== null) {
-    return coerce(input, toText(input.default)) ?? toText(input.default);
+    const text = toText(input.default);
+    const value = coerce(input, text);
+    if (value !== undefined) return value;
+    // A default need not be of the type: what is no choice is given as it is written.
+    if (input.type !== 'boolean' && input.type !== 'number') return text;
   }
   if (input.type === 'boolean') return false;
   if (input.type === 'number') return 0;
