@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ExprNode, Json, Template } from '@onejob/protocol';
 import { parseExpression } from '../parse/expression.ts';
+import { Budget } from './budget.ts';
 import { evaluateExpression, evaluateTemplate, EvaluationError, toText } from './index.ts';
+import { fromJson } from './json.ts';
 
 const CONTEXTS: Record<string, Json> = {
   github: { ref: 'refs/heads/main', event: { labels: [{ name: 'bug' }, { name: 'ui', x: 1 }, 7] } },
@@ -107,6 +109,17 @@ function codeOf(expression: string): string {
   }
   return 'none';
 }
+
+test('fromJSON reads what the JSON reader of GitHub does beyond JSON, within the same limits', () => {
+  assert.deepEqual(run(`fromJSON('[''3.11'', ''3.12'',]')`), ['3.11', '3.12']);
+  assert.deepEqual(
+    run(`fromJSON('{ a: 1, // one\n "__proto__": 2 }')`)?.toString(),
+    '[object Object]',
+  );
+  assert.equal(codeOf(`fromJSON('[''"'', ${'['.repeat(64)}${']'.repeat(64)}]')`), 'too_deep');
+  assert.equal(codeOf(`fromJSON('{a: secrets}')`), 'invalid_json');
+  assert.throws(() => fromJson(`['${'a'.repeat(700_000)}']`, new Budget()), { code: 'too_large' });
+});
 
 test('errors have codes, and no message holds a value', () => {
   assert.equal(codeOf('fromJSON(secrets.TOKEN)'), 'invalid_json');

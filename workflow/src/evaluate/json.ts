@@ -2,10 +2,11 @@
  * `toJSON` and `fromJSON`: JSON as GitHub writes it (two spaces, numbers as text conversion gives
  * them), and a reader that is bounded in depth and never quotes what it read: it may be a secret.
  */
-import type { Json } from '@onejob/protocol';
+import JSON5 from 'json5';
+import type { Json, JsonObject } from '@onejob/protocol';
 import type { Budget } from './budget.ts';
 import { EvaluationError } from './error.ts';
-import { JSON_DEPTH, VALUE_DEPTH } from './limits.ts';
+import { JSON_DEPTH, LOOSE_JSON_COST, VALUE_DEPTH } from './limits.ts';
 import { isObject, toText } from './values.ts';
 
 /** GitHub's writer also escapes the line separators that JSON itself allows. */
@@ -103,8 +104,38 @@ export function fromJson(text: string, budget: Budget): Json {
   try {
     return JSON.parse(text) as Json;
   } catch (error) {
+    const value = fromLooseJson(text, budget);
+    if (value !== undefined) return value;
     const position = /at position (\d+)/.exec(error instanceof Error ? error.message : '')?.[1];
     const where = position === undefined ? '' : ` (character ${Number(position) + 1})`;
     throw new EvaluationError('invalid_json', `fromJSON(): the value is not valid JSON${where}`);
+  }
+}
+
+/**
+ * What GitHub's JSON reader (Newtonsoft's) takes beyond JSON: single quotes, keys without quotes,
+ * commas at the end, comments. undefined: it is not that either.
+ */
+function fromLooseJson(text: string, budget: Budget): Json | undefined {
+  budget.spend(text.length * LOOSE_JSON_COST);
+  let value: Json;
+  try {
+    value = JSON5.parse<Json>(text);
+  } catch {
+    return undefined;
+  }
+  assertShallowValue(value);
+  return value;
+}
+
+function assertShallowValue(value: Json): void {
+  const containers = (values: Json[]) =>
+    values.filter((one) => typeof one === 'object' && one !== null);
+  let level = containers([value]);
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > JSON_DEPTH) {
+      throw new EvaluationError('too_deep', `fromJSON(): nested deeper than ${JSON_DEPTH}`);
+    }
+    level = containers(level.flatMap((one) => Object.values(one as JsonObject)));
   }
 }

@@ -13,3 +13,5 @@ export const JSON_DEPTH = 64;
 export const VALUE_DEPTH = 256;
 /** Nesting of a template: a workflow file stops at 50. */
 export const TEMPLATE_DEPTH = 100;
+/** Of a budget of characters, for each that the reader of loose JSON takes: it is that much slower. */
+export const LOOSE_JSON_COST = 16;
