@@ -245,7 +245,7 @@ test('selected jobs come with what they need, in the order of the file', () => {
   assert.deepEqual(keys(), ['d', 'b', 'c', 'a', 'e']);
 });
 
-test('a compiled job layers env and defaults, the job over the workflow', () => {
+test('a compiled job layers env, the job over the workflow, and has the last defaults as a whole', () => {
   const job = WORKFLOW.jobs[0] as PlannedJob;
   const [leg] = expandJob(job, SCOPE);
   assert.ok(leg !== undefined);
@@ -254,7 +254,7 @@ test('a compiled job layers env and defaults, the job over the workflow', () => 
     { map: [{ key: 'A', value: '1' }] },
     { map: [{ key: 'B', value: '2' }] },
   ]);
-  assert.deepEqual(compiled.defaults, { shell: 'sh', workingDirectory: 'w' });
+  assert.deepEqual(compiled.defaults, { shell: 'sh', workingDirectory: null });
   assert.deepEqual([compiled.file, compiled.key, compiled.name], [FILE, 'd', 'd']);
   assert.deepEqual(JSON.parse(JSON.stringify(compiled)), compiled);
 });

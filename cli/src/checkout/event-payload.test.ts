@@ -7,6 +7,7 @@ const snapshot: Snapshot = {
   root: '/r',
   sha: 'b'.repeat(40),
   ref: 'refs/heads/feature/x',
+  defaultBranch: 'main',
   repository: 'ada/engine',
   before: 'a'.repeat(40),
   clean: true,
@@ -24,7 +25,7 @@ test('a push names the commit before and after, and who pushed', () => {
     after: snapshot.sha,
     pusher: { name: 'Ada' },
     head_commit: { author: snapshot.author },
-    repository: { full_name: 'ada/engine', owner: { login: 'ada' } },
+    repository: { full_name: 'ada/engine', owner: { login: 'ada' }, default_branch: 'main' },
   });
 });
 
@@ -33,7 +34,7 @@ test('a pull request has both sides and a title', () => {
     action: 'synchronize',
     pull_request: {
       head: { sha: snapshot.sha, ref: 'feature/x' },
-      base: { sha: snapshot.before },
+      base: { sha: snapshot.before, ref: 'main' },
       title: 'title',
     },
   });

@@ -28,7 +28,7 @@ function basePayload(
     owner: { login: owner, name: owner },
     private: true,
     fork: false,
-    default_branch: branch,
+    default_branch: snapshot.defaultBranch,
   };
   const common = { repository, sender };
   switch (event) {
@@ -68,7 +68,7 @@ function basePayload(
           draft: false,
           merged: false,
           head: side,
-          base: { ...side, sha: snapshot.before },
+          base: { ...side, ref: snapshot.defaultBranch, sha: snapshot.before },
           user: sender,
         },
       };

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CliError } from '../errors.ts';
+import { defaultBranch } from './default-branch.ts';
 import { git, gitStream, tryGit } from './git.ts';
 import { repositoryName } from './repository-name.ts';
 
@@ -28,6 +29,8 @@ export type Snapshot = AsyncDisposable & {
   readonly actor: string;
   readonly author: { name: string; email: string };
   readonly message: string;
+  /** Its name, without `refs/heads/`. */
+  readonly defaultBranch: string;
   /** Objects that somebody with these tips does not have. */
   pack(tips: readonly string[]): Promise<Readable>;
 };
@@ -88,6 +91,7 @@ async function snapshotOf(root: string): Promise<Snapshot> {
   const parents = head === undefined ? [] : ['-p', head];
   const sha = clean ? head : await git(['commit-tree', tree, ...parents, '-m', MESSAGE], place);
   const branch = await tryGit(['symbolic-ref', '--quiet', 'HEAD'], place);
+  const ref = branch ?? 'refs/heads/detached';
   const format = ['--encoding=UTF-8', '--format=%an%n%ae%n%B'];
   const described = await git([...QUIET, 'log', '-1', ...format, sha], place);
   const [name = '', email = '', ...lines] = described.split('\n');
@@ -96,7 +100,8 @@ async function snapshotOf(root: string): Promise<Snapshot> {
     root,
     sha,
     clean,
-    ref: branch ?? 'refs/heads/detached',
+    ref,
+    defaultBranch: await defaultBranch(root, ref.replace(/^refs\/heads\//, '')),
     repository: await repositoryName(root),
     before: (clean ? await parentOf(head, place) : head) ?? NO_COMMIT,
     actor: (await tryGit(['config', '--get', 'user.name'], { directory: root })) ?? name,

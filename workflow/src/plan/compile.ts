@@ -1,14 +1,16 @@
 /** A leg of a job as the guest runner gets it: typed steps, nothing left to parse. */
-import type { CompiledJob, Permissions, Template } from '@onejob/protocol';
+import type { CompiledJob, Permissions } from '@onejob/protocol';
 import { explicitPermissions, permissionsOf } from '../call/permissions.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { entryOf } from '../template-entry.ts';
 import type { JobLeg } from './legs.ts';
 
-const orElse = (own: Template, outer: Template): Template => own ?? outer;
+const hasDefaults = ({ defaults }: PlannedJob): boolean =>
+  defaults.shell !== null || defaults.workingDirectory !== null;
 
 /**
- * The job's own defaults win over the workflow's, key by key.
+ * A job with `defaults.run` of its own has nothing of the workflow's: the runner keeps one mapping, the
+ * last (JobExtension.cs of actions/runner).
  * @param permissions of a job of a called workflow, which may have its caller's
  */
 export function compileJob(
@@ -24,10 +26,7 @@ export function compileJob(
     name: leg.name,
     steps: job.steps,
     env: [workflow.env, job.env].filter((env) => env !== null),
-    defaults: {
-      shell: orElse(job.defaults.shell, workflow.defaults.shell),
-      workingDirectory: orElse(job.defaults.workingDirectory, workflow.defaults.workingDirectory),
-    },
+    defaults: hasDefaults(job) ? job.defaults : workflow.defaults,
     outputs: job.outputs,
     permissions,
     environment:
