@@ -100,3 +100,15 @@ test('workflow_run looks at names of workflows and the head branch', () => {
   assert.equal(starts(on, run('Build', 'dev')), false);
   assert.equal(starts(on, run('Build', 'main', 'requested')), false);
 });
+
+test('a push whose last commit asks to be skipped starts nothing; other events do', () => {
+  const says = (name: string, message: string) =>
+    starts(`  ${name}:`, { name, payload: { head_commit: { message } } });
+  for (const word of ['skip ci', 'ci skip', 'no ci', 'skip actions', 'actions skip']) {
+    assert.equal(says('push', `Mend it [${word}]\n\nbody`), false, word);
+  }
+  assert.equal(says('push', 'Mend it\n\n\nskip-checks: true\n'), false);
+  assert.equal(says('push', 'Mend it\n\nskip-checks:true'), false);
+  assert.equal(says('push', 'skip ci, and do not\n\nskip-checks: true, it says'), true);
+  assert.equal(says('fork', 'Mend it [skip ci]'), true);
+});

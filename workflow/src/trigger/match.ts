@@ -108,6 +108,18 @@ function whyNotWorkflow(trigger: Trigger, event: TriggerEvent): string | null {
   return `the workflow '${name}' is not among \`workflows\` (${list(workflows)})`;
 }
 
+const SKIP_WORDS = /\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]/;
+/** A trailer, as the last line of a message. */
+const SKIP_TRAILER = /\n\nskip-checks: ?true\s*$/;
+
+/** The author of a push can ask that it starts nothing ("Skipping workflow runs"). */
+function whyNotMessage({ name, payload }: TriggerEvent): string | null {
+  const message = name === 'push' ? (textAt(payload, 'head_commit', 'message') ?? '') : '';
+  const [said = SKIP_TRAILER.test(message) ? 'skip-checks: true' : undefined] =
+    SKIP_WORDS.exec(message) ?? [];
+  return said === undefined ? null : `the message of its last commit says '${said}'`;
+}
+
 /** @returns `why` in a sentence, both ways */
 export function isTriggered(
   workflow: Workflow,
@@ -119,6 +131,7 @@ export function isTriggered(
     return { triggered: false, why: `\`on\` does not name '${event.name}' (it names ${known})` };
   }
   const why =
+    whyNotMessage(event) ??
     whyNotTypes(trigger, event) ??
     whyNotRef(trigger, event) ??
     whyNotPaths(trigger, event) ??
