@@ -97,6 +97,5 @@ export const PROXY_HEADERS_MS = 30 * SECOND_MS;
 /** Text of a refusal, from the agent's header. */
 export const PROXY_REASON_CHARACTERS = 1024;
 
-/** Files one `hashFiles` looks at, and depth of directories: a workspace, not a disk. */
+/** Files and directories one `hashFiles` looks at: a workspace, not a disk. */
 export const HASH_FILES_ENTRIES = 1_000_000;
-export const HASH_FILES_DEPTH = 256;

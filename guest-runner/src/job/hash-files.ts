@@ -1,102 +1,120 @@
 /**
- * `hashFiles(patterns...)`: SHA-256 over the SHA-256 of each matching file below the workspace, in
- * the order of their paths; empty text if none matches. Patterns as of GitHub: `*`, `?`, `[...]`,
- * `**`, `!` excludes, later ones win, a directory stands for all in it.
+ * `hashFiles(patterns...)`: SHA-256 over the SHA-256 of each matching file below the workspace, empty
+ * text if none matches. Which files, and in which order, is what `@actions/glob` says: the order of
+ * the patterns' search paths, and below each that of the names. A link to a file is that file; links
+ * to directories are followed where the first argument is `--follow-symbolic-links`.
+ *
+ * Source: `src/Misc/expressionFunc/hashFiles` and `HashFilesFunction.cs` of GitHub's runner.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
-import { isAbsolute, join, relative } from 'node:path';
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { GuestError } from '../errors.ts';
-import { HASH_FILES_DEPTH, HASH_FILES_ENTRIES } from '../limits.ts';
+import { HASH_FILES_ENTRIES } from '../limits.ts';
+import { type GlobPattern, namesOf, readPattern, standing } from './glob-pattern.ts';
 
 const CHUNK_BYTES = 256 * 1024;
+const FOLLOW = '--follow-symbolic-links';
 
-type Pattern = { exclude: boolean; segments: string[] };
-
-function readPattern(line: string, workspace: string): Pattern | undefined {
-  const text = line.trim();
-  if (text === '' || text.startsWith('#')) return undefined;
-  const exclude = text.startsWith('!');
-  let path = exclude ? text.slice(1).trim() : text;
-  if (isAbsolute(path)) path = relative(workspace, path);
-  const segments = path.split('/').filter((segment) => segment !== '' && segment !== '.');
-  // Outside the workspace there is nothing to hash.
-  return segments[0] === '..' ? undefined : { exclude, segments };
-}
-
-/** One name against one segment; linear in the name times the stars. */
-function matchName(segment: string, name: string): boolean {
-  let [s, n, star, mark] = [0, 0, -1, 0];
-  while (n < name.length) {
-    const set = segment[s] === '[' ? segment.indexOf(']', s + 2) : -1;
-    if (segment[s] === '*') {
-      star = s++;
-      mark = n;
-    } else if (set > 0 && matchSet(segment.slice(s + 1, set), name[n]!)) {
-      s = set + 1;
-      n++;
-    } else if (set < 0 && s < segment.length && (segment[s] === '?' || segment[s] === name[n])) {
-      s++;
-      n++;
-    } else if (star >= 0) {
-      s = star + 1;
-      n = ++mark;
-    } else {
-      return false;
+/** Where to look, in order: what lies below another is found there. */
+function searchPaths(patterns: readonly GlobPattern[]): string[] {
+  const paths = new Set(
+    patterns.filter(({ negate }) => !negate).map(({ searchNames }) => `/${searchNames.join('/')}`),
+  );
+  const isBelowAnother = (path: string): boolean => {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      if (paths.has(path.slice(0, end))) return true;
     }
-  }
-  while (segment[s] === '*') s++;
-  return s === segment.length;
-}
-
-function matchSet(set: string, character: string): boolean {
-  const negated = set.startsWith('!') || set.startsWith('^');
-  let found = false;
-  for (let i = negated ? 1 : 0; i < set.length; i++) {
-    if (set[i + 1] === '-' && i + 2 < set.length) {
-      found ||= character >= set[i]! && character <= set[i + 2]!;
-      i += 2;
-    } else {
-      found ||= set[i] === character;
-    }
-  }
-  return found !== negated;
-}
-
-/** Whether the pattern matches the path or a directory above it. */
-function matchPath(segments: string[], names: string[]): boolean {
-  let reachable = new Set([0]);
-  const withStars = (places: Set<number>): Set<number> => {
-    for (const place of places) if (segments[place] === '**') places.add(place + 1);
-    return places;
+    return path !== '/' && paths.has('/');
   };
-  reachable = withStars(reachable);
-  for (const name of names) {
-    if (reachable.has(segments.length)) return true;
-    const next = new Set<number>();
-    for (const place of reachable) {
-      const segment = segments[place];
-      if (segment === '**') next.add(place);
-      else if (segment !== undefined && matchName(segment, name)) next.add(place + 1);
-    }
-    reachable = withStars(next);
-    if (reachable.size === 0) return false;
-  }
-  return reachable.has(segments.length);
+  return [...paths].filter((path) => !isBelowAnother(path));
 }
 
-function* walk(root: string, names: string[], budget: { entries: number }): Generator<string[]> {
-  if (names.length > HASH_FILES_DEPTH) return;
-  const entries = readdirSync(join(root, ...names), { withFileTypes: true });
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-  for (const entry of entries) {
-    if (++budget.entries > HASH_FILES_ENTRIES) {
-      throw new GuestError('step', `hashFiles: more than ${HASH_FILES_ENTRIES} files to look at`);
+function unlessMissing(look: () => Stats): Stats | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+class Search {
+  private readonly patterns: readonly GlobPattern[];
+  private readonly workspace: string;
+  private readonly follow: boolean;
+  /** Real paths of the directories above the item in hand: one that comes again is a cycle. */
+  private readonly above: string[] = [];
+
+  constructor(patterns: readonly GlobPattern[], workspace: string, follow: boolean) {
+    this.patterns = patterns;
+    this.workspace = workspace;
+    this.follow = follow;
+  }
+
+  /** Files and links that the patterns mean. */
+  *files(): Generator<string> {
+    const stack = searchPaths(this.patterns)
+      .filter((path) => unlessMissing(() => lstatSync(path)) !== undefined)
+      .map((path) => ({ path, depth: 0 }))
+      .toReversed();
+    let looked = 0;
+    for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
+      if (++looked > HASH_FILES_ENTRIES) {
+        throw new GuestError('step', `hashFiles: more than ${HASH_FILES_ENTRIES} files to look at`);
+      }
+      const { path, depth } = item;
+      const wish = this.wish(path);
+      if (wish === 'neither') continue;
+      const stats = this.follow ? unlessMissing(() => statSync(path)) : lstatSync(path);
+      if (stats === undefined) continue;
+      if (!stats.isDirectory()) {
+        if (wish === 'meant' && path.startsWith(`${this.workspace}/`)) yield path;
+        continue;
+      }
+      if (this.follow && this.isCycle(path, depth)) continue;
+      const children = readdirSync(path).map((name) => ({
+        path: join(path, name),
+        depth: depth + 1,
+      }));
+      for (const child of children.toReversed()) stack.push(child);
     }
-    const path = [...names, entry.name];
-    if (entry.isDirectory()) yield* walk(root, path, budget);
-    else if (entry.isFile()) yield path;
+  }
+
+  /** Outside the workspace there is nothing to hash, and nothing to look at but the way to it. */
+  private wish(path: string): 'meant' | 'above' | 'neither' {
+    const isNear = `${path}/`.startsWith(`${this.workspace}/`);
+    const isOnTheWay = path === '/' || this.workspace.startsWith(`${path}/`);
+    if (!isNear && !isOnTheWay) return 'neither';
+    const names = namesOf(path);
+    let isMeant = false;
+    let leadsOn = false;
+    for (const pattern of this.patterns) {
+      const how = standing(pattern, names);
+      if (how === 'meant') isMeant = !pattern.negate;
+      leadsOn ||= how !== 'neither' && !pattern.negate;
+    }
+    if (isMeant) return 'meant';
+    return leadsOn ? 'above' : 'neither';
+  }
+
+  private isCycle(path: string, depth: number): boolean {
+    this.above.splice(depth);
+    const real = realpathSync(path);
+    if (this.above.includes(real)) return true;
+    this.above.push(real);
+    return false;
   }
 }
 
@@ -112,25 +130,39 @@ function addFile(hash: Hash, path: string, chunk: Buffer): void {
   }
 }
 
-export function hashFiles(workspace: string, patterns: string[]): string {
-  const parsed = patterns
+/** The first argument may be an option. */
+function readArguments(args: readonly string[]): { follow: boolean; lines: string[] } {
+  const [option = ''] = args;
+  const follow = option.toLowerCase() === FOLLOW;
+  if (option.startsWith('--') && !follow) {
+    throw new GuestError('step', `Invalid glob option ${option}, available option: '${FOLLOW}'.`);
+  }
+  const lines = args
+    .slice(follow ? 1 : 0)
     .flatMap((text) => text.split('\n'))
-    .map((line) => readPattern(line, workspace))
-    .filter((pattern) => pattern !== undefined);
-  if (!parsed.some((pattern) => !pattern.exclude)) return '';
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  return { follow, lines };
+}
+
+/**
+ * @param workspace absolute, without a slash at its end
+ * @throws GuestError `step`, or what the disk answers
+ */
+export function hashFiles(workspace: string, args: readonly string[]): string {
+  const { follow, lines } = readArguments(args);
+  const patterns = lines.map((line) => readPattern(line, workspace, homedir()));
   const total = createHash('sha256');
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   let found = false;
-  for (const names of walk(workspace, [], { entries: 0 })) {
-    let wanted = false;
-    for (const pattern of parsed) {
-      if (wanted === pattern.exclude && matchPath(pattern.segments, names))
-        wanted = !pattern.exclude;
-    }
-    if (!wanted) continue;
+  for (const path of new Search(patterns, workspace, follow).files()) {
+    const stats = statSync(path);
+    if (stats.isDirectory()) continue;
+    // A pipe or a device has no end.
+    if (!stats.isFile()) throw new GuestError('step', `'${path}' is not a regular file`);
     found = true;
     const hash = createHash('sha256');
-    addFile(hash, join(workspace, ...names), chunk);
+    addFile(hash, path, chunk);
     total.update(hash.digest());
   }
   return found ? total.digest('hex') : '';
