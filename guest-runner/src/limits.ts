@@ -32,8 +32,6 @@ export const BULK_FRAME_BYTES = 1 * MiB;
 
 /** A `::command::` line. Longer ones are printed as text, as they cannot be held. */
 export const COMMAND_LINE_BYTES = 1 * MiB;
-/** White space before a command; more of it is text. */
-export const COMMAND_INDENT_BYTES = 256;
 /** One value of `::add-mask::`: the protocol's and the masker's limit. */
 export const MASK_VALUE_BYTES = 64 * KiB;
 /** Problem matchers of one job: each looks at every line. Actions that set up a tool add one or two. */

@@ -22,7 +22,7 @@ function model(all: string, accept: (line: string) => boolean): Seen {
   const seen: Seen = { text: '', commands: [] };
   for (const line of all.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
     const content = line.replace(/\r?\n$/, '').replace(/\r$/, '');
-    if (/^[ \t\r]*(?:::|##\[)/.test(line) && accept(content)) seen.commands.push(content);
+    if (/^[ \t\r]*::|##\[/.test(line) && accept(content)) seen.commands.push(content);
     else seen.text += line;
   }
   return seen;

@@ -17,7 +17,7 @@ test('what a toolkit escapes is read back exactly', () => {
       assert.equal(command?.data, escapeData(data) === '' ? '' : data);
       assert.equal(command?.properties.get('line'), '3');
       // The whole list of properties is trimmed, so only its ends could differ; `file` is not last.
-      assert.equal(command?.properties.get('file'), file);
+      assert.equal(command?.properties.get('file') ?? '', file);
     }),
   );
 });
@@ -28,10 +28,10 @@ function model(
 ): { name: string; properties: [string, string][]; data: string } | null {
   const found =
     /^\s*::(?<name>[a-z-]+)(?: (?<head>.*?))?::(?<data>.*)$/i.exec(line)?.groups ??
-    /^\s*##\[(?<name>[a-z-]+)(?: (?<head>[^\]]*))?\](?<data>.*)$/i.exec(line)?.groups;
+    /^(?:(?!##\[).)*##\[(?<name>[a-z-]+)(?: (?<head>[^\]]*))?\](?<data>.*)$/i.exec(line)?.groups;
   const name = found?.['name']?.toLowerCase() ?? '';
   if (found === undefined || !COMMAND_NAMES.has(name)) return null;
-  const list = (found['head'] ?? '').matchAll(/([a-z]+)=([^,;]*)/gi);
+  const list = (found['head'] ?? '').matchAll(/(?<=^|[,;])([a-z]+)=([^,;]+)/gi);
   const properties = Array.from(list, ([, key = '', value = '']): [string, string] => [
     key.toLowerCase(),
     decodeURIComponent(value),
@@ -102,7 +102,16 @@ test('any line is a command or text, never an error', () => {
   );
 });
 
-test('the older form, white space before, and names in any case are commands; others are text', () => {
+test('the older form behind any text, white space before, names in any case: commands', () => {
+  assert.equal(parseCommand('::nothing::  ##[debug]d')?.data, 'd');
+  const blank = parseCommand('::error file=a, line=3,col=,=x::e');
+  assert.deepEqual(
+    [...(blank?.properties ?? [])],
+    [
+      ['file', 'a'],
+      [' line', '3'],
+    ],
+  );
   assert.deepEqual(parseCommand('##[Warning file=a;line=2]text%5D'), {
     name: 'warning',
     properties: new Map([

@@ -1,6 +1,6 @@
 /**
  * Reads workflow commands from lines of output, with GitHub's escaping rules
- * ("Workflow commands for GitHub Actions"). Pure; decides nothing.
+ * ("Workflow commands for GitHub Actions"; `ActionCommand.cs` of its runner). Pure; decides nothing.
  *
  *     ::name key=value,key=value::data          and the older    ##[name key=value;key=value]data
  */
@@ -53,8 +53,9 @@ function readProperties(
   const properties = new Map<string, string>();
   for (const part of text.split(separator)) {
     const at = part.indexOf('=');
-    if (at < 0) continue;
-    properties.set(part.slice(0, at).trim().toLowerCase(), unescapeValue(part.slice(at + 1)));
+    // A blank is part of a key; what has no key or no value is no property.
+    if (at <= 0 || at === part.length - 1) continue;
+    properties.set(part.slice(0, at).toLowerCase(), unescapeValue(part.slice(at + 1)));
   }
   return properties;
 }
@@ -64,7 +65,33 @@ function readHead(head: string, isKnown: (name: string) => boolean): [string, st
   const space = head.indexOf(' ');
   const name = space < 0 ? head : head.slice(0, space);
   if (!isKnown(name.toLowerCase())) return undefined;
-  return [name.toLowerCase(), space < 0 ? '' : head.slice(space + 1).trim()];
+  return [name.toLowerCase(), space < 0 ? '' : head.slice(space + 1)];
+}
+
+/** `::name key=value::data` at the beginning of the line. */
+function parseNewer(line: string, isKnown: (name: string) => boolean): Command | undefined {
+  const text = line.trimStart();
+  const end = text.startsWith('::') ? text.indexOf('::', 2) : -1;
+  const head = end < 0 ? undefined : readHead(text.slice(2, end), isKnown);
+  if (head === undefined) return undefined;
+  return {
+    name: head[0],
+    properties: readProperties(head[1].trim(), ',', unescapeProperty),
+    data: unescapeData(text.slice(end + 2)),
+  };
+}
+
+/** `##[name key=value]data` behind any text: the first place in the line that looks like it counts. */
+function parseOlder(line: string, isKnown: (name: string) => boolean): Command | undefined {
+  const begin = line.indexOf('##[');
+  const end = begin < 0 ? -1 : line.indexOf(']', begin);
+  const head = end < 0 ? undefined : readHead(line.slice(begin + 3, end), isKnown);
+  if (head === undefined) return undefined;
+  return {
+    name: head[0],
+    properties: readProperties(head[1], ';', unescapeOld),
+    data: unescapeOld(line.slice(end + 1)),
+  };
 }
 
 /** Undefined: the line is text. `isKnown` gets the name in lower case. */
@@ -72,24 +99,5 @@ export function parseCommand(
   line: string,
   isKnown: (name: string) => boolean = (name) => COMMAND_NAMES.has(name),
 ): Command | undefined {
-  const text = line.trimStart();
-  if (text.startsWith('::')) {
-    const end = text.indexOf('::', 2);
-    const head = end < 0 ? undefined : readHead(text.slice(2, end), isKnown);
-    if (head === undefined) return undefined;
-    return {
-      name: head[0],
-      properties: readProperties(head[1], ',', unescapeProperty),
-      data: unescapeData(text.slice(end + 2)),
-    };
-  }
-  if (!text.startsWith('##[')) return undefined;
-  const end = text.indexOf(']');
-  const head = end < 0 ? undefined : readHead(text.slice(3, end), isKnown);
-  if (head === undefined) return undefined;
-  return {
-    name: head[0],
-    properties: readProperties(head[1], ';', unescapeOld),
-    data: unescapeOld(text.slice(end + 1)),
-  };
+  return parseNewer(line, isKnown) ?? parseOlder(line, isKnown);
 }
