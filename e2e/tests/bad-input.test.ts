@@ -50,11 +50,8 @@ test('an unknown job in needs is named, also in the only job, and so is a circle
   const only = await runWorkflow(needs('nope'));
   checkRefusal(only, 3, /ci\.yml:4:12: Job 'a' depends on unknown job 'nope'/);
   assert.doesNotMatch(only.stderr, /at least one job/);
-  checkRefusal(
-    await runWorkflow(needs('a')),
-    3,
-    /ci\.yml:4:12: Job 'a' depends on job 'a' which creates a cycle[^]*at least one job/,
-  );
+  const alone = await runWorkflow(needs('a'));
+  checkRefusal(alone, 3, /ci\.yml:3:3: The workflow must contain at least one job with no dep/);
 });
 
 test('an unknown key is named', async () => {

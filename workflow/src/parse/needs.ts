@@ -1,6 +1,7 @@
 /**
- * `needs` across the jobs of a file: every name in it is a job (without case, as GitHub finds them), no job waits for itself, and one
- * job can start. What is unknown is said first; it makes no circle and holds nothing else up.
+ * `needs` across the jobs of a file: every name in it is a job, found without case as GitHub does it,
+ * no job waits for itself, and one job can start. Where none can, the circles are not named one by
+ * one, as on GitHub. What is unknown makes no circle and holds nothing else up.
  *
  * Linear in the jobs and their needs, and without recursion: a file may chain a thousand jobs.
  */
@@ -27,6 +28,8 @@ export function checkNeeds(
       (job.needs ?? []).flatMap((need) => keyOf.get(foldCase(need.value)) ?? []),
     ]),
   );
+  const canStart = [...needs.values()].some((of) => of.length === 0);
+  if (!canStart) problems.add(problems.at(token), NO_START);
   const circles = findCircles(needs);
   for (const { id, needs: written = [] } of jobs) {
     for (const need of written) {
@@ -34,14 +37,12 @@ export function checkNeeds(
       if (key === undefined) {
         const message = `Job '${id.value}' depends on unknown job '${need.value}'.`;
         problems.add(problems.at(need), message);
-      } else if (circles.get(id.value) === circles.get(key)) {
+      } else if (canStart && circles.get(id.value) === circles.get(key)) {
         const message = `Job '${id.value}' depends on job '${need.value}' which creates a cycle in the dependency graph.`;
         problems.add(problems.at(need), message);
       }
     }
   }
-  const canStart = [...needs.values()].some((of) => of.length === 0);
-  if (!canStart) problems.addAboutAll(problems.at(token), NO_START);
 }
 
 /**

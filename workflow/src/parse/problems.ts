@@ -20,6 +20,7 @@ import { quoted, shortened } from '../quote.ts';
 import { nodeRange, YamlReadError } from './yaml-reader.ts';
 
 const OPEN = '${{';
+const NOT_ALLOWED = 'A template expression is not allowed in this context';
 
 /** The expression that opens at `start` of a text, without its braces. */
 function expressionFrom(text: string, start: number): string {
@@ -70,7 +71,6 @@ export function expressionSentence(error: unknown, expression: string): string {
 
 export class Problems extends TemplateContext {
   private readonly kept: Problem[] = [];
-  private readonly aboutAll: Problem[] = [];
   private dropped = 0;
   /** Reading ended in the middle of the file: that alone is said, as of wrong YAML. */
   private isCutOff = false;
@@ -95,7 +95,7 @@ export class Problems extends TemplateContext {
   }
 
   get any(): boolean {
-    return this.kept.length + this.aboutAll.length > 0;
+    return this.kept.length > 0;
   }
 
   atOffset(offset: number): Position {
@@ -132,11 +132,6 @@ export class Problems extends TemplateContext {
     this.kept.push({ file: this.file, line: at.line, column: at.column, message: short });
   }
 
-  /** What follows from many places at once: it is listed after all of them. */
-  addAboutAll(at: Position, message: string): void {
-    this.aboutAll.push({ file: this.file, line: at.line, column: at.column, message });
-  }
-
   override error(
     tokenOrFileId: TemplateToken | number | undefined,
     err?: unknown,
@@ -160,24 +155,26 @@ export class Problems extends TemplateContext {
       const place = this.expressionAt(token, opensBefore(value, offset));
       this.add(place, expressionSentence(err, expressionFrom(value, offset)));
     } else {
-      this.add(this.at(token), expressionSentence(err, value.trim()));
+      const message = expressionSentence(err, value.trim());
+      // Of an expression that may not be there, GitHub tells where the whole text begins.
+      const start = message === NOT_ALLOWED ? token?.range?.start : undefined;
+      this.add(start === undefined ? this.at(token) : { ...start }, message);
     }
   }
 
   list(): Problem[] {
-    return listed(this.kept, this.aboutAll, this.dropped);
+    return listed(this.kept, this.dropped);
   }
 }
 
 /**
  * In the order of the file, each once, at most PROBLEMS_SHOWN; a last one counts the rest.
- * @param last comes after all others, whatever its place
  * @param dropped how many more there were than were kept
  */
-export function listed(found: readonly Problem[], last: readonly Problem[] = [], dropped = 0) {
+export function listed(found: readonly Problem[], dropped = 0) {
   const seen = new Set<string>();
   const inOrder = found.toSorted((a, b) => a.line - b.line || a.column - b.column);
-  const distinct = [...inOrder, ...last].filter((problem) => {
+  const distinct = inOrder.filter((problem) => {
     const key = `${problem.line}:${problem.column}:${problem.message}`;
     return !seen.has(key) && seen.add(key);
   });
