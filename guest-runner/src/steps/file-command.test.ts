@@ -75,6 +75,9 @@ test('any text is read as a reader of lines reads it', () => {
     'EOF',
     '\nEOF\n',
     '\r\n',
+    '\r',
+    '\0',
+    '\ufeff',
     ' ',
   );
   let [read, refused] = [0, 0];
@@ -82,8 +85,10 @@ test('any text is read as a reader of lines reads it', () => {
     fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
       const text = pieces.join('');
       const endsInLine = !text.endsWith('\n');
-      const lines = text.split('\n').slice(0, endsInLine ? undefined : -1);
-      const expected = model(lines, endsInLine && text !== '');
+      // Only a line feed ends a line; a byte order mark is one at the very beginning only.
+      const marked = text.startsWith('\ufeff') ? text.slice(1) : text;
+      const lines = marked.split('\n').slice(0, endsInLine ? undefined : -1);
+      const expected = model(lines, endsInLine && marked !== '');
       try {
         const pairs = parseKeyValues(text);
         assert.deepEqual({ pairs }, expected, JSON.stringify(text));
@@ -112,6 +117,17 @@ test('a heredoc keeps equals signs, empty values and a delimiter at the end of t
   assert.throws(() => parseKeyValues('=x'), /Name must not be empty/);
 });
 
-test('paths are lines without their ends', () => {
-  assert.deepEqual(parsePaths('/a\n\n/b\r\n/c'), ['/a', '/b', '/c']);
+test('paths are lines without their ends, whatever ends them', () => {
+  assert.deepEqual(parsePaths('\ufeff/a\n\n/b\r\n/c\r/d \0'), ['/a', '/b', '/c', '/d \0']);
+  const path = fc.stringMatching(/^[^\r\n\ufeff][^\r\n]{0,5}$/);
+  const end = fc.constantFrom('\n', '\r\n', '\r', '\n\n');
+  fc.assert(
+    fc.property(fc.array(fc.tuple(path, end)), (lines) => {
+      const paths = parsePaths(lines.flat().join(''));
+      assert.deepEqual(
+        paths,
+        lines.map(([line]) => line),
+      );
+    }),
+  );
 });

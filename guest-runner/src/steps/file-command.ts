@@ -64,13 +64,15 @@ export function* readKeyValues(text: string): Generator<[string, string], void, 
   }
 }
 
-/** Directories, in the order they were written; each later one comes first in PATH. */
+/**
+ * Directories, in the order they were written; each later one comes first in PATH. Lines are those of
+ * .NET's `File.ReadAllLines`, with which GitHub's runner reads them: a carriage return ends one too.
+ */
 export function parsePaths(text: string): string[] {
   const start = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   return text
     .slice(start)
-    .split('\n')
-    .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line))
+    .split(/[\r\n]/)
     .filter((line) => line !== '');
 }
 
