@@ -230,6 +230,19 @@ test('the source is not given to who cannot show the token of the job', async ()
   assert.deepEqual(host.lines(0).slice(-2), ['401', '401']);
 });
 
+test('the addresses of the API are of the machine, and say that there is none', async () => {
+  await using host = await runToEnd({
+    task: makeTask([
+      run('curl -s -w " %{http_code}\\n" "$GITHUB_API_URL/repos/a/b" -d x "$GITHUB_GRAPHQL_URL"'),
+    ]),
+    bulk: () => assert.fail('must not reach the agent'),
+  });
+  const answers = host.lines(0).slice(-2);
+  for (const answer of answers) {
+    assert.match(answer, /^\{"message":"onejob has no API of a forge in a job yet\..*\} 404$/);
+  }
+});
+
 /** CONNECT as a guard that allows one name does it. */
 function guard(target: number, seen: string[]) {
   return (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {

@@ -29,7 +29,7 @@ export function textAt(value: unknown, ...path: string[]): string {
 
 /**
  * The `github` context without what only a running job has (`job`, `token`, `workspace`, `action`).
- * The guest runner sets `server_url`, paths and step properties; there is no API behind `api_url`.
+ * The guest runner sets `server_url`, `api_url`, `graphql_url`, paths and step properties.
  */
 export function githubContext(run: RunRow): JsonObject {
   const { name, type } = splitRef(run.ref);
@@ -63,8 +63,6 @@ export function githubContext(run: RunRow): JsonObject {
     run_attempt: '1',
     secret_source: 'Actions',
     retention_days: '90',
-    api_url: '',
-    graphql_url: '',
   };
 }
 

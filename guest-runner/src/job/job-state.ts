@@ -34,6 +34,7 @@ import type { OutputPipes } from '../steps/output-pipes.ts';
 import type { PostStep } from '../steps/post-step.ts';
 import { killJobProcesses } from '../steps/process-tree.ts';
 import type { StepStop } from '../steps/step-process.ts';
+import { apiAddresses } from '../proxy/no-api.ts';
 import { hashFiles } from './hash-files.ts';
 import type { Layout } from './layout.ts';
 import type { StepFailureReason } from './observed-end.ts';
@@ -121,6 +122,7 @@ export class JobState {
       workspace: parts.layout.workspace,
       event_path: parts.layout.eventPath,
       server_url: this.serverUrl,
+      ...apiAddresses(parts.port),
     };
     this.repositoryFiles = new RepositoryFiles({
       workspace: parts.layout.workspace,

@@ -4,7 +4,7 @@
  *     CONNECT host:port            -> CONNECT on the bulk carrier, through the agent's guard
  *     GET http://host/path         -> the same to port 80 (or the named one), then HTTP/1.1 inside
  *     http://onejob.localhost:port -> /source/ on the bulk carrier: git of the run's own repository
- *                                  -> /results/: caches and artifacts
+ *                                  -> /results/: caches and artifacts; /~api/: that there is none
  *
  * Promises: the source is given only to who shows the job's token, and to nobody before there is one
  * (caches and artifacts: the agent asks for a token);
@@ -16,6 +16,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '../errors.ts';
 import { PROXY_CONNECTIONS, PROXY_HEADER_BYTES, PROXY_HEADERS_MS } from '../limits.ts';
+import { isApiPath, refuseApi } from './no-api.ts';
 import { forwardPlain } from './plain-request.ts';
 import { forwardResults, isResultsPath } from './results.ts';
 import { forwardSource } from './source.ts';
@@ -111,7 +112,8 @@ async function onRequest(
     const host = url?.host ?? request.headers.host ?? '';
     if (OWN_HOST.test(host) && (url === undefined || isOwnPort(url, request))) {
       const own = url ?? new URL(target, 'http://source');
-      if (isResultsPath(own)) await forwardResults(bulk, request, response, own);
+      if (isApiPath(own)) refuseApi(response);
+      else if (isResultsPath(own)) await forwardResults(bulk, request, response, own);
       else await forwardSource(bulk, token, request, response, own);
     } else if (url?.protocol === 'http:') {
       await forwardPlain(bulk, url, request, response);
