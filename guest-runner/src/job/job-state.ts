@@ -240,6 +240,11 @@ export class JobState {
     }
   }
 
+  /** For the steps after this one; what was added last comes first. */
+  addPath(path: string): void {
+    this.paths = [...this.paths.filter((one) => one !== path), path];
+  }
+
   /** PATH of a step's processes. */
   searchPath(env: Record<string, string>): string {
     const own = env['PATH'] ?? this.parts.config.environment['PATH'] ?? '';

@@ -4,7 +4,6 @@ import { messageOf } from '../errors.ts';
 import { StepFiles } from '../steps/step-files.ts';
 import type { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation } from './job-state.ts';
-import { isFixedVariable } from './variables.ts';
 
 /** What was wrong, and whether an expression was, or whether steps inside have told it already. */
 type Trouble = { message: string; kind: 'step' | 'expression' | 'told' };
@@ -55,17 +54,10 @@ export async function perform(
 /** What the step wrote for others; done whether it failed or not, as GitHub does. */
 function takeFiles(run: StepRun, files: StepFiles, result: Result): void {
   const { job } = run;
-  const { github, parts } = job;
   const results = files.read();
   files.remove();
-  for (const [name, value] of results.variables) {
-    if (isFixedVariable(name, github, parts.runner)) {
-      run.warning(`$GITHUB_ENV cannot set '${name}': it is a default variable.`);
-    } else {
-      job.env[name] = value;
-    }
-  }
-  for (const path of results.paths) job.paths = [...job.paths.filter((one) => one !== path), path];
+  for (const [name, value] of results.variables) run.setVariable(name, value, '$GITHUB_ENV');
+  for (const path of results.paths) job.addPath(path);
   for (const [name, value] of results.outputs) run.outputs[name] = value;
   for (const [name, value] of results.states) run.state[name] = value;
   if (results.summary !== '') run.summary(results.summary);

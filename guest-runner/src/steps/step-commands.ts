@@ -6,6 +6,7 @@ import type { Annotation } from '@onejob/protocol';
 import { messageOf } from '../errors.ts';
 import { COMMAND_NAMES, parseCommand } from './command.ts';
 import type { Command } from './command.ts';
+import { whyNotVariable } from './file-command.ts';
 
 export type CommandEffects = {
   /** A line in the step's log. */
@@ -15,6 +16,11 @@ export type CommandEffects = {
   addMask(value: string): void;
   setOutput(name: string, value: string): void;
   saveState(name: string, value: string): void;
+  /** A variable and a place in PATH for later steps. */
+  setVariable(name: string, value: string): void;
+  addPath(path: string): void;
+  /** The workflow asks for the two commands that GitHub has disabled. */
+  allowsUnsecureCommands(): boolean;
   /** Each gives the owners of the matchers it added or removed. @throws if the file is wrong */
   matchers: {
     add(path: string): string[];
@@ -148,13 +154,38 @@ export class StepCommands {
         return this.addMatcher(command.data);
       case 'remove-matcher':
         return this.removeMatcher(command);
-      default:
-        throw new Error(
-          `The \`${command.name}\` command is disabled. Please upgrade to using Environment Files. ` +
-            'For more information see: https://github.blog/changelog/' +
-            '2020-10-01-github-actions-deprecating-set-env-and-add-path-commands/',
-        );
+      case 'set-env':
+        return this.setEnv(command);
+      case 'add-path':
+        return this.addPath(command);
     }
+  }
+
+  private requireUnsecure(name: string): void {
+    if (this.effects.allowsUnsecureCommands()) return;
+    throw new Error(
+      `The \`${name}\` command is disabled. Please upgrade to using Environment Files or opt into ` +
+        'unsecure command execution by setting the `ACTIONS_ALLOW_UNSECURE_COMMANDS` environment ' +
+        'variable to `true`. For more information see: https://github.blog/changelog/' +
+        '2020-10-01-github-actions-deprecating-set-env-and-add-path-commands/',
+    );
+  }
+
+  private setEnv(command: Command): void {
+    this.requireUnsecure(command.name);
+    const name = requireName(command);
+    if (whyNotVariable(name, 'GITHUB_ENV') === undefined) {
+      return this.effects.setVariable(name, command.data);
+    }
+    this.problem(
+      `Can't update ${name.toUpperCase()} environment variable using ::set-env:: command.`,
+    );
+  }
+
+  private addPath(command: Command): void {
+    this.requireUnsecure(command.name);
+    if (command.data === '') throw new Error("Value cannot be empty. (Parameter 'path')");
+    this.effects.addPath(command.data);
   }
 
   private debug(message: string): void {

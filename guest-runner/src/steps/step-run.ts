@@ -17,6 +17,7 @@ import {
 import { GuestError } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { record } from '../job/record.ts';
+import { isFixedVariable } from '../job/variables.ts';
 import type { StepFrame } from '../job/step-frame.ts';
 import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SHORT_TEXT_CHARACTERS } from '../limits.ts';
 import { StepLog } from '../logs/step-log.ts';
@@ -102,6 +103,10 @@ export class StepRun {
       addMask: (value) => job.addMask(value),
       setOutput: (name, value) => (this.outputs[name] = value),
       saveState: (name, value) => (this.state[name] = value),
+      setVariable: (name, value) => this.setVariable(name, value, 'set-env'),
+      addPath: (path) => job.addPath(path),
+      allowsUnsecureCommands: () =>
+        this.env['ACTIONS_ALLOW_UNSECURE_COMMANDS']?.trim().toLowerCase() === 'true',
       matchers,
       showDebug,
       workspace: job.parts.layout.workspace,
@@ -133,6 +138,16 @@ export class StepRun {
   addEnvironment(values: Record<string, string>): void {
     this.overrides = record({ ...this.overrides, ...values });
     Object.assign(this.env, values);
+  }
+
+  /** For later steps. @param by names who asks */
+  setVariable(name: string, value: string, by: string): void {
+    const { env, github, parts } = this.job;
+    if (isFixedVariable(name, github, parts.runner)) {
+      this.warning(`${by} cannot set '${name}': it is a default variable.`);
+    } else {
+      env[name] = value;
+    }
   }
 
   /** A command of the step's output was wrong, which fails it. */
