@@ -73,7 +73,8 @@ async function executePre(job: JobState, step: UsesStep, action: LoadedAction): 
   const result = await perform(run, async (files) => await runPre(run, step, action, files));
   const message = failureOf(result);
   if (message !== undefined) {
-    if (result.trouble?.kind !== 'told') run.error(message);
+    // The exit code is not told, as on GitHub: the action speaks for itself.
+    if (result.trouble !== undefined && result.trouble.kind !== 'told') run.error(message);
     const place = `${job.root.parts.file}:${step.at.line}:${step.at.column}`;
     const text = `${place}: step '${row.name}' failed: ${message}`;
     job.root.fail({ reason: 'step_failed', message: text });

@@ -148,7 +148,9 @@ class StepExecution {
   private fail(message: string, result: Result, memoryKills: number | null): StepConclusion {
     const { frame, job, run, step } = this;
     const isTold = result.trouble?.kind === 'told' && !this.hasTimedOut;
-    if (!isTold) run.error(message);
+    // Of a JavaScript action GitHub's runner does not tell the exit code: it speaks for itself.
+    const isOwnMatter = step.kind === 'uses' && result.exitCode !== undefined && !this.hasTimedOut;
+    if (!isTold && (!isOwnMatter || result.exitCode === 0)) run.error(message);
     const ownDirectories = job.isMachineOurs ? ['/', '/tmp'] : [];
     const observed = observeFailure(memoryKills, [job.parts.layout.work, ...ownDirectories]);
     const sentence = FAILURE_SENTENCES[observed];
