@@ -253,6 +253,7 @@ async function buildInScratch(build: Build): Promise<GuestImage> {
       baseTar: join(from, 'base.tar'),
       runner,
       actionParserPath: recipe.runner.actionParserPath,
+      builtinActionsPath: recipe.runner.builtinActionsPath,
       node: recipe.node,
       archives: recipe.archives,
       privilege,

@@ -17,7 +17,10 @@ export const BUILT_IMAGES_KEPT = 4;
 export const BUILT_IMAGE_MIN_AGE_MS = 24 * 60 * 60 * 1000;
 /** Base layers kept (200 MB each): the present one and the one before an update. */
 export const BASES_KEPT = 2;
-/** Guest runner bundles kept (below 1 MB each): a running process has read its bundle whole. */
+/**
+ * Guest runner bundles kept (below 4 MB each, with what lies beside them). A running process has read its
+ * bundle whole, and comes back for the parser and for actions, which every later start marks as used.
+ */
 export const BUNDLES_KEPT = 16;
 
 /** A manifest lists a few hundred packages: 20 KB. A larger file is not one of ours. */

@@ -37,11 +37,15 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
   await writeFile(runner.cache, 'the compile cache\n', { mode: 0o600 });
   const actionParserPath = join(workDirectory, 'parser.cjs');
   await writeFile(actionParserPath, '"the parser"\n', { mode: 0o600 });
+  const builtinActionsPath = join(workDirectory, 'actions-1');
+  await mkdir(join(builtinActionsPath, 'cache'), { recursive: true, mode: 0o700 });
+  await writeFile(join(builtinActionsPath, 'cache/main.mjs'), '"an action"\n', { mode: 0o600 });
   const target = join(workDirectory, 'root.erofs');
   await buildRootFilesystem(run, {
     baseTar,
     runner,
     actionParserPath,
+    builtinActionsPath,
     node: { version: '24.0.0', path: join(directory, 'node') },
     archives: [
       { uri: 'http://u:p@mirror.example/debian', suite: 'bookworm', checkValidUntil: true },
@@ -67,6 +71,7 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
   assert.ok(first.includes('127.0.0.1 localhost onejob.localhost\n'));
   assert.ok(!first.includes('mesg n'), "root's home is not empty");
   const names = ['start-runner.cjs', 'guest-runner.cjs', 'guest-runner.cache', 'parser.cjs'];
+  names.push('actions-1/cache/main.mjs');
   for (const name of names) {
     const stat = execFileSync('dump.erofs', [`--path=/opt/onejob/${name}`, out], {
       encoding: 'utf8',

@@ -4,7 +4,16 @@
  * would unpack it again (170 ms under emulation), and the host shares its page cache among sandboxes.
  * Owners, order and times are fixed, so equal inputs give equal bytes, as root or not.
  */
-import { access, chmod, constants, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  constants,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { archivesForGuest, formatSources, type DebianArchive } from './apt-sources.ts';
@@ -65,6 +74,8 @@ export async function buildRootFilesystem(
     runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
     /** Keeps its name: the bundle asks for it by that. */
     actionParserPath: string;
+    /** A directory; keeps its name, for the same reason. */
+    builtinActionsPath: string | undefined;
     node: GuestNode;
     archives: readonly DebianArchive[];
     privilege: Privilege;
@@ -100,6 +111,12 @@ export async function buildRootFilesystem(
     await cp(from, target);
     await chmod(target, 0o644);
   }
+  const { builtinActionsPath } = options;
+  if (builtinActionsPath !== undefined) {
+    const target = join(stage, 'opt/onejob', basename(builtinActionsPath));
+    await cp(builtinActionsPath, target, { recursive: true });
+    await openForAll(target);
+  }
   const node = join(stage, 'usr/local/bin/node');
   await run({ step: 'root', command: ['strip', '-o', node, options.node.path] });
   await chmod(node, 0o755);
@@ -109,4 +126,12 @@ export async function buildRootFilesystem(
   values.push(String(SOURCE_DATE_EPOCH), ROOT_UUID);
   const command = asRoot(options.privilege, ['sh', '-euc', PACK_SCRIPT, 'pack', ...values]);
   await run({ step: 'root', command });
+}
+
+/** Whatever the umask of whoever builds: equal inputs give equal bytes. */
+async function openForAll(directory: string): Promise<void> {
+  await chmod(directory, 0o755);
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+  }
 }

@@ -53,6 +53,11 @@ const ZONES: Readonly<Record<string, ZoneRule>> = {
     packages: [],
     reason: "it runs in the sandbox and must start fast: Node's own modules and nothing native",
   },
+  'builtin-actions': {
+    zones: [],
+    reason:
+      "its scripts are processes of the job like any action's: they know the variables and the services that GitHub's actions know, and nothing of onejob",
+  },
   cli: {
     zones: ['protocol', 'workflow', 'image'],
     reason:

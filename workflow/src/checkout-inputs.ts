@@ -3,7 +3,7 @@
  * written out in the file, before a machine is spent; the guest asks again of every value. Pure, and
  * without the parser: the guest loads it.
  */
-import type { Template, UsesStep } from '@onejob/protocol';
+import type { Template } from '@onejob/protocol';
 
 const DONE = [
   'repository',
@@ -30,19 +30,6 @@ const HARMLESS: Record<string, string[]> = {
   'ssh-user': ['', 'git'],
   'github-server-url': [''],
 };
-
-function isCheckout({ action }: UsesStep): boolean {
-  return (
-    action.kind === 'repository' &&
-    action.owner.toLowerCase() === 'actions' &&
-    action.repository.toLowerCase() === 'checkout' &&
-    action.path === ''
-  );
-}
-
-/** onejob does these itself. One that is named by a full SHA is that commit and nothing else. */
-export const isBuiltin = (step: UsesStep): boolean =>
-  isCheckout(step) && step.action.kind === 'repository' && !/^[0-9a-f]{40}$/.test(step.action.ref);
 
 /**
  * Inputs of a `with:` whose value is written out, by name in lower case; one with an expression is

@@ -5,6 +5,7 @@ import type { ActionManifest } from '@onejob/workflow/parse-action';
 import { GuestError } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { record } from '../job/record.ts';
+import { isOwn, ownDirectory } from './builtin.ts';
 import { fetchAction, remoteOf } from './fetch-action.ts';
 import { readManifest } from './manifest.ts';
 
@@ -38,13 +39,15 @@ async function placeOf(
       `'uses: ${step.uses}' needs a container, which onejob cannot start yet.`,
     );
   }
+  const { owner, ref, repository } = remote;
+  const github = { action_repository: `${owner}/${repository}`, action_ref: ref };
+  if (await isOwn(job, step)) return { directory: ownDirectory(step), github };
   const fetched = await fetchAction(job, remote);
   const directory = resolve(fetched.directory, action.path);
   if (directory !== fetched.directory && !directory.startsWith(fetched.directory + sep)) {
     throw new GuestError('step', `'uses: ${step.uses}' leads out of its repository.`);
   }
-  const { owner, ref, repository } = remote;
-  return { directory, github: { action_repository: `${owner}/${repository}`, action_ref: ref } };
+  return { directory, github };
 }
 
 /** @throws GuestError `step`, `unsupported`; ToldFailure */

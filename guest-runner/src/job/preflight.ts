@@ -3,7 +3,8 @@
  * with a sentence that names file and line.
  */
 import type { CompiledJob, CompiledStep, JobTask } from '@onejob/protocol';
-import { isBuiltin, literalInputs } from '@onejob/workflow/checkout-inputs';
+import { builtinAction } from '@onejob/workflow/builtin-actions';
+import { literalInputs } from '@onejob/workflow/checkout-inputs';
 import { checkInputs } from '../steps/checkout-inputs.ts';
 
 function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
@@ -11,7 +12,7 @@ function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
   if (step.action.kind === 'docker') {
     return `'uses: ${step.uses}' is not supported yet: onejob starts no containers.`;
   }
-  if (!isBuiltin(step)) return undefined;
+  if (builtinAction(step) !== 'checkout') return undefined;
   const problem = checkInputs(literalInputs(step.with), task);
   return problem === undefined ? undefined : `'uses: ${step.uses}': ${problem}`;
 }

@@ -13,7 +13,7 @@ import {
 } from '@onejob/workflow/evaluate';
 import type { CompiledStep, StepConclusion, StepEvent } from '@onejob/protocol';
 import { CANCEL_GRACE_MS, JOB_TIMEOUT_MAX_MS } from '@onejob/protocol/limits';
-import { isOwn } from '../actions/builtin.ts';
+import { isOwnCheckout } from '../actions/builtin.ts';
 import { runAction } from '../actions/run-action.ts';
 import { runCheckout } from '../steps/checkout.ts';
 import { runScript } from '../steps/run-script.ts';
@@ -97,7 +97,7 @@ class StepExecution {
     const result = await perform(run, async (files) => {
       const environment = { ...run.environment, ...files };
       if (step.kind === 'run') return await runScript(run, step, environment);
-      if (await isOwn(job, step)) return await runCheckout(run, step, environment);
+      if (await isOwnCheckout(job, step)) return await runCheckout(run, step, environment);
       return await runAction(run, step, files, executeStep);
     });
     clearTimeout(timer);

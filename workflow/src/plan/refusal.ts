@@ -3,7 +3,8 @@
  * waits for a job that cannot end well.
  */
 import type { CompiledStep, Position } from '@onejob/protocol';
-import { checkCheckoutInputs, isBuiltin, literalInputs } from '../checkout-inputs.ts';
+import { builtinAction } from '../builtin-actions.ts';
+import { checkCheckoutInputs, literalInputs } from '../checkout-inputs.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
 import type { JobLeg } from './legs.ts';
@@ -17,7 +18,7 @@ function refusedStep(step: CompiledStep, repository: string): string | null {
   if (action.kind === 'docker') {
     return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
   }
-  if (!isBuiltin(step)) return null;
+  if (builtinAction(step) !== 'checkout') return null;
   const problem = checkCheckoutInputs(literalInputs(step.with), [repository]);
   return problem === undefined ? null : `\`uses: ${uses}\`: ${problem}`;
 }

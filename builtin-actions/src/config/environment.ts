@@ -1,0 +1,23 @@
+/** The variables of the job that actions read beside their inputs. */
+import { homedir } from 'node:os';
+
+const text = (name: string): string => process.env[name] ?? '';
+
+export type GitHubVariables = {
+  serverUrl: string;
+  /** `owner/name` */
+  repository: string;
+  runId: string;
+  /** Absolute: where paths without a beginning start. */
+  workspace: string;
+};
+
+export const readGitHub = (): GitHubVariables => ({
+  serverUrl: text('GITHUB_SERVER_URL'),
+  repository: text('GITHUB_REPOSITORY'),
+  runId: text('GITHUB_RUN_ID'),
+  workspace: text('GITHUB_WORKSPACE') || process.cwd(),
+});
+
+/** Where `~` leads. */
+export const readHome = (): string => homedir();
