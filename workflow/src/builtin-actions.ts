@@ -4,7 +4,14 @@
  */
 import type { UsesStep } from '@onejob/protocol';
 
-const BUILTIN_ACTIONS = ['checkout', 'download-artifact', 'upload-artifact'] as const;
+const BUILTIN_ACTIONS = [
+  'cache',
+  'cache/restore',
+  'cache/save',
+  'checkout',
+  'upload-artifact',
+  'download-artifact',
+] as const;
 
 /** Repository and path of an action of the owner `actions`. */
 export type BuiltinAction = (typeof BUILTIN_ACTIONS)[number];

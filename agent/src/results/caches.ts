@@ -9,12 +9,15 @@ import type { CacheName, Draft, Entry } from './store.ts';
 
 const isCache = (entry: Entry): entry is Entry<CacheName> => entry.name.kind === 'cache';
 
+/** A key that one job makes is printed by another that finds it: it must not begin a line there. */
+const WRONG_KEY = /[,\p{Cc}]/u;
+
 /** @throws ResultsRefused `invalid_argument` */
 function checkKey(key: string): void {
-  if (key === '' || key.length > KEY_CHARACTERS || key.includes(',')) {
+  if (key === '' || key.length > KEY_CHARACTERS || WRONG_KEY.test(key)) {
     throw new ResultsRefused(
       'invalid_argument',
-      `A cache key has 1 to ${KEY_CHARACTERS} characters and no comma.`,
+      `A cache key has 1 to ${KEY_CHARACTERS} characters, no comma and no control character.`,
     );
   }
 }

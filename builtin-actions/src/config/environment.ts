@@ -8,6 +8,9 @@ export type GitHubVariables = {
   /** `owner/name` */
   repository: string;
   runId: string;
+  eventName: string;
+  /** Empty: the run is of no branch or tag. */
+  ref: string;
   /** Absolute: where paths without a beginning start. */
   workspace: string;
 };
@@ -16,6 +19,8 @@ export const readGitHub = (): GitHubVariables => ({
   serverUrl: text('GITHUB_SERVER_URL'),
   repository: text('GITHUB_REPOSITORY'),
   runId: text('GITHUB_RUN_ID'),
+  eventName: text('GITHUB_EVENT_NAME'),
+  ref: text('GITHUB_REF'),
   workspace: text('GITHUB_WORKSPACE') || process.cwd(),
 });
 

@@ -4,6 +4,14 @@
  */
 import { getInput, info } from '@actions/core';
 
+/** Lines that are not empty, each without the space around it. */
+export function linesOf(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+}
+
 /** As the actions read numbers: the digits at the beginning decide. Undefined: it is empty. */
 export function readInteger(name: string): number | undefined {
   const text = getInput(name);

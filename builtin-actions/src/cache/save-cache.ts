@@ -1,0 +1,48 @@
+/**
+ * The saving half of actions/cache and actions/cache/save. A cache that cannot be saved fails nobody: it
+ * is a line in the log.
+ */
+import { saveCache } from '@actions/cache';
+import { getInput } from '@actions/core';
+import { linesOf, readInteger, say } from '../toolkit/inputs.ts';
+import { messageOf } from '../toolkit/run-action.ts';
+import { canCache, checkKeys, isSameKey, pathsOf, warnInLog } from './cache-service.ts';
+
+/** What the restoring half has done; empty: there was none, or it found nothing. */
+export type Restored = { key: string; matched: string };
+
+async function saveAloud({ key: restoredKey, matched }: Restored): Promise<boolean> {
+  const key = restoredKey || getInput('key');
+  if (key === '') {
+    warnInLog('Key is not specified.');
+    return true;
+  }
+  if (matched !== '' && isSameKey(key, matched)) {
+    say(`Cache hit occurred on the primary key ${key}, not saving cache.`);
+    return true;
+  }
+  checkKeys([key]);
+  const chunkSize = readInteger('upload-chunk-size');
+  const id = await saveCache(
+    pathsOf(linesOf(getInput('path', { required: true }))),
+    key,
+    chunkSize === undefined || chunkSize <= 0 ? {} : { uploadChunkSize: chunkSize },
+    getInput('enableCrossOsArchive') === 'true',
+  );
+  if (id === -1) return false;
+  say(`Cache saved with key: ${key}`);
+  return true;
+}
+
+/** @returns false: it was tried and did not work; the log says why */
+export async function save(restored: Restored): Promise<boolean> {
+  // A stream of an upload that has failed already may fail once more, with nobody to hear it.
+  process.on('uncaughtException', (error) => warnInLog(error.message));
+  if (!canCache()) return true;
+  try {
+    return await saveAloud(restored);
+  } catch (error) {
+    warnInLog(messageOf(error));
+    return false;
+  }
+}
