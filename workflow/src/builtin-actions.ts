@@ -9,6 +9,7 @@ const BUILTIN_ACTIONS = [
   'cache/restore',
   'cache/save',
   'checkout',
+  'setup-node',
   'upload-artifact',
   'download-artifact',
 ] as const;

@@ -24,5 +24,17 @@ export const readGitHub = (): GitHubVariables => ({
   workspace: text('GITHUB_WORKSPACE') || process.cwd(),
 });
 
+export type RunnerVariables = {
+  /** `Linux` */
+  os: string;
+  /** Absolute: it goes with the job. */
+  temp: string;
+};
+
+export const readRunner = (): RunnerVariables => ({
+  os: text('RUNNER_OS'),
+  temp: text('RUNNER_TEMP') || process.cwd(),
+});
+
 /** Where `~` leads. */
 export const readHome = (): string => homedir();
