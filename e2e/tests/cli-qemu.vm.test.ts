@@ -19,6 +19,8 @@ jobs:
       - run: |
           echo "kernel $(uname -r), $(ls /sys/class/net | tr '\\n' ' ')"
           cat note.txt
+      - uses: actions/upload-artifact@v4
+        with: { path: note.txt }
   slow:
     runs-on: ubuntu-latest
     steps: [{ run: 'echo asleep; sleep 300' }]
@@ -48,6 +50,7 @@ test('without a flag a job runs in a machine with its own kernel', async () => {
   const log = await line.run(['logs', 'latest', 'kernel'], place);
   assert.match(log.stdout, /^kernel \d+\.\d+.*, lo $/m);
   assert.match(log.stdout, /^from the checkout$/m);
+  assert.match(log.stdout, /^Artifact artifact has been successfully uploaded!/m);
 });
 
 test('Ctrl-C twice leaves no machine', async () => {
