@@ -1,8 +1,10 @@
 /** The results endpoint against a job that does what no client of GitHub's does. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { constants } from 'node:http2';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -13,6 +15,7 @@ import {
   KEY_CHARACTERS,
   SIGNED_URL_MS,
   UPLOADS_PER_JOB,
+  WARNINGS_PER_JOB,
 } from '../src/results/limits.ts';
 import { checkLeaksAfterEach } from './_leaks.ts';
 import { ResultsLab, type LabJob } from './_results-lab.ts';
@@ -374,6 +377,30 @@ test('whatever is asked in whatever words is answered, and never by a fault of o
     }),
     { numRuns: 300 },
   );
+});
+
+test('an address that is none is refused before anything else, and nobody is warned', async () => {
+  const job = await lab.job();
+  for (const host of ['a:99999', '999.999.999.999', '1.2.3.4.5:80']) {
+    for (const authorization of ['', `Bearer ${job.grant.token}`]) {
+      const { status } = await job.ask('GET', '/x', undefined, { host, authorization });
+      assert.equal(status, 404, host);
+    }
+  }
+});
+
+test('a job that meets the same fault of ours again and again fills no log', async () => {
+  const job = await lab.job();
+  // As an operator would who clears the directory of a running agent.
+  rmSync(join(lab.directory, 'results', 'open'), { recursive: true });
+  for (let at = 0; at < WARNINGS_PER_JOB + 5; at++) {
+    const { status, json } = await job.call('CreateCacheEntry', { key: `k${at}`, version: 'v' });
+    assert.equal(status, 500, JSON.stringify(json));
+  }
+  const warnings = lab.warnings.splice(0);
+  assert.equal(warnings.length, WARNINGS_PER_JOB);
+  assert.match(warnings[0] ?? '', new RegExp(job.grant.jobId));
+  assert.match(warnings.at(-1) ?? '', /Further faults of this job’s requests are not told/);
 });
 
 test('a reader that leaves in the middle harms nothing', async () => {

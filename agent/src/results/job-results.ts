@@ -3,8 +3,8 @@
  * addresses, and its open uploads. Closed with the job; then what it left unfinished is gone.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { RepositoryName } from '@onejob/protocol';
-import { UPLOAD_BYTES_PER_JOB, UPLOADS_PER_JOB } from './limits.ts';
+import { explainError, type RepositoryName } from '@onejob/protocol';
+import { UPLOAD_BYTES_PER_JOB, UPLOADS_PER_JOB, WARNINGS_PER_JOB } from './limits.ts';
 import { ResultsRefused } from './refused.ts';
 import { nameText } from './repository-shelf.ts';
 import { UrlSigner } from './signed-urls.ts';
@@ -33,6 +33,7 @@ export class JobResults {
   #beginning = 0;
   #number = 0;
   #bytes = 0;
+  #warnings = 0;
   #isClosed = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -113,6 +114,15 @@ export class JobResults {
       `The upload has ${content.sizeBytes} bytes with SHA-256 ${content.sha256}, which is not what ` +
         'was said. It was removed: send it again.',
     );
+  }
+
+  /** What the operator is told of a fault of ours; undefined: there were enough for this job. */
+  warningOf(fault: unknown): string | undefined {
+    this.#warnings += 1;
+    if (this.#warnings > WARNINGS_PER_JOB) return undefined;
+    const isLast = this.#warnings === WARNINGS_PER_JOB;
+    const more = isLast ? ' Further faults of this job’s requests are not told.' : '';
+    return `The results service failed for job ${this.grant.jobId}: ${explainError(fault)}${more}`;
   }
 
   /** Nothing is begun any more, and what was is removed. */

@@ -11,6 +11,8 @@ export const CALL_BYTES = 64 * KiB;
 /** The list of blocks of one upload: UPLOAD_BLOCKS ids of BLOCK_ID_CHARACTERS, and their tags. A job's
  * are read one after the other, so that they do not fill the memory together. */
 export const BLOCK_LIST_BYTES = 2 * MiB;
+/** Faults of the service that one job's requests show the operator; a job could provoke them. */
+export const WARNINGS_PER_JOB = 10;
 /** For a call's or a list's body to come; it is one packet, or a few. */
 export const CALL_BODY_MS = 30 * SECOND_MS;
 /** An upload of which no byte came for so long is over: clients send again what was cut off. */

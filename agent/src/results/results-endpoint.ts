@@ -15,7 +15,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
-import { explainError, GUEST_PATHS } from '@onejob/protocol';
+import { GUEST_PATHS } from '@onejob/protocol';
 import type { Answer, Call } from './answer.ts';
 import { ARTIFACT_CALLS } from './artifact-calls.ts';
 import { answerBlob } from './blob-calls.ts';
@@ -50,7 +50,10 @@ export async function serveResults(
     }
     answer = await route(readCall(results, stream, headers));
   } catch (error) {
-    if (!(error instanceof ResultsRefused)) warn(explainError(error));
+    if (!(error instanceof ResultsRefused)) {
+      const warning = results?.warningOf(error);
+      if (warning !== undefined) warn(warning);
+    }
     answer = refusal(error);
   }
   await send(stream, answer);
@@ -63,10 +66,12 @@ function readCall(
 ): Call {
   const host = headers[':authority'] ?? headers.host ?? '';
   const path = (headers[':path'] ?? '').slice(GUEST_PATHS.results.length - 1);
-  if (!HOST.test(host) || !path.startsWith('/') || path.startsWith('//')) {
+  const isPlain = HOST.test(host) && path.startsWith('/') && !path.startsWith('//');
+  // There are hosts that look like one and are none: a port of 99999, numbers above 255.
+  const url = isPlain ? URL.parse(`http://${host}${path}`) : null;
+  if (url === null) {
     throw new ResultsRefused('bad_route', 'This address is not one of the results service.');
   }
-  const url = new URL(`http://${host}${path}`);
   return { results, method: headers[':method'] ?? '', url, headers, stream };
 }
 
