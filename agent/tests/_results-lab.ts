@@ -4,7 +4,7 @@
  * passes requests on as the guest's does. The real npm clients find it by the usual variables.
  */
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer as createFront, request as startRequest, type Server } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import {
@@ -31,12 +31,14 @@ export type HttpAnswer = { status: number; headers: IncomingHttpHeaders; body: s
 const base64url = (value: object): string =>
   Buffer.from(JSON.stringify(value)).toString('base64url');
 
+const NOT_THERE = { throwIfNoEntry: false } as const;
+
 export class ResultsLab implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'onejob-results-'));
   readonly warnings: string[] = [];
   nowMs = Date.now();
-  /** What the host's disk has left; undefined: enough. */
-  freeBytes: number | undefined;
+  /** What the host's disk has left without the files of the store. */
+  freeBytes = Infinity;
   #store: DirectoryStore | undefined;
   readonly #jobs: LabJob[] = [];
   #numbers = 0;
@@ -57,7 +59,7 @@ export class ResultsLab implements AsyncDisposable {
     this.#store = await DirectoryStore.open(join(this.directory, 'results'), {
       nowMs: () => this.nowMs,
       ...(limits === undefined ? {} : { limits }),
-      freeBytes: async () => await Promise.resolve(this.freeBytes ?? Infinity),
+      freeBytes: async () => await Promise.resolve(this.freeBytes - this.#storedBytes()),
     });
   }
 
@@ -70,6 +72,14 @@ export class ResultsLab implements AsyncDisposable {
   /** Files that the store has, below `open` (uploads) or `kept`. */
   files(where: 'open' | 'kept'): string[] {
     return filesBelow(join(this.directory, 'results', where));
+  }
+
+  #storedBytes(): number {
+    const sizes = this.files('open').map((file) => {
+      const found = statSync(join(this.directory, 'results', 'open', file), NOT_THERE);
+      return found?.isFile() === true ? found.size : 0;
+    });
+    return sizes.reduce((sum, size) => sum + size, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

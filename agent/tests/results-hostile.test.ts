@@ -330,6 +330,20 @@ test('uploads leave the host’s disk the room that other jobs need', async () =
   assert.match(String(json['msg']), /disk of the host is full/);
 });
 
+test('uploads at once that each have room, and together have not, are not all taken', async () => {
+  const jobs = [await lab.job(), await lab.job()];
+  const urls = await Promise.all(
+    Array.from({ length: 8 }, async (_, at) => await begin(jobs[at % 2]!, `k${at}`)),
+  );
+  const content = 'x'.repeat(4 * 1024 * 1024);
+  lab.freeBytes = HOST_FREE_BYTES + 2.5 * content.length;
+  const ends = await Promise.all(
+    urls.map(async (url, at) => (await jobs[at % 2]!.ask('PUT', url, content)).status),
+  );
+  assert.equal(ends.filter((status) => status === 201).length, 2);
+  assert.equal(ends.filter((status) => status === 507).length, 6);
+});
+
 test('a job has so many uploads open, and no more', async () => {
   const job = await lab.job();
   const begun = await Promise.all(

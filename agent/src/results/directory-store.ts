@@ -13,7 +13,7 @@ import type { Readable } from 'node:stream';
 import { parseRepositoryName, type RepositoryName } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import { DirectoryUpload } from './directory-upload.ts';
-import { HOST_FREE_BYTES } from './limits.ts';
+import { DiskRoom } from './disk-room.ts';
 import { ResultsRefused } from './refused.ts';
 import { nameText, RepositoryShelf, type ShelfLimits } from './repository-shelf.ts';
 import type { Budget, Draft, Entry, ResultsStore, Upload } from './store.ts';
@@ -34,7 +34,7 @@ export class DirectoryStore implements ResultsStore {
   readonly #directory: string;
   readonly #nowMs: () => number;
   readonly #limits: ShelfLimits | undefined;
-  readonly #freeBytes: (directory: string) => Promise<number>;
+  readonly #room: DiskRoom;
   readonly #shelves = new Map<RepositoryName, Promise<RepositoryShelf>>();
   /** Names that are being uploaded: `repository` and name. */
   readonly #reserved = new Set<string>();
@@ -43,7 +43,8 @@ export class DirectoryStore implements ResultsStore {
     this.#directory = directory;
     this.#nowMs = options.nowMs ?? Date.now;
     this.#limits = options.limits;
-    this.#freeBytes = options.freeBytes ?? freeBytesOn;
+    const freeBytes = options.freeBytes ?? freeBytesOn;
+    this.#room = new DiskRoom(async () => await freeBytes(this.#uploads));
   }
 
   static async open(directory: string, options: StoreOptions = {}): Promise<DirectoryStore> {
@@ -66,11 +67,12 @@ export class DirectoryStore implements ResultsStore {
     this.#reserved.add(reserved);
     const forget = (): void => void this.#reserved.delete(reserved);
     try {
-      await this.#expectRoom(0);
+      // Nothing is begun on a full disk.
+      await this.#room.expect(0);
       const directory = join(this.#uploads, randomUUID());
       await mkdir(directory, { mode: 0o700 });
       return new DirectoryUpload(directory, draft, budget, {
-        expectRoom: async (bytes) => await this.#expectRoom(bytes),
+        takeRoom: async (bytes) => await this.#room.take(bytes),
         keep: async (file, content) => await shelf.add(draft, content, file, this.#nowMs()),
         forget,
       });
@@ -95,11 +97,6 @@ export class DirectoryStore implements ResultsStore {
 
   async remove(repository: RepositoryName, entry: Entry): Promise<boolean> {
     return await (await this.#shelf(repository)).remove(entry);
-  }
-
-  async #expectRoom(bytes: number): Promise<void> {
-    if ((await this.#freeBytes(this.#uploads)) - bytes >= HOST_FREE_BYTES) return;
-    throw new ResultsRefused('out_of_range', 'The disk of the host is full. Tell its operator.');
   }
 
   async #shelf(repository: RepositoryName): Promise<RepositoryShelf> {

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
 import { DirectoryUpload } from './directory-upload.ts';
-import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, UPLOAD_BLOCKS } from './limits.ts';
+import { DiskRoom } from './disk-room.ts';
+import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, HOST_FREE_BYTES, UPLOAD_BLOCKS } from './limits.ts';
 import { receiveFile } from './receive.ts';
-import { ResultsRefused } from './refused.ts';
 import type { Body, Content, Entry } from './store.ts';
 
 let directory = '';
@@ -22,6 +22,7 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'onejob-upload-'));
   [held, forgotten, kept, freeBytes] = [0, 0, [], Infinity];
   await mkdir(join(directory, 'mine'));
+  const room = new DiskRoom(async () => await Promise.resolve(HOST_FREE_BYTES + freeBytes));
   const draft = {
     name: { kind: 'artifact', runId: 'r', name: 'a' } as const,
     jobId: 'j',
@@ -33,10 +34,7 @@ beforeEach(async () => {
     draft,
     { take: (bytes) => (held += bytes), giveBack: (bytes) => (held -= bytes) },
     {
-      expectRoom: async (bytes) => {
-        if (bytes > freeBytes) throw new ResultsRefused('out_of_range', 'full');
-        await Promise.resolve();
-      },
+      takeRoom: async (bytes) => await room.take(bytes),
       keep: async (file, content) => {
         kept.push({ text: readFileSync(file, 'utf8'), content });
         return await Promise.resolve({ ...draft, ...content, id: 1, createdAtMs: 0 } as Entry);
@@ -147,7 +145,7 @@ test('a body that stands still is cut', async () => {
   const stream = new PassThrough();
   stream.write('half');
   const file = join(directory, 'slow');
-  const receiving = receiveFile({ stream, sizeBytes: 1000 }, file, undefined, 20);
+  const receiving = receiveFile({ stream, sizeBytes: 1000 }, file, { idleMs: 20 });
   await assert.rejects(receiving, { reason: 'deadline_exceeded' });
   assert.ok(stream.destroyed);
   assert.deepEqual(files(), ['mine']);

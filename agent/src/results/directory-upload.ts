@@ -13,6 +13,7 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import type { TakenRoom } from './disk-room.ts';
 import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, UPLOAD_BLOCKS } from './limits.ts';
 import { explainWrite, receiveFile } from './receive.ts';
 import { ResultsRefused } from './refused.ts';
@@ -21,7 +22,7 @@ import type { Body, Budget, Content, Draft, Entry, Upload } from './store.ts';
 /** What an upload asks of its store. */
 export type UploadStore = {
   /** Throws `out_of_range` where the host's disk has no room for so many bytes. */
-  expectRoom(bytes: number): Promise<void>;
+  takeRoom(bytes: number): Promise<TakenRoom>;
   /** Takes the file over. */
   keep(file: string, content: Content): Promise<Entry>;
   /** The name is free again. */
@@ -158,8 +159,8 @@ export class DirectoryUpload implements Upload {
     const file = join(this.#directory, String(this.#files++));
     this.#pay(body.sizeBytes);
     try {
-      await this.#store.expectRoom(body.sizeBytes);
-      await receiveFile(body, file, hash);
+      using room = await this.#store.takeRoom(body.sizeBytes);
+      await receiveFile(body, file, { hash, landed: room.landed });
     } catch (error) {
       this.#refund(body.sizeBytes);
       throw error;
@@ -175,11 +176,12 @@ export class DirectoryUpload implements Upload {
     let sizeBytes = 0;
     await using whole = await open(path, 'wx', 0o600);
     for (const block of blocks) {
-      await this.#store.expectRoom(block.sizeBytes);
+      using room = await this.#store.takeRoom(block.sizeBytes);
       for await (const chunk of createReadStream(block.file, { highWaterMark: 1024 * 1024 })) {
         this.#expect('joining');
         hash.update(chunk as Buffer);
         await whole.writeFile(chunk as Buffer);
+        await room.landed((chunk as Buffer).length);
       }
       sizeBytes += block.sizeBytes;
       await rm(block.file);

@@ -49,6 +49,8 @@ export const UPLOAD_BLOCKS = 10_000;
 export const BLOCK_ID_CHARACTERS = 88;
 /** Free bytes that an upload must leave on the host's disk: other jobs live there. */
 export const HOST_FREE_BYTES = 512 * MiB;
+/** After so many bytes of a body the disk is looked at again: jobs fill it meanwhile. */
+export const ROOM_LOOK_BYTES = 16 * MiB;
 
 /** An address that is its own permission ends some time, also when it gets out of the job. */
 export const SIGNED_URL_MS = 60 * MINUTE_MS;

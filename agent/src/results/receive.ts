@@ -14,15 +14,20 @@ async function* chunksOf(stream: Readable): AsyncGenerator<Buffer> {
   for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
 }
 
-/**
- * @param idleMs without a byte for so long, the stream is cut
- * @throws ResultsRefused; then there is no file
- */
+export type ReceiveOptions = {
+  /** Gets the content, which then is on the disk for good. */
+  hash?: Hash | undefined;
+  /** So many more bytes are in the file; what it throws ends the receiving. */
+  landed?: (bytes: number) => Promise<void>;
+  /** Without a byte for so long, the stream is cut. */
+  idleMs?: number;
+};
+
+/** @throws ResultsRefused; then there is no file */
 export async function receiveFile(
   { stream, sizeBytes }: Body,
   path: string,
-  hash?: Hash,
-  idleMs = UPLOAD_IDLE_MS,
+  { hash, landed, idleMs = UPLOAD_IDLE_MS }: ReceiveOptions = {},
 ): Promise<void> {
   await using undo = new AsyncDisposableStack();
   const idle = setTimeout(() => stream.destroy(tooSlow()), idleMs);
@@ -38,6 +43,7 @@ export async function receiveFile(
       if (received > sizeBytes) throw wrongSize(sizeBytes, 'more');
       hash?.update(chunk);
       await file.writeFile(chunk);
+      await landed?.(chunk.length);
       idle.refresh();
     }
   } catch (error) {
