@@ -83,6 +83,10 @@ async function named(
   throw new ResultsRefused('not_found', `The run has no artifact ${JSON.stringify(asked.name)}.`);
 }
 
+/** The control plane grants a pull request's job its merge ref to write, and nothing else. */
+const isOfPullRequest = ({ grant }: JobResults): boolean =>
+  grant.writableRef.startsWith('refs/pull/');
+
 /** As the job wishes, and not longer than artifacts are kept. */
 function expiry(wish: string | undefined, nowMs: number): number {
   const longest = nowMs + ARTIFACT_DAYS_MS;
@@ -111,6 +115,7 @@ export const ARTIFACT_CALLS: Readonly<
       jobId: results.grant.jobId,
       mimeType: MIME_TYPE.test(mimeType) ? mimeType : 'application/octet-stream',
       expiresAtMs: expiry(asked.expires_at, Date.now()),
+      isOfPullRequest: isOfPullRequest(results),
     });
     const signed_upload_url = results.signer.sign(url.origin, 'upload', number);
     return { status: 200, json: { ok: true, signed_upload_url } };

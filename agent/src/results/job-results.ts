@@ -4,7 +4,12 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { explainError, type RepositoryName } from '@onejob/protocol';
-import { UPLOAD_BYTES_PER_JOB, UPLOADS_PER_JOB, WARNINGS_PER_JOB } from './limits.ts';
+import {
+  ARTIFACTS_PER_JOB,
+  UPLOAD_BYTES_PER_JOB,
+  UPLOADS_PER_JOB,
+  WARNINGS_PER_JOB,
+} from './limits.ts';
 import { ResultsRefused } from './refused.ts';
 import { nameText } from './repository-shelf.ts';
 import { UrlSigner } from './signed-urls.ts';
@@ -31,6 +36,8 @@ export class JobResults {
   readonly #uploads = new Map<number, Upload>();
   /** Being begun. */
   #beginning = 0;
+  /** Made, or being made. */
+  #artifacts = 0;
   #number = 0;
   #bytes = 0;
   #warnings = 0;
@@ -68,17 +75,28 @@ export class JobResults {
         `A job has at most ${UPLOADS_PER_JOB} uploads open. Finish one first.`,
       );
     }
+    const { kind } = draft.name;
+    if (kind === 'artifact' && this.#artifacts >= ARTIFACTS_PER_JOB) {
+      throw new ResultsRefused(
+        'resource_exhausted',
+        `A job makes at most ${ARTIFACTS_PER_JOB} artifacts, as on GitHub. Put more files in each.`,
+      );
+    }
     this.#beginning += 1;
+    if (kind === 'artifact') this.#artifacts += 1;
+    let number = 0;
     try {
       const upload = await this.store.begin(this.grant.repository, draft, this.#budget());
       if (this.#isClosed) {
         await upload.discard();
         throw new ResultsRefused('failed_precondition', 'The job is over.');
       }
-      this.#uploads.set(++this.#number, upload);
-      return this.#number;
+      number = ++this.#number;
+      this.#uploads.set(number, upload);
+      return number;
     } finally {
       this.#beginning -= 1;
+      if (number === 0) this.#forget(draft);
     }
   }
 
@@ -107,8 +125,14 @@ export class JobResults {
     const isRight =
       content.sizeBytes === said.sizeBytes &&
       (said.sha256 === undefined || content.sha256 === said.sha256);
-    if (isRight) return await upload.keep();
-    await upload.discard();
+    let entry: Entry | undefined;
+    try {
+      if (isRight) entry = await upload.keep();
+      else await upload.discard();
+    } finally {
+      if (entry === undefined) this.#forget(upload.draft);
+    }
+    if (entry !== undefined) return entry;
     throw new ResultsRefused(
       'invalid_argument',
       `The upload has ${content.sizeBytes} bytes with SHA-256 ${content.sha256}, which is not what ` +
@@ -144,6 +168,11 @@ export class JobResults {
     );
     if (entry !== undefined) return entry;
     throw new ResultsRefused('not_found', 'Nothing with this name is being uploaded by this job.');
+  }
+
+  /** It was not made. */
+  #forget({ name }: Draft): void {
+    if (name.kind === 'artifact') this.#artifacts -= 1;
   }
 
   #budget(): Budget {

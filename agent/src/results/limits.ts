@@ -31,7 +31,10 @@ export const ARTIFACT_NAME_CHARACTERS = 255;
 export const ENTRY_BYTES = 10 * GiB;
 /** All caches of a repository, GitHub's number; beyond it those that were not used longest go. */
 export const REPOSITORY_CACHE_BYTES = 10 * GiB;
-/** All artifacts of a repository; beyond it new ones are refused: nobody else may remove them. */
+/** Artifacts a job makes: GitHub's limit (the readme of actions/upload-artifact, "Limitations"). */
+export const ARTIFACTS_PER_JOB = 500;
+/** All artifacts of a repository; beyond it those of pull requests go, and then new ones are refused:
+ * a run may not lose what the next job of a trusted one relies on. */
 export const REPOSITORY_ARTIFACT_BYTES = 20 * GiB;
 /** Caches of a repository, and its artifacts: each is held in memory, and read at the first use. */
 export const REPOSITORY_ENTRIES = 5000;

@@ -108,6 +108,39 @@ test('a full shelf makes room by the cache that was not used longest, and refuse
   await assert.rejects(add(shelf, cache('huge'), 'h'.repeat(101)), tooMuch);
 });
 
+const ofPull = (name: string, runId: string): Draft => ({
+  ...draft({ kind: 'artifact', runId, name }),
+  isOfPullRequest: true,
+});
+const FULL = { reason: 'resource_exhausted' };
+
+test('a shelf full of a pull request’s artifacts makes room for a push’s, the longest unused first', async () => {
+  const shelf = await open();
+  for (const name of ['1', '2', '3', '4']) await add(shelf, ofPull(name, 'fork'), name);
+  await add(shelf, artifact('trusted'), 't');
+  await assert.rejects(add(shelf, ofPull('5', 'fork'), '5'), FULL, 'it loses none of its own');
+  const again = await open();
+  await add(again, artifact('dist'), 'd');
+  assert.deepEqual(names(again), ['dist', 'trusted', '4', '3', '2']);
+  await add(again, artifact('large'), 'l'.repeat(97));
+  assert.deepEqual(names(again), ['large', 'dist', 'trusted', '4']);
+});
+
+test('a pull request’s artifact takes the room of another one’s, and none of a push’s', async () => {
+  const shelf = await open();
+  for (const name of ['1', '2', '3']) await add(shelf, artifact(name), name);
+  await add(shelf, ofPull('4', 'fork'), '4');
+  await add(shelf, ofPull('5', 'other'), '5');
+  await add(shelf, ofPull('6', 'other'), '6');
+  assert.deepEqual(names(shelf), ['6', '5', '3', '2', '1']);
+  await assert.rejects(add(shelf, ofPull('7', 'third'), 'x'.repeat(98)), FULL);
+  assert.deepEqual(
+    names(shelf),
+    ['6', '5', '3', '2', '1'],
+    'what is refused costs nobody anything',
+  );
+});
+
 test('a cache that nobody used for a week is not there, nor an artifact after its days', async () => {
   const shelf = await open();
   const used = await add(shelf, cache('used'), 'used');

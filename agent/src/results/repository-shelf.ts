@@ -6,7 +6,8 @@
  *
  * One process uses the directory at a time. Promises: an entry's content is there before it; a content
  * without an entry, and an entry whose content is gone or has another size, are gone after a start.
- * Caches over the limit make room by the longest unused; artifacts over it are refused.
+ * What is over a limit is refused, unless others make room, the longest unused first: caches do, and
+ * artifacts of pull requests, but never to an artifact of their own run, which may need them.
  */
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -38,6 +39,7 @@ const EntrySchema = Type.Object({
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   createdAtMs: Type.Integer(),
   expiresAtMs: Type.Integer(),
+  isOfPullRequest: Type.Optional(Type.Boolean()),
 });
 const entrySchema = Compile(EntrySchema);
 
@@ -147,13 +149,17 @@ export class RepositoryShelf {
     }
     const { kind } = draft.name;
     const limitBytes = kind === 'cache' ? this.#limits.cacheBytes : this.#limits.artifactBytes;
-    const alike = [...this.#shelved.values()]
-      .filter(({ entry }) => entry.name.kind === kind)
-      .toSorted((a, b) => a.usedAtMs - b.usedAtMs || a.entry.id - b.entry.id);
+    const alike = [...this.#shelved.values()].filter(({ entry }) => entry.name.kind === kind);
     let bytes = alike.reduce((sum, { entry }) => sum + entry.sizeBytes, sizeBytes);
-    while (bytes > limitBytes || alike.length >= this.#limits.entries) {
-      const oldest = alike.shift();
-      if (kind === 'artifact' || oldest === undefined) {
+    let count = alike.length;
+    const leaving = new Set<Entry>();
+    const yielding = alike
+      .filter(({ entry }) => yieldsTo(entry, draft))
+      .toSorted((a, b) => a.usedAtMs - b.usedAtMs || a.entry.id - b.entry.id)
+      .values();
+    while (bytes > limitBytes || count >= this.#limits.entries) {
+      const oldest = yielding.next().value;
+      if (oldest === undefined) {
         throw new ResultsRefused(
           'resource_exhausted',
           `The ${kind}s of this repository would be more than ${limitBytes} bytes or ` +
@@ -161,8 +167,10 @@ export class RepositoryShelf {
         );
       }
       bytes -= oldest.entry.sizeBytes;
-      await this.#drop(oldest.entry);
+      count -= 1;
+      leaving.add(oldest.entry);
     }
+    for (const entry of leaving) await this.#drop(entry);
   }
 
   #put(shelved: Shelved): void {
@@ -223,3 +231,8 @@ export class RepositoryShelf {
 const isOver = ({ entry, usedAtMs }: Shelved, nowMs: number): boolean =>
   entry.expiresAtMs <= nowMs ||
   (entry.name.kind === 'cache' && usedAtMs + CACHE_UNUSED_MS <= nowMs);
+
+function yieldsTo({ name, isOfPullRequest }: Entry, draft: Draft): boolean {
+  if (name.kind === 'cache' || draft.name.kind === 'cache') return name.kind === draft.name.kind;
+  return isOfPullRequest === true && name.runId !== draft.name.runId;
+}

@@ -22,6 +22,8 @@ export type Draft<Name extends EntryName = EntryName> = {
   jobId: string;
   mimeType: string;
   expiresAtMs: number;
+  /** An artifact of a pull request's run, which who may not push can start: it makes room for others. */
+  isOfPullRequest?: boolean;
 };
 export type Content = { sizeBytes: number; sha256: string };
 export type Entry<Name extends EntryName = EntryName> = Draft<Name> &

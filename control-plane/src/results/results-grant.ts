@@ -10,6 +10,8 @@
  *     trusted events      the run's own ref
  *     all other events    the run's own ref, unless it is the default branch or a base: people who
  *                         may not push can start such a run, and would reach trusted ones through it
+ *
+ * By the merge ref the agent knows a pull request's job, whose artifacts make room for those of others.
  */
 import type { CacheMode, JsonObject } from '@onejob/protocol';
 import { mintCredential } from '../credentials.ts';
