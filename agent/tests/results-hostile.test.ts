@@ -122,13 +122,24 @@ test('an address of another job, another operation or another time is worth noth
 
 test('keys and names that lead elsewhere are texts, or refused', async () => {
   const job = await lab.job();
-  const keys = ['../../../../etc/passwd', '/etc/passwd', '__proto__', 'constructor', '..', 'é'];
+  const keys = [
+    '../../../../etc/passwd',
+    '/etc/passwd',
+    '__proto__',
+    'constructor',
+    '..',
+    'é 日本',
+  ];
   for (const key of keys) {
     assert.ok(await job.save(key, `of ${key}`), key);
     assert.equal(await job.restore(key), `of ${key}`);
   }
   assert.ok(await job.save('k', 'strange version', '../../v'));
-  for (const key of ['', 'a,b', '\0', 'a\n::debug::b', 'x'.repeat(KEY_CHARACTERS + 1)]) {
+  const wrong = ['\0', 'a\n::debug::b', '\u001b[2J', '\u2028', '\ud800', '\u0085'];
+  for (const version of ['', ...wrong]) {
+    assert.equal((await job.call('CreateCacheEntry', { key: 'k', version })).status, 400, version);
+  }
+  for (const key of ['', 'a,b', 'x'.repeat(KEY_CHARACTERS + 1), ...wrong]) {
     assert.equal((await job.call('CreateCacheEntry', { key, version: 'v' })).status, 400, key);
     const find = { key: 'k', restore_keys: [key], version: 'v' };
     assert.equal((await job.call('GetCacheEntryDownloadURL', find)).status, 400, key);

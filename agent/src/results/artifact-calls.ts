@@ -6,7 +6,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Answer, type Call, Int64, parseCall } from './answer.ts';
 import type { JobResults } from './job-results.ts';
-import { ARTIFACT_DAYS_MS, ARTIFACT_NAME_CHARACTERS } from './limits.ts';
+import { ARTIFACT_DAYS_MS, ARTIFACT_NAME_CHARACTERS, LIST_BYTES } from './limits.ts';
 import { ResultsRefused } from './refused.ts';
 import type { ArtifactName, Entry } from './store.ts';
 
@@ -33,8 +33,6 @@ const listSchema = Compile(
   }),
 );
 const namedSchema = Compile(Type.Object(Named));
-
-const isArtifact = (entry: Entry): entry is Entry<ArtifactName> => entry.name.kind === 'artifact';
 
 /** What no file system takes in a name, as GitHub's client has it; and names that are directories. */
 const WRONG_NAME = /["*/:<>?\\|\p{Cc}]|^\.{1,2}$/u;
@@ -65,21 +63,15 @@ function checkJob(
   throw new ResultsRefused('permission_denied', 'A job makes artifacts in its own name only.');
 }
 
-/** The newest first. */
-async function artifactsOf(results: JobResults): Promise<Entry<ArtifactName>[]> {
-  const { runId } = results.grant;
-  return (await results.entries()).filter(isArtifact).filter(({ name }) => name.runId === runId);
-}
-
 async function named(
   results: JobResults,
   asked: { workflow_run_backend_id: string; workflow_job_run_backend_id: string; name: string },
-): Promise<Entry<ArtifactName>> {
+): Promise<Entry> {
   checkRun(results, asked);
-  const found = (await artifactsOf(results)).find(
-    ({ name, jobId }) => name.name === asked.name && jobId === asked.workflow_job_run_backend_id,
-  );
-  if (found !== undefined) return found;
+  const { repository, runId } = results.grant;
+  const name = { kind: 'artifact', runId, name: asked.name } as const;
+  const found = await results.store.find(repository, name);
+  if (found?.jobId === asked.workflow_job_run_backend_id) return found;
   throw new ResultsRefused('not_found', `The run has no artifact ${JSON.stringify(asked.name)}.`);
 }
 
@@ -100,6 +92,30 @@ function digestOf(hash: string | undefined): { sha256?: string } {
   if (sha256 !== undefined) return { sha256 };
   throw new ResultsRefused('invalid_argument', 'A hash is `sha256:` and 64 hexadecimal digits.');
 }
+
+const describe = ({
+  id,
+  name,
+  jobId,
+  sizeBytes,
+  sha256,
+  createdAtMs,
+}: Entry<ArtifactName>): Record<string, string> => ({
+  workflow_run_backend_id: name.runId,
+  workflow_job_run_backend_id: jobId,
+  database_id: String(id),
+  name: name.name,
+  size: String(sizeBytes),
+  created_at: new Date(createdAtMs).toISOString(),
+  digest: `sha256:${sha256}`,
+});
+
+/** The protocol has no pages; a part of the list, without a word, would pass for the whole. */
+const tooMany = (count: number): ResultsRefused =>
+  new ResultsRefused(
+    'resource_exhausted',
+    `The list of the run's ${count} artifacts has more than ${LIST_BYTES} bytes. Ask for them by name.`,
+  );
 
 /** By the last part of the path. */
 export const ARTIFACT_CALLS: Readonly<
@@ -136,19 +152,18 @@ export const ARTIFACT_CALLS: Readonly<
     const asked = parseCall(listSchema, body);
     checkRun(results, asked);
     const { name_filter: nameFilter, id_filter: idFilter } = asked;
-    const artifacts = (await artifactsOf(results))
+    const { repository, runId } = results.grant;
+    const artifacts = (await results.store.artifacts(repository, runId))
       .filter(({ name }) => nameFilter === undefined || name.name === nameFilter)
-      .filter(({ id }) => idFilter === undefined || id === Number(idFilter))
-      .map(({ id, name, jobId, sizeBytes, sha256, createdAtMs }) => ({
-        workflow_run_backend_id: name.runId,
-        workflow_job_run_backend_id: jobId,
-        database_id: String(id),
-        name: name.name,
-        size: String(sizeBytes),
-        created_at: new Date(createdAtMs).toISOString(),
-        digest: `sha256:${sha256}`,
-      }));
-    return { status: 200, json: { artifacts } };
+      .filter(({ id }) => idFilter === undefined || id === Number(idFilter));
+    let bytes = 0;
+    const listed = artifacts.map((artifact) => {
+      const described = describe(artifact);
+      bytes += Buffer.byteLength(JSON.stringify(described)) + 1;
+      if (bytes > LIST_BYTES) throw tooMany(artifacts.length);
+      return described;
+    });
+    return { status: 200, json: { artifacts: listed } };
   },
 
   GetSignedArtifactURL: async ({ results, url }, body) => {

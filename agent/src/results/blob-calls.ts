@@ -86,7 +86,7 @@ function readBlockList(xml: string): string[] {
 }
 
 async function download({ results, method }: Call, id: number): Promise<Answer> {
-  const entry = (await results.entries()).find((one) => one.id === id);
+  const entry = await results.store.find(results.grant.repository, { id });
   if (entry === undefined) {
     throw new ResultsRefused('not_found', 'It is not kept any more.');
   }

@@ -40,9 +40,8 @@ async function find({ results, url }: Call): Promise<Answer> {
 }
 
 async function list({ results, url }: Call): Promise<Answer> {
-  const caches = await listCaches(results, url.searchParams.get('key') ?? '');
-  const artifactCaches = caches.map(describe);
-  return { status: 200, json: { totalCount: caches.length, artifactCaches } };
+  const { count, first } = await listCaches(results, url.searchParams.get('key') ?? '');
+  return { status: 200, json: { totalCount: count, artifactCaches: first.map(describe) } };
 }
 
 async function reserve({ results, stream }: Call): Promise<Answer> {
@@ -92,9 +91,9 @@ async function commit({ results, stream }: Call, id: number): Promise<Answer> {
 
 /** @param path below the prefix */
 export async function answerCacheV1(call: Call, path: string): Promise<Answer> {
-  const { method } = call;
-  if (method === 'GET' && path === 'cache') return await find(call);
-  if (method === 'GET' && path === 'caches') return await list(call);
+  const { method, results } = call;
+  if (method === 'GET' && path === 'cache') return await results.inTurn(async () => find(call));
+  if (method === 'GET' && path === 'caches') return await results.inTurn(async () => list(call));
   if (method === 'POST' && path === 'caches') return await reserve(call);
   const [, id] = /^caches\/(\d{1,15})$/.exec(path) ?? [];
   if (id !== undefined && method === 'PATCH') return await putPiece(call, Number(id));

@@ -3,35 +3,35 @@
  * written. Rules: GitHub's documentation, "Dependency caching reference".
  */
 import type { JobResults } from './job-results.ts';
-import { KEY_CHARACTERS, RESTORE_KEYS, VERSION_CHARACTERS } from './limits.ts';
+import { KEY_CHARACTERS, LISTED_CACHES, RESTORE_KEYS, VERSION_CHARACTERS } from './limits.ts';
 import { ResultsRefused } from './refused.ts';
 import type { CacheName, Draft, Entry } from './store.ts';
 
-const isCache = (entry: Entry): entry is Entry<CacheName> => entry.name.kind === 'cache';
-
-/** A key that one job makes is printed by another that finds it: it must not begin a line there. */
-const WRONG_KEY = /[,\p{Cc}]/u;
+/** Control characters, and what ends a line: who finds a key prints it. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/u;
+const isPrintable = (text: string): boolean => text.isWellFormed() && !UNPRINTABLE.test(text);
 
 /** @throws ResultsRefused `invalid_argument` */
 function checkKey(key: string): void {
-  if (key === '' || key.length > KEY_CHARACTERS || WRONG_KEY.test(key)) {
-    throw new ResultsRefused(
-      'invalid_argument',
-      `A cache key has 1 to ${KEY_CHARACTERS} characters, no comma and no control character.`,
-    );
-  }
+  const hasLength = key !== '' && key.length <= KEY_CHARACTERS;
+  if (hasLength && !key.includes(',') && isPrintable(key)) return;
+  throw new ResultsRefused(
+    'invalid_argument',
+    `A cache key has 1 to ${KEY_CHARACTERS} printable characters and no comma.`,
+  );
 }
 
 function checkVersion(version: string): void {
-  if (version !== '' && version.length <= VERSION_CHARACTERS) return;
-  const message = `A cache version has 1 to ${VERSION_CHARACTERS} characters.`;
+  const hasLength = version !== '' && version.length <= VERSION_CHARACTERS;
+  if (hasLength && isPrintable(version)) return;
+  const message = `A cache version has 1 to ${VERSION_CHARACTERS} printable characters.`;
   throw new ResultsRefused('invalid_argument', message);
 }
 
 /**
  * The cache that these keys find: per ref in the order of the grant, per key first the same key, then
  * the newest that begins with it.
- * @param keys newest entries come first
+ * @param entries of each ref the newest first
  */
 export function chooseCache(
   entries: readonly Entry<CacheName>[],
@@ -50,9 +50,14 @@ export function chooseCache(
   return undefined;
 }
 
-async function readable(results: JobResults): Promise<Entry<CacheName>[]> {
-  if (results.grant.readableRefs.length > 0) return (await results.entries()).filter(isCache);
-  throw new ResultsRefused('permission_denied', 'cache read denied: this job may read no cache.');
+/** In the order of look-up, and per ref the newest first. */
+async function readable({ grant, store }: JobResults): Promise<Entry<CacheName>[]> {
+  if (grant.readableRefs.length === 0) {
+    throw new ResultsRefused('permission_denied', 'cache read denied: this job may read no cache.');
+  }
+  const { repository, readableRefs } = grant;
+  const caches = readableRefs.map(async (ref) => await store.caches(repository, ref));
+  return (await Promise.all(caches)).flat();
 }
 
 /** @throws ResultsRefused */
@@ -71,13 +76,17 @@ export async function findCache(
   return chooseCache(await readable(results), results.grant.readableRefs, asked);
 }
 
-/** Those that the job may read and whose keys begin with this one. @throws ResultsRefused */
-export async function listCaches(results: JobResults, key: string): Promise<Entry<CacheName>[]> {
+/**
+ * Those that the job may read and whose keys begin with this one: how many there are, and the first of
+ * them. @throws ResultsRefused
+ */
+export async function listCaches(
+  results: JobResults,
+  key: string,
+): Promise<{ count: number; first: Entry<CacheName>[] }> {
   checkKey(key);
-  const { readableRefs } = results.grant;
-  return (await readable(results)).filter(
-    ({ name }) => readableRefs.includes(name.ref) && name.key.startsWith(key),
-  );
+  const found = (await readable(results)).filter(({ name }) => name.key.startsWith(key));
+  return { count: found.length, first: found.slice(0, LISTED_CACHES) };
 }
 
 /** What the job writes under this key. @throws ResultsRefused */

@@ -16,7 +16,16 @@ import { DirectoryUpload } from './directory-upload.ts';
 import { DiskRoom } from './disk-room.ts';
 import { ResultsRefused } from './refused.ts';
 import { nameText, RepositoryShelf, type ShelfLimits } from './repository-shelf.ts';
-import type { Budget, Draft, Entry, ResultsStore, Upload } from './store.ts';
+import type {
+  ArtifactName,
+  Budget,
+  CacheName,
+  Draft,
+  Entry,
+  EntryName,
+  ResultsStore,
+  Upload,
+} from './store.ts';
 
 export type StoreOptions = {
   nowMs?: () => number;
@@ -61,7 +70,7 @@ export class DirectoryStore implements ResultsStore {
   async begin(repository: RepositoryName, draft: Draft, budget: Budget): Promise<Upload> {
     const shelf = await this.#shelf(repository);
     const reserved = `${repository} ${nameText(draft.name)}`;
-    if (this.#reserved.has(reserved) || shelf.has(draft.name, this.#nowMs())) {
+    if (this.#reserved.has(reserved) || shelf.find(draft.name, this.#nowMs()) !== undefined) {
       throw new ResultsRefused('already_exists', explainTaken(draft));
     }
     this.#reserved.add(reserved);
@@ -82,8 +91,22 @@ export class DirectoryStore implements ResultsStore {
     }
   }
 
-  async entries(repository: RepositoryName): Promise<readonly Entry[]> {
-    return (await this.#shelf(repository)).entries(this.#nowMs());
+  async caches(repository: RepositoryName, ref: string): Promise<readonly Entry<CacheName>[]> {
+    return (await this.#shelf(repository)).caches(ref, this.#nowMs());
+  }
+
+  async artifacts(
+    repository: RepositoryName,
+    runId: string,
+  ): Promise<readonly Entry<ArtifactName>[]> {
+    return (await this.#shelf(repository)).artifacts(runId, this.#nowMs());
+  }
+
+  async find(
+    repository: RepositoryName,
+    what: EntryName | { id: number },
+  ): Promise<Entry | undefined> {
+    return (await this.#shelf(repository)).find(what, this.#nowMs());
   }
 
   async read(repository: RepositoryName, entry: Entry): Promise<Readable> {

@@ -3,6 +3,7 @@
  * addresses, and its open uploads. Closed with the job; then what it left unfinished is gone.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { explainError, type RepositoryName } from '@onejob/protocol';
 import {
   ARTIFACTS_PER_JOB,
@@ -56,13 +57,9 @@ export class JobResults {
     return token !== '' && timingSafeEqual(digest(given), digest(token));
   }
 
-  async entries(): Promise<readonly Entry[]> {
-    return await this.store.entries(this.grant.repository);
-  }
-
-  /** Work that takes memory waits for that of the same job before it. */
+  /** Work that takes time or memory waits for that of the same job before it; others come between. */
   async inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#last.then(work);
+    const mine = this.#last.then(async () => await setImmediate()).then(work);
     this.#last = mine.catch(() => {});
     return await mine;
   }
@@ -115,7 +112,7 @@ export class JobResults {
   async finish(name: EntryName, said: { sizeBytes: number; sha256?: string }): Promise<Entry> {
     const text = nameText(name);
     const found = [...this.#uploads].find(([, one]) => nameText(one.draft.name) === text);
-    if (found === undefined) return await this.#finished(text, said.sizeBytes);
+    if (found === undefined) return await this.#finished(name, said.sizeBytes);
     const [number, upload] = found;
     const { content } = upload;
     if (content === undefined) {
@@ -159,14 +156,9 @@ export class JobResults {
     if (failures.length > 0) throw new AggregateError(failures, 'An upload was not removed.');
   }
 
-  async #finished(text: string, sizeBytes: number): Promise<Entry> {
-    const entry = (await this.entries()).find(
-      (one) =>
-        nameText(one.name) === text &&
-        one.jobId === this.grant.jobId &&
-        one.sizeBytes === sizeBytes,
-    );
-    if (entry !== undefined) return entry;
+  async #finished(name: EntryName, sizeBytes: number): Promise<Entry> {
+    const entry = await this.store.find(this.grant.repository, name);
+    if (entry?.jobId === this.grant.jobId && entry.sizeBytes === sizeBytes) return entry;
     throw new ResultsRefused('not_found', 'Nothing with this name is being uploaded by this job.');
   }
 

@@ -36,6 +36,10 @@ export const ARTIFACTS_PER_JOB = 500;
 /** All artifacts of a repository; beyond it those of pull requests go, and then new ones are refused:
  * a run may not lose what the next job of a trusted one relies on. */
 export const REPOSITORY_ARTIFACT_BYTES = 20 * GiB;
+/** A list of artifacts: 900 with the longest names, 3000 with usual ones. */
+export const LIST_BYTES = 1024 * KiB - 64;
+/** Caches in an answer; it is what clients print while they debug. GitHub's pages have at most so many. */
+export const LISTED_CACHES = 100;
 /** Caches of a repository, and its artifacts: each is held in memory, and read at the first use. */
 export const REPOSITORY_ENTRIES = 5000;
 /** GitHub's: a cache that nobody read for a week goes; an artifact stays 90 days and no longer. */

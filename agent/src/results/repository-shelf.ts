@@ -20,7 +20,7 @@ import {
   REPOSITORY_ENTRIES,
 } from './limits.ts';
 import { ResultsRefused } from './refused.ts';
-import type { Content, Draft, Entry, EntryName } from './store.ts';
+import type { ArtifactName, CacheName, Content, Draft, Entry, EntryName } from './store.ts';
 
 const EntrySchema = Type.Object({
   id: Type.Integer({ minimum: 1 }),
@@ -62,6 +62,11 @@ export const nameText = (name: EntryName): string =>
       : [name.kind, name.runId, name.name],
   );
 
+/** What is looked up together. */
+type Group = Pick<CacheName, 'kind' | 'ref'> | Pick<ArtifactName, 'kind' | 'runId'>;
+const groupText = (group: Group): string =>
+  JSON.stringify([group.kind, group.kind === 'cache' ? group.ref : group.runId]);
+
 export class RepositoryShelf {
   readonly #entriesDirectory: string;
   readonly #contentsDirectory: string;
@@ -69,6 +74,8 @@ export class RepositoryShelf {
   /** By id; the oldest first. */
   readonly #shelved = new Map<number, Shelved>();
   readonly #byName = new Map<string, Shelved>();
+  /** The caches of a ref, the artifacts of a run: by id, the oldest first. */
+  readonly #groups = new Map<string, Map<number, Shelved>>();
   /** Changes come one after the other. */
   #last: Promise<unknown> = Promise.resolve();
   #lastId = 0;
@@ -87,17 +94,19 @@ export class RepositoryShelf {
     return shelf;
   }
 
-  /** The newest first; none that has expired. */
-  entries(nowMs: number): Entry[] {
-    return [...this.#shelved.values()]
-      .filter((one) => !isOver(one, nowMs))
-      .map(({ entry }) => entry)
-      .toReversed();
+  /** Of one ref, the newest first; none that has expired. */
+  caches(ref: string, nowMs: number): Entry<CacheName>[] {
+    return this.#group(groupText({ kind: 'cache', ref }), nowMs) as Entry<CacheName>[];
   }
 
-  has(name: EntryName, nowMs: number): boolean {
-    const found = this.#byName.get(nameText(name));
-    return found !== undefined && !isOver(found, nowMs);
+  /** Of one run, the newest first; none that has expired. */
+  artifacts(runId: string, nowMs: number): Entry<ArtifactName>[] {
+    return this.#group(groupText({ kind: 'artifact', runId }), nowMs) as Entry<ArtifactName>[];
+  }
+
+  find(what: EntryName | { id: number }, nowMs: number): Entry | undefined {
+    const found = 'id' in what ? this.#shelved.get(what.id) : this.#byName.get(nameText(what));
+    return found === undefined || isOver(found, nowMs) ? undefined : found.entry;
   }
 
   /** Takes the file over. Throws `resource_exhausted`. */
@@ -173,9 +182,21 @@ export class RepositoryShelf {
     for (const entry of leaving) await this.#drop(entry);
   }
 
+  #group(text: string, nowMs: number): Entry[] {
+    const group = [...(this.#groups.get(text)?.values() ?? [])];
+    return group
+      .filter((one) => !isOver(one, nowMs))
+      .map(({ entry }) => entry)
+      .toReversed();
+  }
+
   #put(shelved: Shelved): void {
-    this.#shelved.set(shelved.entry.id, shelved);
-    this.#byName.set(nameText(shelved.entry.name), shelved);
+    const { id, name } = shelved.entry;
+    this.#shelved.set(id, shelved);
+    this.#byName.set(nameText(name), shelved);
+    const text = groupText(name);
+    const group = this.#groups.get(text) ?? new Map<number, Shelved>();
+    this.#groups.set(text, group.set(id, shelved));
   }
 
   async #drop({ id }: Entry): Promise<boolean> {
@@ -184,6 +205,9 @@ export class RepositoryShelf {
     this.#shelved.delete(id);
     const text = nameText(entry.name);
     if (this.#byName.get(text)?.entry === entry) this.#byName.delete(text);
+    const group = this.#groups.get(groupText(entry.name));
+    group?.delete(id);
+    if (group?.size === 0) this.#groups.delete(groupText(entry.name));
     await rm(this.#entryPath(entry), { force: true });
     const isShared = this.#shelved.values().some((one) => one.entry.sha256 === entry.sha256);
     if (!isShared) await rm(this.contentPath(entry), { force: true });

@@ -98,7 +98,8 @@ async function route(call: Call): Promise<Answer> {
       `The results service has no ${call.method} ${pathname.slice(0, 200)}.`,
     );
   }
-  return await serve(call, await receiveText(call.stream, CALL_BYTES));
+  const body = await receiveText(call.stream, CALL_BYTES);
+  return await call.results.inTurn(async () => await serve(call, body));
 }
 
 /** Version 1 of the cache client reads `message`, Twirp's clients `code` and `msg`. */

@@ -67,8 +67,11 @@ export interface Budget {
 export interface ResultsStore {
   /** Throws `already_exists`, `resource_exhausted`. */
   begin(repository: RepositoryName, draft: Draft, budget: Budget): Promise<Upload>;
-  /** All that is visible, the newest first. */
-  entries(repository: RepositoryName): Promise<readonly Entry[]>;
+  /** Of one ref, the newest first. */
+  caches(repository: RepositoryName, ref: string): Promise<readonly Entry<CacheName>[]>;
+  /** Of one run, the newest first. */
+  artifacts(repository: RepositoryName, runId: string): Promise<readonly Entry<ArtifactName>[]>;
+  find(repository: RepositoryName, what: EntryName | { id: number }): Promise<Entry | undefined>;
   /** Its bytes. Throws `not_found`: it went meanwhile. */
   read(repository: RepositoryName, entry: Entry): Promise<Readable>;
   /** True: it was there. */
