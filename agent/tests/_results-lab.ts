@@ -107,6 +107,7 @@ export class LabJob implements AsyncDisposable {
       token: `${base64url({ typ: 'JWT' })}.${base64url(claims)}.of-job-${number}`,
       repository: 'acme/app' as RepositoryName,
       runId,
+      attempt: 1,
       jobId,
       readableRefs: ['refs/heads/main'],
       writableRef: 'refs/heads/main',

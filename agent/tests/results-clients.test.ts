@@ -184,3 +184,26 @@ test('the clients keep every signature out of the log', async () => {
   assert.ok(signatures.length > 0, 'the debug output shows the address');
   for (const sig of signatures) assert.ok(output.includes(`::add-mask::${sig}`));
 });
+
+test('a run that is run again makes its artifacts again, and has those of its earlier attempts', async () => {
+  const root = workspaceFile('');
+  const upload = async (job: LabJob, name: string, content: string): Promise<Result> =>
+    await act(job, 'upload', [name, [workspaceFile('word.txt', content)], root]);
+  const first = await lab.job();
+  await upload(first, 'kept', 'of the first');
+  await upload(first, 'made again', 'of the first');
+  const second = await lab.job({ attempt: 2 });
+  const again = await upload(second, 'made again', 'of the second');
+  assert.equal(again.error, undefined);
+  assert.match((await upload(second, 'made again', 'x')).error ?? '', /409/);
+
+  const tester = await lab.job({ attempt: 2 });
+  const word = async (name: string): Promise<string> => {
+    const target = join(lab.directory, `target of ${name}`);
+    const downloaded = await act(tester, 'download', [name, target]);
+    assert.deepEqual(downloaded.value, { digestMismatch: false }, downloaded.output);
+    return readFileSync(join(target, 'word.txt'), 'utf8');
+  };
+  assert.equal(await word('kept'), 'of the first');
+  assert.equal(await word('made again'), 'of the second');
+});

@@ -97,7 +97,7 @@ test('a job makes so many artifacts and no more, also when it deletes them; anot
   const job = await lab.job();
   const { jobId, runId } = job.grant;
   for (let at = 0; at < ARTIFACTS_PER_JOB - 1; at++) {
-    const name = { kind: 'artifact', runId, name: `n${at}` } as const;
+    const name = { kind: 'artifact', runId, attempt: 1, name: `n${at}` } as const;
     const draft = { name, jobId, mimeType: 'text/plain', expiresAtMs: lab.nowMs + 1e9 };
     const number = await job.results.begin(draft);
     await job.results.upload(number).putWhole({ stream: Readable.from(['']), sizeBytes: 0 });
@@ -144,7 +144,7 @@ test('all artifacts of a job are listed, however long their names; of more than 
     job.grant.jobId,
     Array.from({ length: ARTIFACTS_PER_JOB + 1200 }, (_, at) => {
       const { runId } = at < ARTIFACTS_PER_JOB ? job.grant : other.grant;
-      return { kind: 'artifact', runId, name: name(at) };
+      return { kind: 'artifact', runId, attempt: 1, name: name(at) };
     }),
   );
   const [mine, many] = [await lab.job(), await lab.job({ runId: FORK.runId })];

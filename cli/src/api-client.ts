@@ -18,6 +18,7 @@ import type {
   JobSummaries,
   LogPage,
   Plan,
+  Rerun,
   Run,
   RunStreamEvent,
   Transition,
@@ -68,6 +69,13 @@ export class ApiClient {
     const query =
       repository === undefined ? '' : `?${new URLSearchParams({ repository }).toString()}`;
     return await this.#json('GET', `/runs/${encodeURIComponent(run)}${query}`);
+  }
+  /** As that attempt left it. */
+  async attempt(run: string, attempt: number): Promise<Run> {
+    return await this.#json('GET', `/runs/${encodeURIComponent(run)}/attempts/${attempt}`);
+  }
+  async rerun(run: string, body: Rerun): Promise<Run> {
+    return await this.#json('POST', `/runs/${encodeURIComponent(run)}/rerun`, body);
   }
   async cancelRun(run: string, kill: boolean): Promise<Run> {
     return await this.#json('POST', `/runs/${encodeURIComponent(run)}/cancel`, { kill });
@@ -189,6 +197,10 @@ function refusal(body: string, status: number): CliError {
 const HINTS: ReadonlyMap<string, string> = new Map([
   ['unknown_job', 'Choose others with --job; what there is: onejob run --list'],
   ['unknown_matrix', 'Choose others with --matrix; every leg: onejob run --dry-run'],
+  [
+    'secrets_missing',
+    'Each with: -s NAME (its value from the environment, or asked), or --secret-file.',
+  ],
   ['invalid_inputs', 'Give them with --input name=value; choose a workflow with --workflows.'],
 ]);
 

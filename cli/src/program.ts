@@ -4,6 +4,7 @@
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
 import type { LintFlags } from './commands/lint.ts';
+import type { RerunFlags } from './commands/rerun.ts';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
 import { type Shell, SHELLS } from './completion/scripts.ts';
@@ -132,6 +133,7 @@ export function makeProgram(settle: Settle): Command {
   };
   program.commandsGroup('Run workflows:');
   addRun(program, settle, dataDirectory);
+  addRerun(program, settle, dataDirectory);
   addStored(program, settle, dataDirectory);
   addLint(program, settle);
   program.commandsGroup('This host:');
@@ -218,9 +220,36 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
     });
 }
 
+const RUN_ARGUMENT = 'number, owner/name#number or id of the run, or "latest"';
+
+function addRerun(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
+  program
+    .command('rerun')
+    .description('run the jobs of a run again, on the same commit, as its next attempt')
+    .argument('[run]', RUN_ARGUMENT, 'latest')
+    .optionsGroup('What to run:')
+    .option('--failed', 'the failed and cancelled jobs, and those that need them', false)
+    .option('-j, --job <name>', 'this job, and those that need it (repeatable)', collect, [])
+    .optionsGroup('Values (repeatable):')
+    .option(
+      '-s, --secret <NAME[=value]>',
+      'a secret of the run again; without value: from the environment, or asked',
+      collect,
+      [],
+    )
+    .option('--secret-file <file>', 'secrets as NAME=value lines')
+    .optionsGroup('How to run it:')
+    .option('--debug', 'debug logging of the runner and of steps', false)
+    .option('--json', 'events as JSON, one a line, the last "finished"', false)
+    .addHelpText('after', EXIT_CODE_HELP)
+    .action(async (run: string, flags: RerunFlags) => {
+      const { rerun } = await import('./commands/rerun.ts');
+      await settle(rerun(run, flags, dataDirectory()));
+    });
+}
+
 function addStored(program: Command, settle: Settle, dataDirectory: DataDirectory): void {
   const stored = async () => await import('./commands/stored-runs.ts');
-  const runArgument = 'number, owner/name#number or id of the run, or "latest"';
   program
     .command('list')
     .description('the latest runs')
@@ -232,10 +261,11 @@ function addStored(program: Command, settle: Settle, dataDirectory: DataDirector
   program
     .command('logs')
     .description('the log of a run, or of one of its jobs')
-    .argument('[run]', runArgument, 'latest')
+    .argument('[run]', RUN_ARGUMENT, 'latest')
     .argument('[job]', 'name or key of the job')
     .option('-f, --follow', 'go on until the run has ended', false)
     .option('--why', 'instead of the log: every state the job went through, and why', false)
+    .option('--attempt <number>', 'an earlier attempt of the run')
     .option('--json', 'rows as JSON, one a line', false)
     .action(async (run: string, job: string | undefined, flags: LogFlags) => {
       await settle((await stored()).logs(run, job, flags, dataDirectory()));
@@ -243,7 +273,7 @@ function addStored(program: Command, settle: Settle, dataDirectory: DataDirector
   program
     .command('cancel')
     .description('cancel a run, or one of its jobs')
-    .argument('<run>', runArgument)
+    .argument('<run>', RUN_ARGUMENT)
     .argument('[job]', 'name or key of the job')
     .option('--kill', 'at once, without clean-up steps', false)
     .action(async (run: string, job: string | undefined, flags: { kill: boolean }) => {

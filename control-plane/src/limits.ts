@@ -78,6 +78,8 @@ export const SOURCE_REQUEST_BYTES = 8 * MiB;
 export const TIPS = 500;
 /** Runs and jobs that wait for one concurrency group with `queue: max`: GitHub's limit. */
 export const CONCURRENCY_GROUP_WAITING = 100;
+/** How often one run may be run again: GitHub's limit. */
+export const RERUNS = 50;
 /** Files of a diff that path filters see, and pushed commits beyond which all count: GitHub's limits. */
 export const CHANGED_FILES = 300;
 export const PUSHED_COMMITS = 1000;

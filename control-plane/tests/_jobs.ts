@@ -28,22 +28,14 @@ export async function makeJob(store: Store, tenant = 'acme'): Promise<string> {
       inputs: '{}',
       matrix_filter: '{}',
       driver: 'auto',
+      triggering_actor: 'ada',
       keep_sandbox: false,
       created_at_ms: tx.nowMs,
+      started_at_ms: tx.nowMs,
     };
-    await insertRun(tx, run, { plannedJobs: [], sealedSecrets: [] });
-    const job = {
-      id: jobId,
-      runId,
-      tenant,
-      repository: repository.full,
-      key: 'build',
-      position: 0,
-      calledFrom: [],
-      driver: 'auto',
-      keepSandbox: false,
-    };
-    await insertJobs(tx, [newJobRow(tx.nowMs, job)], 'created');
+    await insertRun(tx, run, []);
+    const job = { id: jobId, key: 'build', position: 0, calledFrom: [] };
+    await insertJobs(tx, [newJobRow(tx.nowMs, { ...run, attempt: 1 }, job)], 'created');
     return jobId;
   });
 }

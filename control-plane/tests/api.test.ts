@@ -104,6 +104,7 @@ onEveryDatabase('the API', (start) => {
       assertFits(Host, host);
     assertFits(Run, await read(`/runs/${run.id}`));
     assertFits(Run, await read(`/runs/${run.number}`));
+    assertFits(Run, await read(`/runs/${run.number}/attempts/1`));
     const { runs } = (await read('/runs?limit=5&repository=acme/app')) as { runs: unknown[] };
     assert.equal(runs.length, 1);
     for (const one of runs) assertFits(Run, one);

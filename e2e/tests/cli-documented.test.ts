@@ -20,8 +20,13 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   'run (plans)': ['cli-plan.test.ts', '--list', '--graph', '--dry-run', '--json'],
   'run (watch)': ['cli-watch.test.ts', '--watch'],
   'run (image)': ['cli-qemu.vm.test.ts', '--image'],
+  rerun: [
+    'cli-rerun.test.ts',
+    ...['--failed', '-j', '--job', '-s', '--secret', '--secret-file', '--debug', '--json'],
+  ],
   list: ['cli-stored-runs.test.ts', '--limit', '--json'],
   logs: ['cli-stored-runs.test.ts', '--follow', '--why', '--json'],
+  'logs (attempts)': ['cli-rerun.test.ts', '--attempt'],
   cancel: ['cli-stored-runs.test.ts', '--kill'],
   lint: ['cli-lint.test.ts', '--strict', '--json'],
   up: ['cli-host.test.ts', '--listen', '--image'],

@@ -12,6 +12,8 @@
  *                                                            limit: at most RUNS_PER_PAGE
  *     GET  /api/v1/runs/:run                                 Run                    :run is an id or a number
  *     GET  /api/v1/runs/:run/events?logs=true                server-sent RunStreamEvent
+ *     GET  /api/v1/runs/:run/attempts/:attempt               Run                    as that attempt left it
+ *     POST /api/v1/runs/:run/rerun                           Rerun -> Run           its next attempt
  *     POST /api/v1/runs/:run/cancel                          CancelBody -> Run
  *     GET  /api/v1/jobs/:job                                 Job
  *     POST /api/v1/jobs/:job/cancel                          CancelBody -> Job
@@ -87,6 +89,7 @@ export const Job = Type.Object({
   runId: Type.String(),
   key: Type.String(),
   name: Type.String(),
+  /** Of the run, in which it is run: an earlier one than the run's where its result was kept. */
   attempt: Type.Integer(),
   state: Type.Enum([...JOB_STATES]),
   conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
@@ -153,9 +156,16 @@ export const Run = Type.Object({
   ref: Type.String(),
   sha: Type.String(),
   actor: Type.String(),
+  /** Grows when it is run again; `state` and what follows are this attempt's. */
+  attempt: Type.Integer(),
+  /** Who started this attempt. */
+  triggeringActor: Type.String(),
+  /** The wish its jobs go by: `auto`, or a driver's name. */
+  driver: Type.String(),
   state: Type.Enum(['running', 'finished']),
   conclusion: Nullable(Type.Enum([...CONCLUSIONS])),
   createdAtMs: TimeMs,
+  startedAtMs: TimeMs,
   finishedAtMs: Nullable(TimeMs),
   /** What its workflow file says that is read and not applied yet. */
   warnings: Type.Array(Problem),
@@ -245,6 +255,23 @@ export type Plan = Static<typeof Plan>;
 
 export const CancelBody = Type.Object({ kill: Type.Boolean() }, closed);
 export type CancelBody = Static<typeof CancelBody>;
+
+/** Neither `failed` nor `jobs`: all jobs. Those that need a job that is run again are run again, too. */
+export const Rerun = Type.Object(
+  {
+    /** The failed and cancelled jobs. */
+    failed: Type.Boolean(),
+    /** By key, name or id. */
+    jobs: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 100 }),
+    actor: Type.String({ maxLength: 255 }),
+    /** All that the run had, again: they were deleted at its end. */
+    secrets: StringMap,
+    /** Debug logging of runner and steps. */
+    debug: Type.Boolean(),
+  },
+  closed,
+);
+export type Rerun = Static<typeof Rerun>;
 
 export const LogPage = Type.Object({
   offset: Type.Integer(),

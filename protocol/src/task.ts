@@ -106,6 +106,8 @@ export type JobTask = {
   /** Variables of the run as a whole (`--env`), under every other `env`. */
   env: Record<string, string>;
   secrets: Record<string, string>;
+  /** Debug logging, whatever its secrets and variables say. */
+  debug?: true;
   /** Why it cannot run: what its caller passes on does not evaluate, with the place. */
   problem?: string;
   /** `github.token`: for this job, this platform, until the job's end. */

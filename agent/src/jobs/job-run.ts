@@ -238,7 +238,7 @@ export class JobRun implements LeaseHolder {
       token: adoption.sourceToken,
       sessionCredential: this.lease.sessionCredential,
     };
-    this.#results = openResults(this.#agent.results, this.lease.jobId, adoption.results);
+    this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
     const deadline = setTimeout(() => {
       this.#observed.asked ??= 'deadline';

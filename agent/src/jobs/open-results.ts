@@ -8,7 +8,7 @@ import type { ResultsStore } from '../results/store.ts';
 /** Undefined: nothing was granted. */
 export function openResults(
   store: ResultsStore,
-  jobId: string,
+  { jobId, attempt }: { jobId: string; attempt: number },
   grant: AdoptResponse['results'],
 ): JobResults | undefined {
   if (grant === undefined) return undefined;
@@ -20,6 +20,6 @@ export function openResults(
       'The control plane’s grant of caches and artifacts names no repository, run or token.',
     );
   }
-  const names = { repository: repository.full, runId, jobId };
+  const names = { repository: repository.full, runId, attempt, jobId };
   return new JobResults({ ...names, token, readableRefs, writableRef }, store);
 }

@@ -63,15 +63,24 @@ function checkJob(
   throw new ResultsRefused('permission_denied', 'A job makes artifacts in its own name only.');
 }
 
+const artifactName = ({ grant }: JobResults, name: string): ArtifactName => ({
+  kind: 'artifact',
+  runId: grant.runId,
+  attempt: grant.attempt,
+  name,
+});
+
+/** Of any attempt of the run; of several the newest. */
 async function named(
   results: JobResults,
   asked: { workflow_run_backend_id: string; workflow_job_run_backend_id: string; name: string },
 ): Promise<Entry> {
   checkRun(results, asked);
   const { repository, runId } = results.grant;
-  const name = { kind: 'artifact', runId, name: asked.name } as const;
-  const found = await results.store.find(repository, name);
-  if (found?.jobId === asked.workflow_job_run_backend_id) return found;
+  const found = (await results.store.artifacts(repository, runId)).find(
+    ({ name, jobId }) => name.name === asked.name && jobId === asked.workflow_job_run_backend_id,
+  );
+  if (found !== undefined) return found;
   throw new ResultsRefused('not_found', `The run has no artifact ${JSON.stringify(asked.name)}.`);
 }
 
@@ -127,7 +136,7 @@ export const ARTIFACT_CALLS: Readonly<
     checkName(asked.name);
     const mimeType = asked.mime_type ?? 'application/zip';
     const number = await results.begin({
-      name: { kind: 'artifact', runId: results.grant.runId, name: asked.name },
+      name: artifactName(results, asked.name),
       jobId: results.grant.jobId,
       mimeType: MIME_TYPE.test(mimeType) ? mimeType : 'application/octet-stream',
       expiresAtMs: expiry(asked.expires_at, Date.now()),
@@ -140,11 +149,10 @@ export const ARTIFACT_CALLS: Readonly<
   FinalizeArtifact: async ({ results }, body) => {
     const asked = parseCall(finalizeSchema, body);
     checkJob(results, asked);
-    const { runId } = results.grant;
-    const entry = await results.finish(
-      { kind: 'artifact', runId, name: asked.name },
-      { sizeBytes: Number(asked.size), ...digestOf(asked.hash) },
-    );
+    const entry = await results.finish(artifactName(results, asked.name), {
+      sizeBytes: Number(asked.size),
+      ...digestOf(asked.hash),
+    });
     return { status: 200, json: { ok: true, artifact_id: String(entry.id) } };
   },
 

@@ -24,7 +24,7 @@ beforeEach(async () => {
   await mkdir(join(directory, 'mine'));
   const room = new DiskRoom(async () => await Promise.resolve(HOST_FREE_BYTES + freeBytes));
   const draft = {
-    name: { kind: 'artifact', runId: 'r', name: 'a' } as const,
+    name: { kind: 'artifact', runId: 'r', attempt: 1, name: 'a' } as const,
     jobId: 'j',
     mimeType: '',
     expiresAtMs: 0,

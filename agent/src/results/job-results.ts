@@ -20,6 +20,8 @@ export type ResultsGrant = {
   token: string;
   repository: RepositoryName;
   runId: string;
+  /** Of the run. */
+  attempt: number;
   jobId: string;
   /** In the order of look-up. */
   readableRefs: readonly string[];

@@ -35,7 +35,7 @@ const draft = (name: Draft['name'], keptMs = 1e12): Draft => ({
 const cache = (key: string): Draft =>
   draft({ kind: 'cache', ref: 'refs/heads/main', version: 'v', key });
 const artifact = (name: string, keptMs?: number): Draft =>
-  draft({ kind: 'artifact', runId: 'run', name }, keptMs);
+  draft({ kind: 'artifact', runId: 'run', attempt: 1, name }, keptMs);
 
 async function add(shelf: RepositoryShelf, what: Draft, text: string): Promise<Entry> {
   const file = join(directory, 'upload');
@@ -116,7 +116,7 @@ test('a full shelf makes room by the cache that was not used longest, and refuse
 });
 
 const ofPull = (name: string, runId: string): Draft => ({
-  ...draft({ kind: 'artifact', runId, name }),
+  ...draft({ kind: 'artifact', runId, attempt: 1, name }),
   isOfPullRequest: true,
 });
 const FULL = { reason: 'resource_exhausted' };

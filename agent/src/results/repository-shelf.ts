@@ -31,7 +31,12 @@ const EntrySchema = Type.Object({
       version: Type.String(),
       key: Type.String(),
     }),
-    Type.Object({ kind: Type.Literal('artifact'), runId: Type.String(), name: Type.String() }),
+    Type.Object({
+      kind: Type.Literal('artifact'),
+      runId: Type.String(),
+      attempt: Type.Integer({ minimum: 1 }),
+      name: Type.String(),
+    }),
   ]),
   jobId: Type.String(),
   mimeType: Type.String(),
@@ -59,7 +64,7 @@ export const nameText = (name: EntryName): string =>
   JSON.stringify(
     name.kind === 'cache'
       ? [name.kind, name.ref, name.version, name.key]
-      : [name.kind, name.runId, name.name],
+      : [name.kind, name.runId, name.attempt, name.name],
   );
 
 /** What is looked up together. */

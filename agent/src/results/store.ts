@@ -12,7 +12,8 @@ import type { Readable } from 'node:stream';
 import type { RepositoryName } from '@onejob/protocol';
 
 export type CacheName = { kind: 'cache'; ref: string; version: string; key: string };
-export type ArtifactName = { kind: 'artifact'; runId: string; name: string };
+/** A run that is run again may make one of the same name again: both are the run's. */
+export type ArtifactName = { kind: 'artifact'; runId: string; attempt: number; name: string };
 export type EntryName = CacheName | ArtifactName;
 
 /** What is known of an entry before there are bytes. */

@@ -12,6 +12,7 @@ import { CliError } from '../errors.ts';
 import { defaultBranch } from './default-branch.ts';
 import { git, gitStream, tryGit } from './git.ts';
 import { repositoryName } from './repository-name.ts';
+import { userName } from './user-name.ts';
 
 export type Snapshot = AsyncDisposable & {
   /** The checkout's top directory. */
@@ -104,7 +105,7 @@ async function snapshotOf(root: string): Promise<Snapshot> {
     defaultBranch: await defaultBranch(root, ref.replace(/^refs\/heads\//, '')),
     repository: await repositoryName(root),
     before: (clean ? await parentOf(head, place) : head) ?? NO_COMMIT,
-    actor: (await tryGit(['config', '--get', 'user.name'], { directory: root })) ?? name,
+    actor: (await userName(root)) ?? name,
     author: { name, email },
     message: lines.join('\n').trim(),
     pack: async (tips) => await packFor(sha, tips, place),

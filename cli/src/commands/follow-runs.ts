@@ -17,6 +17,8 @@ export type Following = {
   interrupts: Interrupts;
   /** Aborted when the platform can no longer say how runs end. */
   broken: AbortSignal | undefined;
+  /** Whose logs are known already: ids of jobs. */
+  known?: ReadonlySet<string>;
 };
 
 /** Streams every run to its end. The first Ctrl-C cancels, the second kills, the third gives up. */
@@ -67,6 +69,7 @@ async function followOne(following: Following, run: Run, signal: AbortSignal): P
   for (let attempt = 1; ; attempt += 1) {
     try {
       for await (const event of api.events(run.id, signal)) {
+        if (event.type === 'log' && following.known?.has(event.jobId) === true) continue;
         order.take(event);
         if (event.type === 'run' && event.run.state === 'finished') seen = event.run;
       }

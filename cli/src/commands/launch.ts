@@ -17,7 +17,7 @@ import { plainView } from '../show/plain-view.ts';
 import type { RunView } from '../show/run-view.ts';
 import { treeView } from '../show/tree-view.ts';
 import type { Interrupts } from './interrupt.ts';
-import { isPlanOnly, type RunFlags, type RunOptions } from './run-options.ts';
+import type { RunFlags, RunOptions } from './run-options.ts';
 
 /** How often an owner looks whether other terminals' runs have ended. */
 const OTHERS_POLL_MS = 500;
@@ -25,7 +25,7 @@ const OTHERS_POLL_MS = 500;
 const NAMED_WORKFLOWS = 8;
 
 export async function openForRun(
-  flags: RunFlags,
+  flags: Pick<RunFlags, 'driver' | 'image'> & { withAgent: boolean },
   dataDirectory: string | undefined,
   signal: AbortSignal,
   write: (line: string) => void,
@@ -36,7 +36,7 @@ export async function openForRun(
     directories: findDirectories(dataDirectory),
     driver: flags.driver,
     image: flags.image,
-    withAgent: !isPlanOnly(flags),
+    withAgent: flags.withAgent,
     imageWatcher: buildProgress(isAlone ? process.stderr : undefined, write),
     warn: (message) => write(`onejob: ${message}`),
     signal,
@@ -71,8 +71,8 @@ function warnOfUnfinished(activeRuns: number): void {
 }
 
 /** Once at most: what may have been stored already is not sent again. */
-export async function sendRun(api: ApiClient, body: CreateRun): Promise<CreatedRuns> {
-  return await api.createRuns(body).catch((error: unknown) => {
+export async function sendOnce<T>(send: () => Promise<T>): Promise<T> {
+  return await send().catch((error: unknown) => {
     const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
     if (code === undefined || code === 'ECONNREFUSED' || code === 'ENOENT') throw error;
     throw new CliError(

@@ -65,7 +65,7 @@ export async function readRunOptions(flags: RunFlags, signal: AbortSignal): Prom
       name: flags.event,
       payload: flags.eventFile === undefined ? undefined : await readPayload(flags.eventFile),
     },
-    secrets: await readSecrets(flags, signal),
+    secrets: await readSecrets(flags, signal, isPlanOnly(flags)),
     vars: pairs('--var', flags.var),
     env: pairs('--env', flags.env),
     inputs: pairs('--input', flags.input),
@@ -101,8 +101,12 @@ function checkName(flag: string, name: string): void {
   );
 }
 
-async function readSecrets(flags: RunFlags, signal: AbortSignal): Promise<Record<string, string>> {
-  const planOnly = isPlanOnly(flags);
+/** @param planOnly nobody is asked for what is not used */
+export async function readSecrets(
+  flags: Pick<RunFlags, 'secret' | 'secretFile'>,
+  signal: AbortSignal,
+  planOnly = false,
+): Promise<Record<string, string>> {
   const file = flags.secretFile;
   const given = file === undefined ? {} : parseSecrets(file, await readText('--secret-file', file));
   for (const word of flags.secret) {

@@ -17,7 +17,7 @@ import {
   openForRun,
   requestBody,
   sayCreated,
-  sendRun,
+  sendOnce,
   sendSnapshot,
   toStderr,
   waitForOthers,
@@ -34,13 +34,15 @@ export async function run(flags: RunFlags, dataDirectory: string | undefined): P
   const planOnly = isPlanOnly(flags);
   let write = toStderr;
   const open = async (): Promise<Platform> =>
-    await openForRun(flags, dataDirectory, interrupts.signal, (line) => write(line));
+    await openForRun({ ...flags, withAgent: !planOnly }, dataDirectory, interrupts.signal, (line) =>
+      write(line),
+    );
   const { platform: opened, answer } = await openAndAsk(open, async (owner) => {
     if (!planOnly) await makeReady(owner, flags.driver, interrupts);
     await sendSnapshot(owner.api, snapshot);
     if (planOnly) return { plan: await owner.api.plan(body) };
     interrupts.signal.throwIfAborted();
-    return { created: await sendRun(owner.api, body) };
+    return { created: await sendOnce(async () => await owner.api.createRuns(body)) };
   });
   await using platform = opened;
   // The platform has it: of a command that is killed later, nothing is left in the checkout's name.

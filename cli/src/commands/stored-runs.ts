@@ -1,9 +1,8 @@
 /** `onejob list`, `logs` and `cancel`: what the platform of a data directory knows. */
 import { RUNS_PER_PAGE, type Job, type LogRow, type Run } from '@onejob/protocol';
 import type { ApiClient } from '../api-client.ts';
-import { checkoutRepository } from '../checkout/repository-name.ts';
-import { findDirectories, terminalStyle } from '../config/environment.ts';
-import { openPlatform, type Platform } from '../embedded/platform.ts';
+import { terminalStyle } from '../config/environment.ts';
+import type { Platform } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { groupWait, isLogNoise, jobStatus, logLine } from '../show/run-view.ts';
@@ -11,33 +10,8 @@ import { mark, painter, safeText, type Paint } from '../show/style.ts';
 import { table } from '../show/table.ts';
 import { duration } from '../show/time.ts';
 import { fit } from '../show/width.ts';
+import { findRun, withPlatform } from './find-run.ts';
 import { platformGone } from './follow-runs.ts';
-import { openAndAsk } from './open-and-ask.ts';
-
-/**
- * A platform to ask: the running one, or this data directory opened for the question. What `find`
- * asks is asked again where an owner that was joined ends meanwhile; `use` happens once.
- */
-async function withPlatform<T>(
-  dataDirectory: string | undefined,
-  find: (api: ApiClient) => Promise<T>,
-  use: (found: T, platform: Platform) => ExitCode | Promise<ExitCode>,
-): Promise<ExitCode> {
-  const { platform: opened, answer } = await openAndAsk(
-    async () =>
-      await openPlatform({
-        directories: findDirectories(dataDirectory),
-        driver: 'process',
-        image: undefined,
-        withAgent: false,
-        imageWatcher: { show: () => {}, end: () => {} },
-        warn: (message) => void process.stderr.write(`onejob: ${message}\n`),
-      }),
-    async ({ api }) => await find(api),
-  );
-  await using platform = opened;
-  return await use(answer, platform);
-}
 
 /** False: nobody reads any more. */
 function print(text: string): boolean {
@@ -80,6 +54,7 @@ function runTable(runs: readonly Run[]): string {
     'jobs',
     'took',
     'when (UTC)',
+    'attempt',
     'name',
     '',
   ];
@@ -89,8 +64,9 @@ function runTable(runs: readonly Run[]): string {
     safeText(run.event, false),
     run.conclusion ?? run.state,
     countJobs(paint, run.jobs),
-    run.finishedAtMs === null ? '' : duration(run.finishedAtMs - run.createdAtMs),
+    run.finishedAtMs === null ? '' : duration(run.finishedAtMs - run.startedAtMs),
     new Date(run.createdAtMs).toISOString().slice(0, 16).replace('T', ' '),
+    run.attempt === 1 ? '' : String(run.attempt),
     fit(safeText(run.name, false), NAME_CELLS),
     waitOf(run),
   ]);
@@ -115,7 +91,7 @@ function countJobs(paint: Paint, jobs: readonly Job[]): string {
   return [...counts].map(([sign, count]) => `${sign}${count}`).join(' ');
 }
 
-export type LogFlags = { json: boolean; why: boolean; follow: boolean };
+export type LogFlags = { json: boolean; why: boolean; follow: boolean; attempt?: string };
 
 export async function logs(
   runName: string,
@@ -123,16 +99,35 @@ export async function logs(
   flags: LogFlags,
   dataDirectory: string | undefined,
 ): Promise<ExitCode> {
-  const find = async (api: ApiClient): Promise<Run> => await findRun(api, runName);
+  const attempt = attemptOf(flags);
+  const find = async (api: ApiClient): Promise<Run> => await findAttempt(api, runName, attempt);
   return await withPlatform(dataDirectory, find, async (run, platform) => {
     const { api } = platform;
     const jobs = findJobs(run, jobName);
     const rows = new LogPrinter(jobs, flags.json);
     if (flags.why) for (const job of jobs) await printTransitions(api, job);
-    else if (flags.follow) await followLog(platform, run, rows);
+    else if (flags.follow && run.state !== 'finished') await followLog(platform, run, rows);
     else for (const job of jobs) await printLog(api, job, rows);
     return EXIT.success;
   });
+}
+
+function attemptOf({ attempt, follow }: LogFlags): number | undefined {
+  if (attempt === undefined) return undefined;
+  if (follow) {
+    throw new CliError('usage', '--follow is for the attempt that goes on; leave out --attempt.');
+  }
+  const number = Number(attempt);
+  if (Number.isInteger(number) && number >= 1 && number < 10_000) return number;
+  throw new CliError('usage', `--attempt ${attempt}: a whole number from 1.`);
+}
+
+async function findAttempt(api: ApiClient, runName: string, attempt?: number): Promise<Run> {
+  const run = await findRun(api, runName);
+  if (attempt === undefined || attempt === run.attempt) return run;
+  if (attempt < run.attempt) return await api.attempt(run.id, attempt);
+  const has = run.attempt === 1 ? 'one attempt' : `${run.attempt} attempts`;
+  throw new CliError('not_found', `Run ${run.number} has ${has} only.`);
 }
 
 /** By key (every leg), name or id; all where no name is given. */
@@ -143,38 +138,6 @@ function findJobs(run: Run, name: string | undefined): Job[] {
   if (jobs.length > 0 || name === undefined) return jobs;
   const names = run.jobs.map((job) => job.name).join(', ');
   throw new CliError('not_found', `Run ${run.number} has no job "${name}". It has: ${names}`);
-}
-
-/** `latest`, a number, `owner/name#number`, or an id. In a checkout its own runs come first. */
-async function findRun(api: ApiClient, name: string): Promise<Run> {
-  const [, repository, number] = /^([^#]+)#(\d+)$/.exec(name) ?? [];
-  if (repository !== undefined && number !== undefined) return await api.run(number, repository);
-  const here = await checkoutRepository(process.cwd());
-  if (name !== 'latest') return await findByNumber(api, name, here);
-  const own = here === undefined ? [] : await api.runs(1, here);
-  const [run] = own.length > 0 ? own : await api.runs(1);
-  if (run === undefined) {
-    throw new CliError('not_found', 'There are no runs yet. Start one with: onejob run');
-  }
-  return run;
-}
-
-async function findByNumber(api: ApiClient, name: string, here: string | undefined): Promise<Run> {
-  const isNumber = /^\d+$/.test(name);
-  try {
-    return await api.run(name, isNumber ? here : undefined);
-  } catch (error) {
-    if (!(error instanceof CliError)) throw error;
-    if (error.code === 'not_found' && isNumber && here !== undefined) {
-      return await findByNumber(api, name, undefined);
-    }
-    const message =
-      error.code === 'ambiguous_run'
-        ? `Several repositories have a run ${name}. Name one as owner/name#${name}; see: onejob list`
-        : `There is no run "${name}". See what there is: onejob list`;
-    const isOurs = error.code === 'ambiguous_run' || error.code === 'not_found';
-    throw isOurs ? new CliError('not_found', message) : error;
-  }
 }
 
 /** Rows of logs on standard output: text, with the job's name where there are several, or JSON. */

@@ -25,7 +25,7 @@ import {
   openForRun,
   requestBody,
   sayCreated,
-  sendRun,
+  sendOnce,
   sendSnapshot,
   toStderr,
   waitForOthers,
@@ -186,7 +186,10 @@ class Watching implements AsyncDisposable {
       const kept = this.#platform;
       this.#platform = undefined;
       const write = (line: string): void => this.#write(line);
-      return kept ?? (await openForRun(this.#flags, this.#dataDirectory, signal, write));
+      return (
+        kept ??
+        (await openForRun({ ...this.#flags, withAgent: true }, this.#dataDirectory, signal, write))
+      );
     };
     const { platform, answer } = await openAndAsk(open, async (owner) => {
       if (!this.#ready.has(owner)) await makeReady(owner, this.#flags.driver, this.#interrupts);
@@ -194,7 +197,7 @@ class Watching implements AsyncDisposable {
       signal.throwIfAborted();
       try {
         await sendSnapshot(owner.api, snapshot);
-        return await sendRun(owner.api, body);
+        return await sendOnce(async () => await owner.api.createRuns(body));
       } catch (error) {
         if (this.#isMendable(error)) return error;
         throw error;

@@ -38,6 +38,7 @@ export const KINDS: ReadonlyMap<string, ValueKind> = new Map([
   ['--input', 'none'],
   ['--image', 'images'],
   ['--data-dir', 'files'],
+  ['--attempt', 'none'],
   ['--limit', 'none'],
   ['--listen', 'none'],
   ['--name', 'none'],

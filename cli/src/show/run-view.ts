@@ -35,10 +35,11 @@ export class JobNames {
   }
 }
 
-/** Workflow and number, how the run stands, and what it is called where that says more. */
+/** Workflow, number and attempt, how the run stands, and what it is called where that says more. */
 export function runTitle(paint: Paint, run: Run, status?: string): string {
-  const { workflowName, number, name } = run;
+  const { workflowName, number, name, attempt } = run;
   const title = [paint('bold', safeText(workflowName, false)), `run ${number}`];
+  if (attempt > 1) title.push(`attempt ${attempt}`);
   if (status !== undefined) title.push(status);
   if (name !== workflowName) title.push(safeText(name, false));
   return title.join(' · ');

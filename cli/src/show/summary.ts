@@ -10,16 +10,19 @@ import { fit } from './width.ts';
 const between = (from: number | null, to: number | null): string =>
   from === null || to === null ? '' : duration(to - from);
 
-function row(paint: Paint, job: Job, nameCells: number): string[] {
+function row(paint: Paint, run: Run, job: Job, nameCells: number): string[] {
   const conclusion = job.conclusion ?? job.state;
   const reason = job.endReason === 'steps_completed' ? '' : (job.endReason ?? '');
+  const kept = job.attempt < run.attempt ? `in attempt ${job.attempt}` : '';
   return [
     `${mark(paint, job.state, job.conclusion)} ${fit(safeText(job.name, false), nameCells)}`,
     conclusion,
     between(job.queuedAtMs, job.leasedAtMs),
     between(job.leasedAtMs, job.adoptedAtMs),
     between(job.adoptedAtMs, job.finishedAtMs),
-    reason === conclusion ? '' : reason.replaceAll('_', ' '),
+    [reason === conclusion ? '' : reason.replaceAll('_', ' '), kept]
+      .filter((text) => text !== '')
+      .join(', '),
   ];
 }
 
@@ -33,7 +36,7 @@ export function summary(paint: Paint, runs: readonly Run[], columns = Infinity):
   const nameCells = Math.max(NAME_CELLS_LEAST, columns - OTHER_CELLS);
   for (const run of runs) {
     const header = ['job', 'conclusion', 'queue', 'boot', 'run', ''];
-    const rows = run.jobs.map((job) => row(paint, job, nameCells));
+    const rows = run.jobs.map((job) => row(paint, run, job, nameCells));
     parts.push(
       runTitle(paint, run, run.conclusion ?? run.state),
       table([header.map((cell) => paint('dim', cell)), ...rows]),

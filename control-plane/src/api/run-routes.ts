@@ -2,31 +2,20 @@
 import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import {
-  CancelBody,
-  CreateRun,
-  type CreatedRuns,
-  isUuid,
-  type Run,
-  RUNS_PER_PAGE,
-} from '@onejob/protocol';
+import { CancelBody, CreateRun, type CreatedRuns, type Run, RUNS_PER_PAGE } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import { cancelRun } from '../runs/cancel-run.ts';
 import { createRuns } from '../runs/create-run.ts';
 import { planRuns } from '../runs/plan-runs.ts';
 import { viewRuns } from '../runs/run-view.ts';
-import { required } from '../store/store.ts';
 import type { ApiParts } from './api-parts.ts';
-import { NoQuery, RunParams, toNumber, WholeNumber } from './parameters.ts';
+import { findRun, viewRun } from './find-run.ts';
+import { NoQuery, RepositoryQuery, RunParams, toNumber, WholeNumber } from './parameters.ts';
 import { createEventStreams } from './event-stream.ts';
 
 /** Runs of a page when nobody says how many. */
 const DEFAULT_PAGE = 20;
 
-const RepositoryQuery = Type.Object(
-  { repository: Type.Optional(Type.String({ maxLength: 201 })) },
-  { additionalProperties: false },
-);
 const ListQuery = Type.Object(
   {
     limit: Type.Optional(WholeNumber),
@@ -115,29 +104,4 @@ function pageSize(limit: string | undefined): number {
     'invalid_request',
     `limit is ${runs}; it must be from 1 to ${RUNS_PER_PAGE} runs.`,
   );
-}
-
-async function viewRun(parts: ApiParts, runId: string): Promise<Run> {
-  const [run] = await viewRuns(parts.store, [runId]);
-  return required(run, `run ${runId}`);
-}
-
-/** A run by its id, or by its number where that is enough to tell it from others. */
-async function findRun(parts: ApiParts, name: string, repository?: string): Promise<string> {
-  const isNumber = /^[1-9][0-9]{0,14}$/.test(name);
-  if (!isNumber && !isUuid(name)) {
-    throw new ControlPlaneError('not_found', `"${name}" is no id and no number of a run.`);
-  }
-  let query = parts.store.db.selectFrom('runs').select(['id', 'repository']);
-  query = isNumber ? query.where('number', '=', Number(name)) : query.where('id', '=', name);
-  if (repository !== undefined) query = query.where('repository', '=', repository);
-  const found = await query.orderBy('id').limit(10).execute();
-  if (found.length > 1) {
-    const names = found.map((run) => run.repository).join(', ');
-    throw new ControlPlaneError(
-      'ambiguous_run',
-      `There is a run ${name} of each of ${names}. Add ?repository=, or use the run's id.`,
-    );
-  }
-  return required(found[0], `run ${name}`).id;
 }

@@ -8,6 +8,7 @@ import { API_BODY_BYTES, type ErrorBody } from '@onejob/protocol';
 import { hashCredential, matchesHash } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { translateDatabaseError } from '../store/database-error.ts';
+import { addAttemptRoutes } from './attempt-routes.ts';
 import { addJobRoutes } from './job-routes.ts';
 import { addPlatformRoutes } from './platform-routes.ts';
 import { addRunRoutes } from './run-routes.ts';
@@ -75,6 +76,7 @@ export function createApiServer(parts: ApiParts, options: ApiServerOptions): Fas
   addPlatformRoutes(app, parts);
   addSnapshotRoutes(app, parts);
   addRunRoutes(app, parts);
+  addAttemptRoutes(app, parts);
   addJobRoutes(app, parts);
   return app;
 }

@@ -33,6 +33,8 @@ export class SourceServer implements AsyncDisposable {
   #serving = 0;
   /** Runs that have a view; the promise is its making. */
   readonly #views = new Map<string, Promise<unknown>>();
+  /** Views of ended runs that are being removed. */
+  readonly #closing = new Map<string, Promise<void>>();
 
   constructor(parts: { store: Store; repositories: Repositories }) {
     this.#store = parts.store;
@@ -100,6 +102,8 @@ export class SourceServer implements AsyncDisposable {
   }
 
   async #openView(source: Source): Promise<void> {
+    // A run that is run again at once: its new view comes after the end of the old one.
+    await this.#closing.get(source.runId)?.catch(() => {});
     const known = this.#views.get(source.runId);
     if (known !== undefined) {
       await known;
@@ -202,8 +206,18 @@ export class SourceServer implements AsyncDisposable {
         .executeTakeFirst();
       const repository = run === undefined ? undefined : parseRepositoryName(run.repository);
       if (repository === undefined) continue;
-      await this.#repositories.closeView(repository, runId);
       this.#views.delete(runId);
+      const closed = this.#repositories.closeView(repository, runId);
+      this.#closing.set(runId, closed);
+      try {
+        await closed;
+      } catch (error) {
+        // Tried again with the next round.
+        this.#views.set(runId, Promise.resolve());
+        throw error;
+      } finally {
+        this.#closing.delete(runId);
+      }
     }
   }
 

@@ -137,6 +137,7 @@ async function makeAnswer(
     },
     env: run.env,
     secrets: secrets.own,
+    ...(run.debug ? { debug: true } : {}),
     ...(secrets.problem === null ? {} : { problem: secrets.problem }),
     token,
     source: sourceOf(run),

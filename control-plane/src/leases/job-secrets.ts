@@ -33,6 +33,7 @@ export async function stateSeenBy(tx: Tx, run: RunRow, key: string): Promise<Run
           .selectAll()
           .where('run_id', '=', run.id)
           .where('key', 'in', keys)
+          .where('last_attempt', 'is', null)
           .orderBy('place')
           .execute();
   return new RunState(run, rows);

@@ -98,12 +98,16 @@ const FAIL_FAST = {
   message: 'Cancelled because another leg of the matrix failed (fail-fast).',
 } as const;
 
-/** `fail-fast`: a leg that failed and may not fail cancels the legs beside it. */
+/** `fail-fast`: a leg that failed in this attempt and may not fail cancels the legs beside it. */
 async function cancelSiblings(tx: Tx, state: RunState): Promise<boolean> {
   let moved = false;
   for (const legs of state.byKey.values()) {
     const failed = legs.find(
-      (leg) => leg.fail_fast && !leg.continue_on_error && combinedResult([leg]) === 'failure',
+      (leg) =>
+        leg.attempt === state.run.attempt &&
+        leg.fail_fast &&
+        !leg.continue_on_error &&
+        combinedResult([leg]) === 'failure',
     );
     if (failed === undefined) continue;
     for (const leg of legs) {

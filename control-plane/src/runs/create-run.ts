@@ -22,7 +22,7 @@ import type { Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
-import { insertRun, upsertRepository } from '../store/insert-run.ts';
+import { insertRun, sealSecrets, upsertRepository } from '../store/insert-run.ts';
 import { storable } from '../store/storable.ts';
 import { required, type Store, type Tx } from '../store/store.ts';
 import { beginRun } from './advance-run.ts';
@@ -46,18 +46,12 @@ export async function checkRequest(
   request: CreateRun,
 ): Promise<Repository> {
   const repository = parseRepositoryName(request.repository);
-  const secrets = Object.entries(request.secrets);
-  const tooLong = secrets.find(([, value]) => Buffer.byteLength(value) > SECRET_BYTES);
   const wrong =
     repository === undefined
       ? 'repository must be tenant/name, each of letters, digits, ".", "_" and "-"'
       : !/^refs\/[\w./@+-]+$/.test(request.ref) || request.ref.includes('..')
         ? 'ref must be a full name such as refs/heads/main'
-        : secrets.length > SECRETS_PER_JOB
-          ? `at most ${SECRETS_PER_JOB} secrets`
-          : tooLong !== undefined
-            ? `the secret ${tooLong[0]} is longer than ${SECRET_BYTES} bytes`
-            : undefined;
+        : whyWrongSecrets(request.secrets);
   if (wrong !== undefined || repository === undefined) {
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
@@ -69,6 +63,15 @@ export async function checkRequest(
     );
   }
   return repository;
+}
+
+/** Undefined: they may be a run's. */
+export function whyWrongSecrets(secrets: Readonly<Record<string, string>>): string | undefined {
+  const entries = Object.entries(secrets);
+  if (entries.length > SECRETS_PER_JOB) return `at most ${SECRETS_PER_JOB} secrets`;
+  const tooLong = entries.find(([, value]) => Buffer.byteLength(value) > SECRET_BYTES);
+  if (tooLong === undefined) return undefined;
+  return `the secret ${tooLong[0]} is longer than ${SECRET_BYTES} bytes`;
 }
 
 export async function createRuns(
@@ -119,6 +122,8 @@ async function createRun(
       ref: request.ref,
       sha: request.sha,
       actor: request.actor,
+      triggering_actor: request.actor,
+      secret_names: JSON.stringify(Object.keys(request.secrets)),
       vars: JSON.stringify(request.vars),
       env: JSON.stringify(request.env),
       inputs: JSON.stringify(read.inputs),
@@ -127,22 +132,22 @@ async function createRun(
       driver: request.driver === '' ? 'auto' : request.driver,
       keep_sandbox: request.keepSandbox,
       created_at_ms: tx.nowMs,
+      started_at_ms: tx.nowMs,
     },
-    {
-      plannedJobs: jobs.map((job, position) => ({
-        key: job.key,
-        position,
-        needs: JSON.stringify(job.needs),
-        expanded: false,
-      })),
-      sealedSecrets: Object.entries(request.secrets).map(([name, value]) => ({
-        name,
-        sealed: vault.seal(value, { runId, name }),
-      })),
-    },
+    jobs.map((job, position) => ({
+      key: job.key,
+      position,
+      needs: JSON.stringify(job.needs),
+      expanded: false,
+    })),
   );
-  await insertPlaceholders(tx, repository, request, { runId, keys: jobs.map(({ key }) => key) });
+  await sealSecrets(tx, vault, runId, request.secrets);
   const run = required(await lockRun(tx, runId), `run ${runId}`);
+  await insertPlaceholders(
+    tx,
+    run,
+    jobs.map(({ key }) => key),
+  );
   const { name, group } = planOf(run, workflow, budget);
   await tx.db.updateTable('runs').set({ name }).where('id', '=', runId).execute();
   await beginRun(tx, run, group);
@@ -150,24 +155,9 @@ async function createRun(
 }
 
 /** A row a job, which waits; it becomes the first leg. */
-async function insertPlaceholders(
-  tx: Tx,
-  repository: Repository,
-  request: CreateRun,
-  { runId, keys }: { runId: string; keys: readonly string[] },
-): Promise<void> {
+async function insertPlaceholders(tx: Tx, run: RunRow, keys: readonly string[]): Promise<void> {
   const rows = keys.map((key, position) =>
-    newJobRow(tx.nowMs, {
-      id: newJobId(tx.nowMs),
-      runId,
-      tenant: repository.tenant,
-      repository: repository.full,
-      key,
-      position,
-      calledFrom: [],
-      driver: request.driver === '' ? 'auto' : request.driver,
-      keepSandbox: request.keepSandbox,
-    }),
+    newJobRow(tx.nowMs, run, { id: newJobId(tx.nowMs), key, position, calledFrom: [] }),
   );
   await insertJobs(tx, rows, 'created');
 }
@@ -176,7 +166,7 @@ const meetsGroups = ({ called, workflow }: ReadWorkflow): boolean =>
   [workflow, ...Object.values(called).map((one) => one.workflow)].some(usesConcurrency);
 
 /** Known when the run has its number, which its name and its group may hold. */
-function planOf(
+export function planOf(
   run: RunRow,
   workflow: Workflow,
   budget: Budget,

@@ -9,8 +9,9 @@ import {
   type CalledWorkflows,
   type Caller,
   missingSecret,
-  requiredSecrets,
+  type PlannedJob,
   PlanError,
+  requiredSecrets,
   type Workflow,
 } from '@onejob/workflow';
 import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
@@ -138,6 +139,10 @@ async function secretNames(tx: Tx, state: RunState, place: JobPlace): Promise<st
   return ['GITHUB_TOKEN', ...rows.map(({ name }) => name)];
 }
 
+/** What a called job is called while its legs are not known. */
+export const nameBeforeRelease = ({ key, name }: PlannedJob): string =>
+  storable(typeof name === 'string' && name !== '' ? name : key);
+
 function addCalled(
   tx: Tx,
   called: Called,
@@ -151,22 +156,17 @@ function addCalled(
     called.planned.push({
       run_id: run.id,
       key,
+      attempt: run.attempt,
       position,
       needs: JSON.stringify(job.needs.map((id) => keyIn(scope, id))),
       expanded: false,
     });
-    const placeholder = newJobRow(tx.nowMs, {
+    const placeholder = newJobRow(tx.nowMs, run, {
       id: newJobId(tx.nowMs),
-      runId: run.id,
-      tenant: run.tenant,
-      repository: run.repository,
       key,
       position,
       calledFrom: row.place,
-      driver: run.driver,
-      keepSandbox: run.keep_sandbox,
     });
-    const name = typeof job.name === 'string' && job.name !== '' ? job.name : job.key;
-    called.rows.push({ ...placeholder, name: `${row.name} / ${storable(name)}` });
+    called.rows.push({ ...placeholder, name: `${row.name} / ${nameBeforeRelease(job)}` });
   }
 }

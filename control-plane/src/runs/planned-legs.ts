@@ -155,6 +155,7 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     tenant,
     number: 0,
     workflow_number: 0,
+    attempt: 1,
     workflow_file: workflow.file,
     workflow_name: workflow.name,
     name: '',
@@ -167,6 +168,9 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     ref: request.ref,
     sha: request.sha,
     actor: request.actor,
+    triggering_actor: request.actor,
+    debug: false,
+    secret_names: [],
     vars: request.vars,
     env: request.env,
     inputs: {},
@@ -179,6 +183,7 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     cancel_message: '',
     conclusion: null,
     created_at_ms: 0,
+    started_at_ms: 0,
     finished_at_ms: null,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The needs of a job have ended: decides what becomes of it. Its one row, which waited until here,
+ * The needs of a job have ended: decides what becomes of it. Its one row that waited until here
  * becomes the first leg; the others are new rows. Legs that run come to the queue, or wait for their
  * concurrency group; those of a job that calls a workflow wait for their turn to begin it.
  */
@@ -52,19 +52,25 @@ export async function releaseJob(
     .where('run_id', '=', state.run.id)
     .where('key', '=', planned.key)
     .execute();
-  const placeholder = state.byKey.get(planned.key)?.[0];
+  const rows = state.byKey.get(planned.key) ?? [];
+  const placeholder = rows.find((row) => row.state === 'waiting');
   const place = state.place(planned.key);
-  if (placeholder === undefined || placeholder.state !== 'waiting' || place === undefined) return 0;
+  if (placeholder === undefined || place === undefined) return 0;
 
   const end = async (reason: EndReason, message: string): Promise<number> => {
     await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
     return 0;
   };
-  const decision = decide(state, place, JOBS_PER_RUN - count + 1);
+  const decision = decide(state, place, JOBS_PER_RUN - count + rows.length);
   if ('end' in decision) return await end(decision.end, decision.message);
-  const more = decision.legs.length - 1;
+  // Legs that ended in an earlier attempt of the run stay.
+  const kept = new Set(rows.filter((row) => row !== placeholder).map((row) => row.leg_index));
+  const fresh = decision.legs.filter(({ leg }) => !kept.has(leg.index));
+  if (fresh.length === 0)
+    return await end('condition_false', 'Its matrix has no such leg any more.');
+  const more = fresh.length - 1;
   const caller = state.caller(place.scope);
-  const legs = decision.legs.map(({ leg, ...rest }) => ({
+  const legs = fresh.map(({ leg, ...rest }) => ({
     ...rest,
     leg: caller === undefined ? leg : { ...leg, name: `${caller.name} / ${leg.name}` },
   }));
@@ -234,16 +240,11 @@ async function holdLegs(
 }
 
 function newLeg(tx: Tx, run: RunRow, placeholder: JobRow, leg: JobLeg) {
-  const row = newJobRow(tx.nowMs, {
+  const row = newJobRow(tx.nowMs, run, {
     id: newJobId(tx.nowMs),
-    runId: run.id,
-    tenant: run.tenant,
-    repository: run.repository,
     key: placeholder.key,
     position: placeholder.position,
     calledFrom: placeholder.place.slice(0, -2),
-    driver: run.driver,
-    keepSandbox: run.keep_sandbox,
   });
   return { ...row, ...legColumns(placeholder, leg) };
 }

@@ -53,14 +53,14 @@ export function githubContext(run: RunRow): JsonObject {
     repository_visibility: 'private',
     actor: run.actor,
     actor_id: textAt(payload, 'sender', 'id'),
-    triggering_actor: run.actor,
+    triggering_actor: run.triggering_actor,
     workflow: run.workflow_name,
     workflow_ref: workflowRef,
     workflow_sha: run.sha,
     // Unique in the repository and a number, as GitHub documents both.
     run_id: String(run.number),
     run_number: String(run.workflow_number),
-    run_attempt: '1',
+    run_attempt: String(run.attempt),
     secret_source: 'Actions',
     retention_days: '90',
   };

@@ -31,17 +31,19 @@ export async function readPlannedJobs(tx: Tx, runId: string): Promise<Planned[]>
     .selectFrom('planned_jobs')
     .select(['key', 'position', 'needs', 'expanded'])
     .where('run_id', '=', runId)
+    .where('last_attempt', 'is', null)
     .orderBy('position')
     .orderBy('key')
     .execute();
 }
 
-/** In the order of the workflow and its matrices. */
+/** Those of the run's last attempt, in the order of the workflow and its matrices. */
 export async function readJobs(tx: Tx, runId: string): Promise<JobRow[]> {
   return await tx.db
     .selectFrom('jobs')
     .selectAll()
     .where('run_id', '=', runId)
+    .where('last_attempt', 'is', null)
     .orderBy('place')
     .execute();
 }

@@ -32,6 +32,7 @@ const RUN_COLUMNS = [
   'tenant',
   'number',
   'workflow_number',
+  'attempt',
   'workflow_file',
   'workflow_name',
   'name',
@@ -41,6 +42,7 @@ const RUN_COLUMNS = [
   'ref',
   'sha',
   'actor',
+  'triggering_actor',
   'vars',
   'env',
   'inputs',
@@ -50,6 +52,7 @@ const RUN_COLUMNS = [
   'cancel_requested_at_ms',
   'conclusion',
   'created_at_ms',
+  'started_at_ms',
   'finished_at_ms',
 ] as const;
 type RunHead = Pick<Selectable<RunsTable>, (typeof RUN_COLUMNS)[number]>;
@@ -71,6 +74,33 @@ export async function viewRuns(store: Store, runIds: readonly string[]): Promise
   });
 }
 
+/** A run as one of its attempts left it, or as the last one is now; undefined: there is none. */
+export async function viewAttempt(
+  store: Store,
+  runId: string,
+  attempt: number,
+): Promise<Run | undefined> {
+  const [run] = await viewRuns(store, [runId]);
+  if (run === undefined || run.attempt === attempt) return run;
+  const past = await store.db
+    .selectFrom('run_attempts')
+    .selectAll()
+    .where('run_id', '=', runId)
+    .where('attempt', '=', attempt)
+    .executeTakeFirst();
+  if (past === undefined) return undefined;
+  return {
+    ...run,
+    attempt,
+    triggeringActor: past.triggering_actor,
+    state: 'finished',
+    conclusion: past.conclusion,
+    startedAtMs: past.started_at_ms,
+    finishedAtMs: past.finished_at_ms,
+    jobs: await viewJobs(store, { runIds: [runId], attempt }),
+  };
+}
+
 function viewRun(run: RunHead, jobs: Job[]): Run {
   return {
     id: run.id,
@@ -83,9 +113,13 @@ function viewRun(run: RunHead, jobs: Job[]): Run {
     ref: run.ref,
     sha: run.sha,
     actor: run.actor,
+    attempt: run.attempt,
+    triggeringActor: run.triggering_actor,
+    driver: run.driver,
     state: run.finished_at_ms === null ? 'running' : 'finished',
     conclusion: run.conclusion,
     createdAtMs: run.created_at_ms,
+    startedAtMs: run.started_at_ms,
     finishedAtMs: run.finished_at_ms,
     warnings: run.warnings,
     referencedWorkflows: run.referenced_workflows,
@@ -95,18 +129,27 @@ function viewRun(run: RunHead, jobs: Job[]): Run {
 
 /**
  * Jobs of runs, or single jobs, in the order of the workflow and its matrices. Where a job calls a
- * workflow, the called jobs stand in its place once they are there.
+ * workflow, the called jobs stand in its place once they are there. Jobs of runs are those of the last
+ * attempt, or of the one that is named.
  */
 export async function viewJobs(
   store: Store,
-  which: { runIds: readonly string[] } | { jobIds: readonly string[] },
+  which: { runIds: readonly string[]; attempt?: number } | { jobIds: readonly string[] },
 ): Promise<Job[]> {
   const found = await store.db
     .selectFrom('jobs')
     .selectAll()
-    .where((of) =>
-      'runIds' in which ? of('run_id', 'in', which.runIds) : of('id', 'in', which.jobIds),
-    )
+    .where((of) => {
+      if ('jobIds' in which) return of('id', 'in', which.jobIds);
+      const { runIds, attempt } = which;
+      const isOfRun = of('run_id', 'in', runIds);
+      if (attempt === undefined) return of.and([isOfRun, of('last_attempt', 'is', null)]);
+      return of.and([
+        isOfRun,
+        of('attempt', '<=', attempt),
+        of.or([of('last_attempt', 'is', null), of('last_attempt', '>=', attempt)]),
+      ]);
+    })
     .orderBy('run_id')
     .orderBy('place')
     .execute();

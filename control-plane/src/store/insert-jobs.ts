@@ -1,32 +1,34 @@
 /** Inserts jobs in their first state, each with its log and the first row of its history. */
-import type { Insertable } from 'kysely';
+import type { Insertable, Selectable } from 'kysely';
 import type { Tx } from './store.ts';
-import type { JobsTable } from './tables.ts';
+import type { JobsTable, RunsTable } from './tables.ts';
 
 /** Rows of one statement: a statement takes at most 65,535 parameters. */
 const ROWS_PER_STATEMENT = 200;
 
+/** What a job has of its run. */
+type OfRun = Pick<
+  Selectable<RunsTable>,
+  'id' | 'tenant' | 'repository' | 'attempt' | 'driver' | 'keep_sandbox'
+>;
+
 /** A job before anything happened to it: it waits for what it needs. */
 export function newJobRow(
   nowMs: number,
+  run: OfRun,
   job: {
     id: string;
-    runId: string;
-    tenant: string;
-    repository: string;
     key: string;
     position: number;
     /** Position and leg of each job that calls, outermost first; empty: nobody calls. */
     calledFrom: readonly number[];
-    driver: string;
-    keepSandbox: boolean;
   },
 ): Insertable<JobsTable> {
   return {
     id: job.id,
-    run_id: job.runId,
-    tenant: job.tenant,
-    repository: job.repository,
+    run_id: run.id,
+    tenant: run.tenant,
+    repository: run.repository,
     key: job.key,
     position: job.position,
     leg_index: 0,
@@ -34,14 +36,14 @@ export function newJobRow(
     place: [...job.calledFrom, job.position, 0],
     name: job.key,
     labels: [],
-    driver: job.driver,
-    keep_sandbox: job.keepSandbox,
+    driver: run.driver,
+    keep_sandbox: run.keep_sandbox,
     priority: 0,
     max_parallel: null,
     fail_fast: false,
     continue_on_error: false,
     state: 'waiting',
-    attempt: 1,
+    attempt: run.attempt,
     epoch: 0,
     waiting_reason: 'needs',
     end_message: '',

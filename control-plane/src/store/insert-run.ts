@@ -1,5 +1,6 @@
-/** Stores a run with its planned jobs and sealed secrets, and gives it its numbers. */
+/** Stores a run with its planned jobs and gives it its numbers; stores its secrets, sealed. */
 import { sql, type Insertable } from 'kysely';
+import type { Vault } from '../credentials.ts';
 import { storableRow } from './storable.ts';
 import type { Tx } from './store.ts';
 import type { PlannedJobsTable, RunsTable } from './tables.ts';
@@ -7,10 +8,7 @@ import type { PlannedJobsTable, RunsTable } from './tables.ts';
 export async function insertRun(
   tx: Tx,
   run: Omit<Insertable<RunsTable>, 'number' | 'workflow_number'>,
-  parts: {
-    plannedJobs: Omit<Insertable<PlannedJobsTable>, 'run_id'>[];
-    sealedSecrets: { name: string; sealed: string }[];
-  },
+  plannedJobs: readonly Omit<Insertable<PlannedJobsTable>, 'run_id'>[],
 ): Promise<{ number: number; workflowNumber: number }> {
   // The row lock on the repository makes the numbers of concurrent runs follow each other.
   const repository = await tx.db
@@ -31,20 +29,29 @@ export async function insertRun(
     .insertInto('runs')
     .values({ ...storableRow(run), number, workflow_number: workflowNumber })
     .execute();
-  if (parts.plannedJobs.length > 0) {
+  if (plannedJobs.length > 0) {
     await tx.db
       .insertInto('planned_jobs')
-      .values(parts.plannedJobs.map((job) => ({ ...job, run_id: run.id })))
-      .execute();
-  }
-  if (parts.sealedSecrets.length > 0) {
-    await tx.db
-      .insertInto('run_secrets')
-      .values(parts.sealedSecrets.map((secret) => ({ ...secret, run_id: run.id })))
+      .values(plannedJobs.map((job) => ({ ...job, run_id: run.id })))
       .execute();
   }
   tx.announce({ topic: 'run', runId: run.id });
   return { number, workflowNumber };
+}
+
+/** Stores what an attempt of a run is given, each value for this run and name only. */
+export async function sealSecrets(
+  tx: Tx,
+  vault: Vault,
+  runId: string,
+  secrets: Readonly<Record<string, string>>,
+): Promise<void> {
+  const rows = Object.entries(secrets).map(([name, value]) => ({
+    run_id: runId,
+    name,
+    sealed: vault.seal(value, { runId, name }),
+  }));
+  if (rows.length > 0) await tx.db.insertInto('run_secrets').values(rows).execute();
 }
 
 /** Makes sure that the repository has a row. */

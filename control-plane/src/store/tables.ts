@@ -34,6 +34,8 @@ export type RunsTable = {
   number: number;
   /** Counts the runs of this workflow file in the repository. */
   workflow_number: number;
+  /** The attempt that goes on, or was the last. */
+  attempt: ColumnType<number, number | undefined, number>;
   workflow_file: string;
   workflow_name: string;
   /** What people call it; set when it has its number. */
@@ -50,7 +52,13 @@ export type RunsTable = {
   event_payload: JsonColumn<Record<string, unknown>>;
   ref: string;
   sha: string;
+  /** Who started the run, and who its last attempt. */
   actor: string;
+  triggering_actor: string;
+  /** The steps of the last attempt say what they do in detail. */
+  debug: ColumnType<boolean, boolean | undefined, boolean>;
+  /** Of the secrets it was started with: they themselves go with each attempt's end. */
+  secret_names: ColumnType<string[], string | undefined, string>;
   vars: JsonColumn<Record<string, string>>;
   env: JsonColumn<Record<string, string>>;
   inputs: JsonColumn<Record<string, unknown>>;
@@ -65,7 +73,19 @@ export type RunsTable = {
   cancel_message: ColumnType<string, string | undefined, string>;
   conclusion: Conclusion | null;
   created_at_ms: number;
+  /** Of the last attempt. */
+  started_at_ms: number;
   finished_at_ms: number | null;
+};
+
+/** Attempts of a run before its last one. */
+type RunAttemptsTable = {
+  run_id: string;
+  attempt: number;
+  triggering_actor: string;
+  conclusion: Conclusion;
+  started_at_ms: number;
+  finished_at_ms: number;
 };
 
 type RunSecretsTable = { run_id: string; name: string; sealed: string };
@@ -75,6 +95,10 @@ export type PlannedJobsTable = {
   run_id: string;
   /** See runs/job-keys.ts. */
   key: string;
+  /** Of the run, from which on it is so. */
+  attempt: ColumnType<number, number | undefined, number>;
+  /** Until which; null: it still is. */
+  last_attempt: ColumnType<number | null, number | null | undefined, number>;
   /** Place in the file. */
   position: number;
   needs: JsonColumn<string[]>;
@@ -107,7 +131,10 @@ export type JobsTable = {
   continue_on_error: boolean;
 
   state: JobState;
+  /** Of the run, in which it is run. */
   attempt: number;
+  /** The last attempt of the run that it is part of; null: the one that goes on. */
+  last_attempt: ColumnType<number | null, number | null | undefined, number>;
   epoch: number;
   conclusion: Conclusion | null;
   end_reason: EndReason | null;
@@ -238,6 +265,7 @@ type LifeSignTable = { id: number; alive_at_ms: number };
 export type Tables = {
   repositories: RepositoriesTable;
   runs: RunsTable;
+  run_attempts: RunAttemptsTable;
   run_secrets: RunSecretsTable;
   planned_jobs: PlannedJobsTable;
   jobs: JobsTable;

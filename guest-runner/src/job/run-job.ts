@@ -143,9 +143,11 @@ export class JobRun {
       }),
     ]);
     loopback.token = task.token;
-    const debug = ['ACTIONS_STEP_DEBUG', 'ACTIONS_RUNNER_DEBUG'].some(
-      (name) => (task.secrets[name] ?? task.contexts.vars[name]) === 'true',
-    );
+    const debug =
+      task.debug === true ||
+      ['ACTIONS_STEP_DEBUG', 'ACTIONS_RUNNER_DEBUG'].some(
+        (name) => (task.secrets[name] ?? task.contexts.vars[name]) === 'true',
+      );
     const runner = makeRunnerContext(hostname, layout, debug);
     const { port } = loopback;
     const { masker } = this;
