@@ -161,7 +161,7 @@ test('@actions/core: inputs, outputs, state, annotations, groups, secrets, summa
     },
     { level: 'warning', message: 'Error: careful: 100%, really' },
   ]);
-  const [summary] = await constellation.api.summaries(ended.run.jobs[0]?.id ?? '');
+  const [summary] = await all.api.summaries(ended.run.jobs[0]?.id ?? '');
   assert.match(summary?.markdown ?? '', /<h1>Greetings<\/h1>\n<table>.*Ada.*<pre lang="js">/s);
   assert.doesNotMatch(rowsOf(ended).join('\n'), /never-shown/);
 });

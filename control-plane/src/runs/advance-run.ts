@@ -17,7 +17,7 @@ import {
   type Touched,
   waitsForGroup,
 } from './concurrency-groups.ts';
-import { scopeOfLeg } from './job-keys.ts';
+import { scopeOf, scopeOfLeg } from './job-keys.ts';
 import { lockRun } from './lock-run.ts';
 import { openCalls } from './open-call.ts';
 import { releaseJob } from './release-job.ts';
@@ -42,7 +42,7 @@ export async function advanceRun(tx: Tx, run: RunRow): Promise<void> {
 /** Begins a run whose jobs all wait: at once, or when the concurrency group it enters is free. */
 export async function beginRun(tx: Tx, run: RunRow, group: ConcurrencyGroup | null): Promise<void> {
   const touched: Touched = new Set([run.id]);
-  if (group !== null) await enterGroup(tx, { run, jobId: null, group }, touched);
+  if (group !== null) await enterGroup(tx, { run, jobId: null, part: 'whole', group }, touched);
   await advanceTouched(tx, touched);
 }
 
@@ -80,11 +80,13 @@ async function moveJobs(
 ): Promise<'nothing' | 'something' | 'stopped'> {
   let moved = await cancelSiblings(tx, state);
   moved = (await closeCalls(tx, state)) || moved;
-  moved = (await openCalls(tx, state)) || moved;
-  if (moved) return 'something';
+  const opened = await openCalls({ tx, state, touched });
+  if (opened === 'stopped') return 'stopped';
+  if (moved || opened === 'something') return 'something';
   let { count } = state;
   for (const one of planned) {
-    if (one.expanded || !one.needs.every((key) => state.hasEnded(key))) continue;
+    if (one.expanded || !state.hasBegun(scopeOf(one.key))) continue;
+    if (!one.needs.every((key) => state.hasEnded(key))) continue;
     const more = await releaseJob({ tx, state, touched }, one, count);
     if (more === 'stopped') return 'stopped';
     count += more;
@@ -112,7 +114,7 @@ async function cancelSiblings(tx: Tx, state: RunState): Promise<boolean> {
     if (failed === undefined) continue;
     for (const leg of legs) {
       if (leg.state === 'finished' || leg.cancel_requested_at_ms !== null) continue;
-      if (isOpenCall(leg)) {
+      if (leg.opened_call !== null) {
         await cancelCall(tx, state, leg, FAIL_FAST);
         moved = true;
       } else {

@@ -11,7 +11,7 @@ import { legOf, type RunState } from './run-state.ts';
 
 type Why = { reason: CancelReason; message: string };
 
-/** @param row of a leg whose called jobs go on */
+/** @param row of a leg whose called jobs are there */
 export async function cancelCall(tx: Tx, state: RunState, row: JobRow, why: Why): Promise<void> {
   const { message, reason } = why;
   await tx.db
@@ -30,8 +30,9 @@ export async function cancelWithin(
   { message, reason }: Why,
 ): Promise<void> {
   for (const job of state.within(scope)) {
-    // What its needs hold back is decided when they have ended, by advanceRun.
-    const isDecidedLater = job.state === 'waiting' && job.waiting_reason === 'needs';
+    // What its needs hold back is decided when they have ended, by advanceRun; so is a call, by its jobs.
+    const isDecidedLater =
+      job.state === 'waiting' && (job.waiting_reason === 'needs' || job.opened_call !== null);
     if (job.state === 'finished' || isDecidedLater || survives(state, job)) continue;
     await cancelJob(tx, job, { reason, message, kill: false });
   }

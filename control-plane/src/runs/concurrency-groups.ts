@@ -4,15 +4,16 @@
  *
  *     enters -> waits -> holds -> leaves        a run: when it begins, until it has ended
  *                 '--------------^              a job: when it is released, until it has ended
+ *                                               a call: when its turn comes, until its jobs have ended
  *
  * Who enters cancels those who wait, or with `cancel-in-progress` the holder, too; with `queue: max`
  * nobody, and waits for its turn. Everything happens in the transaction that makes, ends or cancels
  * a run or a job, under the lock of its repository (lock-run.ts).
  *
  * A run that waits has begun nothing: all its jobs have the waiting reason `concurrency_group`. So has
- * a job that waits by itself.
+ * a job that waits by itself, and a call.
  */
-import type { ConcurrencyGroup } from '@onejob/workflow';
+import type { ConcurrencyGroup, JobLeg } from '@onejob/workflow';
 import type { Selectable } from 'kysely';
 import { CONCURRENCY_GROUP_WAITING } from '../limits.ts';
 import { cancelJob } from '../store/cancel-job.ts';
@@ -20,9 +21,12 @@ import { storable } from '../store/storable.ts';
 import type { Tx } from '../store/store.ts';
 import type { ConcurrencyMembersTable } from '../store/tables.ts';
 import { type JobRow, transitionJob } from '../store/transition-job.ts';
+import { cancelCall } from './cancel-call.ts';
+import { isWithin, scopeOfLeg } from './job-keys.ts';
 import { lockRun } from './lock-run.ts';
 import { requestCancel } from './request-cancel.ts';
 import type { RunRow } from './run-contexts.ts';
+import { readJobs, RunState } from './run-state.ts';
 
 /** Runs that others moved: whoever holds the set advances them before its transaction ends. */
 export type Touched = Set<string>;
@@ -30,20 +34,20 @@ export type Touched = Set<string>;
 type Member = Selectable<ConcurrencyMembersTable>;
 type Group = Pick<Member, 'repository' | 'group_key'>;
 
-/** The run enters as a whole, or with one job that is in state `waiting`. */
+/** The run enters as a whole, or with one job or call that is in state `waiting`. */
 export async function enterGroup(
   tx: Tx,
-  entering: { run: RunRow; jobId: string | null; group: ConcurrencyGroup },
+  entering: { run: RunRow; jobId: string | null; part: Member['part']; group: ConcurrencyGroup },
   touched: Touched,
 ): Promise<void> {
-  const { run, jobId, group } = entering;
+  const { run, jobId, part, group } = entering;
   const at = { repository: run.repository, group_key: storable(group.key) };
   const name = storable(group.name);
   const others = await membersOf(tx, at);
   const waiting = others.filter((other) => !other.holds);
   const own = await tx.db
     .insertInto('concurrency_members')
-    .values({ ...at, run_id: run.id, job_id: jobId, group_name: name, holds: false })
+    .values({ ...at, run_id: run.id, job_id: jobId, part, group_name: name, holds: false })
     .returningAll()
     .executeTakeFirstOrThrow();
   await markWaiting(tx, own);
@@ -57,24 +61,24 @@ export async function enterGroup(
   await fillGroup(tx, at, touched);
 }
 
-/** Whether the run itself holds the group as a whole: a job of it would wait for its own run's end. */
-export async function isOwnGroup(tx: Tx, run: RunRow, group: ConcurrencyGroup): Promise<boolean> {
-  const at = { repository: run.repository, group_key: storable(group.key) };
-  return (await holdingRuns(tx, [at])).includes(run.id);
+/** Whether the job's own run, or a call it is in, holds the group: it would wait for its own end. */
+export async function isOwnGroup(tx: Tx, job: JobRow, group: ConcurrencyGroup): Promise<boolean> {
+  const at = { repository: job.repository, group_key: storable(group.key) };
+  return (await holdersWithJobs(tx, [at])).some((holder) => encloses(holder, job));
 }
 
 /**
- * Whether a job that waits for this group would wait for ever: for a run that holds it as a whole
- * and waits with a job for a group of a run ... that is the job's own.
+ * Whether a job that waits for this group would wait for ever: for a run or a call that holds it and
+ * waits with a job for a group of a run or a call ... that the job is in.
  */
-export async function isDeadlocked(tx: Tx, run: RunRow, group: ConcurrencyGroup): Promise<boolean> {
+export async function isDeadlocked(tx: Tx, job: JobRow, group: ConcurrencyGroup): Promise<boolean> {
   const seen = new Set<string>();
-  let wave: Group[] = [{ repository: run.repository, group_key: storable(group.key) }];
+  let wave: Group[] = [{ repository: job.repository, group_key: storable(group.key) }];
   while (wave.length > 0) {
-    const holders = await holdingRuns(tx, wave);
-    if (holders.includes(run.id)) return true;
-    const next = holders.filter((id) => !seen.has(id));
-    for (const id of next) seen.add(id);
+    const holders = await holdersWithJobs(tx, wave);
+    if (holders.some((holder) => encloses(holder, job))) return true;
+    const next = holders.filter(({ memberId }) => !seen.has(memberId));
+    for (const { memberId } of next) seen.add(memberId);
     wave = await groupsWaitedFor(tx, next);
   }
   return false;
@@ -142,8 +146,15 @@ async function fillGroup(tx: Tx, group: Group, touched: Touched): Promise<void> 
 
 /** False: it is a job that has ended meanwhile, which leaves. */
 async function take(tx: Tx, member: Member, touched: Touched): Promise<boolean> {
-  const { id, run_id: runId, job_id: jobId } = member;
-  if (jobId !== null) {
+  const { id, run_id: runId, job_id: jobId, part } = member;
+  if (jobId !== null && part !== 'whole') {
+    const isLetOn = await letCallOn(tx, jobId);
+    if (!isLetOn) {
+      await tx.db.deleteFrom('concurrency_members').where('id', '=', id).execute();
+      return false;
+    }
+    touched.add(runId);
+  } else if (jobId !== null) {
     const job = await readJob(tx, jobId);
     const reason = `has the concurrency group '${member.group_name}'`;
     const queued =
@@ -174,6 +185,29 @@ async function take(tx: Tx, member: Member, touched: Touched): Promise<boolean> 
   return true;
 }
 
+/** A call that has this group is looked at again. False: it has ended meanwhile. */
+async function letCallOn(tx: Tx, jobId: string): Promise<boolean> {
+  const call = await tx.db
+    .updateTable('jobs')
+    .set({ waiting_reason: 'max_parallel' })
+    .where('id', '=', jobId)
+    .where('state', '=', 'waiting')
+    .returning(['run_id'])
+    .executeTakeFirst();
+  if (call === undefined) return false;
+  tx.announce({ topic: 'run', runId: call.run_id, jobId });
+  return true;
+}
+
+/** A call that begins although it waits, because it is cancelled. */
+export async function leaveGroups(tx: Tx, jobId: string): Promise<void> {
+  await tx.db
+    .deleteFrom('concurrency_members')
+    .where('job_id', '=', jobId)
+    .where('holds', '=', false)
+    .execute();
+}
+
 async function markWaiting(tx: Tx, member: Member): Promise<void> {
   await tx.db
     .updateTable('jobs')
@@ -188,10 +222,12 @@ async function markWaiting(tx: Tx, member: Member): Promise<void> {
 async function supersede(tx: Tx, member: Member, message: string, touched: Touched): Promise<void> {
   const how = { reason: 'superseded' as const, message, kill: false };
   touched.add(member.run_id);
+  const run = await lockRun(tx, member.run_id);
   if (member.job_id !== null) {
-    await cancelJob(tx, { id: member.job_id }, how);
+    const job = await readJob(tx, member.job_id);
+    if (run === undefined || job.opened_call === null) await cancelJob(tx, job, how);
+    else await cancelCall(tx, new RunState(run, await readJobs(tx, run.id)), job, how);
   } else {
-    const run = await lockRun(tx, member.run_id);
     // What has not begun has nothing to clean up.
     if (run !== undefined) await requestCancel(tx, run, { ...how, kill: !member.holds });
   }
@@ -207,33 +243,49 @@ export async function readJob(tx: Tx, jobId: string): Promise<JobRow> {
     .executeTakeFirstOrThrow();
 }
 
-/** Runs that hold one of these groups as a whole. */
-async function holdingRuns(tx: Tx, groups: readonly Group[]): Promise<string[]> {
+/** A run or a call that holds a group until all its jobs have ended. */
+type Holder = { memberId: string; runId: string; jobId: string | null; scope: string };
+
+/** Whether a job, or a call, ends before the holder does. */
+const encloses = (holder: Holder, job: Pick<JobRow, 'id' | 'run_id' | 'key'>): boolean =>
+  holder.runId === job.run_id && (holder.jobId === job.id || isWithin(job.key, holder.scope));
+
+/** Of these groups those holders that wait for jobs; a job that holds one goes on by itself. */
+async function holdersWithJobs(tx: Tx, groups: readonly Group[]): Promise<Holder[]> {
   const rows = await tx.db
-    .selectFrom('concurrency_members')
-    .select('run_id')
-    .where('holds', '=', true)
-    .where('job_id', 'is', null)
+    .selectFrom('concurrency_members as member')
+    .leftJoin('jobs', 'jobs.id', 'member.job_id')
+    .select(['member.id', 'member.run_id', 'member.job_id', 'jobs.key', 'jobs.leg'])
+    .where('member.holds', '=', true)
+    .where((of) => of.or([of('member.job_id', 'is', null), of('member.part', '<>', 'whole')]))
     .where((of) =>
       of.or(
         groups.map(({ repository, group_key }) =>
-          of.and([of('repository', '=', repository), of('group_key', '=', group_key)]),
+          of.and([
+            of('member.repository', '=', repository),
+            of('member.group_key', '=', group_key),
+          ]),
         ),
       ),
     )
     .execute();
-  return rows.map((row) => row.run_id);
+  return rows.map(({ id, run_id: runId, job_id: jobId, key, leg }) => ({
+    memberId: String(id),
+    runId,
+    jobId,
+    scope: key === null ? '' : scopeOfLeg(key, leg as JobLeg),
+  }));
 }
 
-/** Groups that jobs of these runs wait for. */
-async function groupsWaitedFor(tx: Tx, runIds: readonly string[]): Promise<Group[]> {
-  if (runIds.length === 0) return [];
-  return await tx.db
-    .selectFrom('concurrency_members')
-    .select(['repository', 'group_key'])
-    .distinct()
-    .where('run_id', 'in', runIds)
-    .where('job_id', 'is not', null)
-    .where('holds', '=', false)
+/** Groups that jobs of these holders wait for. */
+async function groupsWaitedFor(tx: Tx, holders: readonly Holder[]): Promise<Group[]> {
+  if (holders.length === 0) return [];
+  const rows = await tx.db
+    .selectFrom('concurrency_members as member')
+    .innerJoin('jobs', 'jobs.id', 'member.job_id')
+    .select(['member.repository', 'member.group_key', 'jobs.id', 'jobs.run_id', 'jobs.key'])
+    .where('member.run_id', 'in', [...new Set(holders.map(({ runId }) => runId))])
+    .where('member.holds', '=', false)
     .execute();
+  return rows.filter((row) => holders.some((holder) => encloses(holder, row)));
 }

@@ -1,7 +1,7 @@
 /**
- * Begins calls of workflows: evaluates what each leg passes, and puts the jobs of the called
- * workflow into the run, where they wait for each other as all jobs do. Of a matrix no more legs
- * than `max-parallel` are begun at a time.
+ * Begins calls of workflows: evaluates what each leg passes, enters its concurrency groups, and puts
+ * the jobs of the called workflow into the run, where they wait for each other as all jobs do. Of a
+ * matrix no more legs than `max-parallel` are begun, or wait for a group, at a time.
  */
 import {
   calledBy,
@@ -21,9 +21,19 @@ import { storable } from '../store/storable.ts';
 import type { Tx } from '../store/store.ts';
 import type { JobsTable, PlannedJobsTable } from '../store/tables.ts';
 import { endJob, type JobRow } from '../store/transition-job.ts';
-import { keyIn, scopeOfLeg } from './job-keys.ts';
+import { enterCallGroups } from './call-groups.ts';
+import { leaveGroups, readJob } from './concurrency-groups.ts';
+import type { Moving } from './end-deadlocked.ts';
+import { keyIn, scopeOf, scopeOfLeg } from './job-keys.ts';
 import { isPlanningError } from './release-job.ts';
-import { isOpenCall, isUnopenedCall, legOf, type JobPlace, RunState } from './run-state.ts';
+import {
+  isHeldCall,
+  isOpenCall,
+  isUnopenedCall,
+  type JobPlace,
+  legOf,
+  RunState,
+} from './run-state.ts';
 
 /** Jobs that calls bring into the run. */
 type Called = {
@@ -31,67 +41,102 @@ type Called = {
   rows: Insertable<JobsTable>[];
 };
 
-/** Returns whether anything happened. */
-export async function openCalls(tx: Tx, state: RunState): Promise<boolean> {
+/** `stopped`: a call would wait for its own run, which ends. */
+export async function openCalls(moving: Moving): Promise<'nothing' | 'something' | 'stopped'> {
+  const { tx } = moving;
   const called: Called = { planned: [], rows: [] };
-  const { count } = state;
-  let opened = 0;
-  let moved = false;
-  for (const legs of state.byKey.values()) {
-    let active = legs.filter(isOpenCall).length;
-    for (const leg of legs.filter(isUnopenedCall)) {
-      if (leg.max_parallel !== null && active >= leg.max_parallel) break;
-      // A job that calls gives its place to those it calls.
-      const before = count - opened + called.rows.length;
-      if (await openCall(tx, state, leg, { called, count: before })) opened += 1;
-      active += 1;
-      moved = true;
-    }
-  }
+  const outcome = await openEach(moving, called);
   if (called.rows.length > 0) {
     await tx.db.insertInto('planned_jobs').values(called.planned).execute();
     await insertJobs(tx, called.rows, 'created');
   }
-  return moved;
+  return outcome;
 }
 
-/**
- * @param into.count of the run's jobs before
- * @returns whether it has begun; if not, the leg has ended
- */
+async function openEach(
+  moving: Moving,
+  called: Called,
+): Promise<'nothing' | 'something' | 'stopped'> {
+  const { tx, state } = moving;
+  const { count } = state;
+  let opened = 0;
+  let moved = false;
+  for (const legs of state.byKey.values()) {
+    let active = legs.filter((leg) => isOpenCall(leg) || waitsInGroup(leg)).length;
+    for (const leg of legs.filter((one) => isDue(state, one))) {
+      if (leg.max_parallel !== null && active >= leg.max_parallel) break;
+      // Another leg that entered the same group may have ended this one.
+      const row = await readJob(tx, leg.id);
+      if (row.state !== 'waiting') continue;
+      // A job that calls gives its place to those it calls.
+      const before = count - opened + called.rows.length;
+      const outcome = await openCall(moving, row, { called, count: before });
+      if (outcome === 'stopped') return 'stopped';
+      if (outcome === 'opened') opened += 1;
+      active += 1;
+      moved = true;
+    }
+  }
+  return moved ? 'something' : 'nothing';
+}
+
+const waitsInGroup = (leg: JobRow): boolean =>
+  leg.state === 'waiting' && leg.waiting_reason === 'concurrency_group';
+
+/** Whether a leg of a call may begin; one that was cancelled begins to end its jobs. */
+function isDue(state: RunState, leg: JobRow): boolean {
+  if (!state.hasBegun(scopeOf(leg.key))) return false;
+  return isUnopenedCall(leg) || isCancelledHeld(state, leg);
+}
+
+const isCancelledHeld = (state: RunState, leg: JobRow): boolean =>
+  isHeldCall(leg) && state.cancellation(scopeOfLeg(leg.key, legOf(leg))) !== null;
+
+/** @param into.count of the run's jobs before */
 async function openCall(
-  tx: Tx,
-  state: RunState,
+  moving: Moving,
   row: JobRow,
   into: { called: Called; count: number },
-): Promise<boolean> {
+): Promise<'opened' | 'waits' | 'ended' | 'stopped'> {
+  const { tx, state } = moving;
   const { run } = state;
   const place = state.place(row.key);
   const workflows = run.called_workflows as CalledWorkflows;
   const target = place === undefined ? undefined : calledBy(place.job, workflows);
-  const end = async (reason: EndReason, message: string): Promise<false> => {
+  const end = async (reason: EndReason, message: string): Promise<'ended'> => {
     await endJob(tx, row, { reason, message, totalRows: 0, logGraceMs: 0 });
-    return false;
+    return 'ended';
   };
   if (place === undefined || target === undefined) {
     // Of a run that an older onejob has stored.
     return await end('unsupported', 'The workflow it calls was not read with this run.');
   }
   try {
-    if (into.count - 1 + target.workflow.jobs.length > JOBS_PER_RUN) {
+    const isHeld = isHeldCall(row);
+    if (!isHeld && into.count - 1 + target.workflow.jobs.length > JOBS_PER_RUN) {
       throw problemAt(place, `The run would have more than ${JOBS_PER_RUN} jobs.`);
     }
     await checkInherited(tx, state, place, target.workflow);
     const { matrix, strategy } = legOf(row);
     const scope = { ...state.planScope(place), matrix, strategy };
     const inputs = callInputs(callerIn(place), target.workflow, scope);
-    addCalled(tx, into.called, state, row, target.workflow);
+    if (isCancelledHeld(state, row)) {
+      await leaveGroups(tx, row.id);
+    } else {
+      const entered = await enterCallGroups(moving, row, {
+        place,
+        called: target.workflow,
+        inputs,
+      });
+      if (entered !== 'holds') return entered;
+    }
+    if (!isHeld) addCalled(tx, into.called, state, row, target.workflow);
     await tx.db
       .updateTable('jobs')
       .set({ opened_call: JSON.stringify({ inputs }), waiting_reason: 'needs' })
       .where('id', '=', row.id)
       .execute();
-    return true;
+    return 'opened';
   } catch (error) {
     if (!isPlanningError(error)) throw error;
     return await end('invalid_expression', error.message);

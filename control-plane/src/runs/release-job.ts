@@ -13,24 +13,14 @@ import {
   whyRefused,
 } from '@onejob/workflow';
 import { type EndReason, JOBS_PER_RUN, newJobId } from '@onejob/protocol';
-import { cancelJob } from '../store/cancel-job.ts';
 import { insertJobs, newJobRow } from '../store/insert-jobs.ts';
 import { storable } from '../store/storable.ts';
 import type { Tx } from '../store/store.ts';
 import { endJob, type JobRow, transitionJob } from '../store/transition-job.ts';
-import {
-  enterGroup,
-  isDeadlocked,
-  isOwnGroup,
-  readJob,
-  type Touched,
-} from './concurrency-groups.ts';
-import { requestCancel } from './request-cancel.ts';
+import { enterGroup, isDeadlocked, isOwnGroup, readJob } from './concurrency-groups.ts';
+import { endDeadlocked, type Moving } from './end-deadlocked.ts';
 import type { RunRow } from './run-contexts.ts';
 import { type JobPlace, type Planned, RunState } from './run-state.ts';
-
-/** What a job is released with. */
-type Releasing = { tx: Tx; state: RunState; touched: Touched };
 
 /** A leg, and the concurrency group it enters; or why it cannot run: then it enters none. */
 type GroupedLeg = { leg: JobLeg; group: ConcurrencyGroup | null; refused: string | null };
@@ -41,7 +31,7 @@ type Decision = { legs: GroupedLeg[] } | { end: EndReason; message: string };
  * @returns how many more there are now; `stopped`: a job would wait for its own run, which ends
  */
 export async function releaseJob(
-  releasing: Releasing,
+  releasing: Moving,
   planned: Planned,
   count: number,
 ): Promise<number | 'stopped'> {
@@ -124,7 +114,7 @@ export const isPlanningError = (error: unknown): error is Error =>
 
 /** False: the run does not go on. */
 async function startLegs(
-  releasing: Releasing,
+  releasing: Moving,
   placeholder: JobRow,
   legs: readonly GroupedLeg[],
 ): Promise<boolean> {
@@ -133,8 +123,8 @@ async function startLegs(
   const [first, ...others] = legs;
   if (first === undefined) return true;
   for (const { leg, group } of legs) {
-    if (group === null || !(await isOwnGroup(tx, run, group))) continue;
-    await endDeadlocked(releasing, [placeholder.id], { leg, group });
+    if (group === null || !(await isOwnGroup(tx, placeholder, group))) continue;
+    await endDeadlocked(releasing, [placeholder.id], { name: leg.name, group });
     return false;
   }
   await startFirst(tx, placeholder, first);
@@ -152,7 +142,7 @@ async function startLegs(
 
 /** @param jobIds of the legs, in their order */
 async function enterGroups(
-  releasing: Releasing,
+  releasing: Moving,
   jobIds: readonly string[],
   legs: readonly GroupedLeg[],
 ): Promise<boolean> {
@@ -161,11 +151,11 @@ async function enterGroups(
   for (const [index, { leg, group }] of legs.entries()) {
     const jobId = jobIds[index];
     if (group === null || jobId === undefined) continue;
-    await enterGroup(tx, { run, jobId, group }, touched);
+    await enterGroup(tx, { run, jobId, part: 'whole', group }, touched);
     const job = await readJob(tx, jobId);
-    if (job.state !== 'waiting' || !(await isDeadlocked(tx, run, group))) continue;
+    if (job.state !== 'waiting' || !(await isDeadlocked(tx, job, group))) continue;
     // With the legs after it, which are in no group and would never be let out of waiting.
-    await endDeadlocked(releasing, jobIds.slice(index), { leg, group });
+    await endDeadlocked(releasing, jobIds.slice(index), { name: leg.name, group });
     return false;
   }
   return true;
@@ -202,21 +192,6 @@ async function endRefused(
 ): Promise<void> {
   const waiting = { id, run_id, attempt, state: 'waiting' as const, epoch: 0 };
   await endJob(tx, waiting, { reason: 'unsupported', message, totalRows: 0, logGraceMs: 0 });
-}
-
-/** The jobs could never go on, and with them their run: that ends as a cancelled one does. */
-async function endDeadlocked(
-  { tx, state, touched }: Releasing,
-  jobIds: readonly string[],
-  { leg, group }: { leg: JobLeg; group: ConcurrencyGroup },
-): Promise<void> {
-  const reason = 'concurrency_deadlock';
-  const message =
-    `Canceling since a deadlock was detected for concurrency group: '${group.name}' between ` +
-    `a top level workflow and '${leg.name}'`;
-  for (const id of jobIds) await cancelJob(tx, { id }, { reason, message, kill: true });
-  await requestCancel(tx, state.run, { reason, message, kill: false });
-  touched.add(state.run.id);
 }
 
 /** Legs of a job that calls: none is queued, each waits until its call begins. */

@@ -197,7 +197,7 @@ async function insertRenewed(
   const open = reopened.map((job) => ({
     ...rowAgain(tx, run, job),
     leg: JSON.stringify(job.leg),
-    opened_call: JSON.stringify(job.opened_call),
+    opened_call: JSON.stringify({ ...job.opened_call, held: true }),
     name: job.name,
     labels: job.labels,
     max_parallel: job.max_parallel,

@@ -169,6 +169,12 @@ export class RunState {
     return this.jobs.filter((job) => scopeOf(job.key) === scope);
   }
 
+  /** Whether the calls that a scope is in have begun. */
+  hasBegun(scope: string): boolean {
+    const caller = this.caller(scope);
+    return caller === undefined || (!isHeldCall(caller) && this.hasBegun(scopeOf(caller.key)));
+  }
+
   /** Whether something of a call has not ended, or is not there yet. */
   isOpen(scope: string): boolean {
     const keys = [...this.#planned.keys()].filter((key) => scopeOf(key) === scope);
@@ -235,12 +241,18 @@ export class RunState {
 export const isReplaced = (job: Pick<JobRow, 'opened_call' | 'end_reason'>): boolean =>
   job.opened_call !== null && job.end_reason !== 'invalid_expression';
 
-/** A leg of a job that calls, whose turn has not come. */
+/** A leg of a job that calls, that has not begun, and waits for no concurrency group. */
 export const isUnopenedCall = (job: JobRow): boolean =>
-  job.state === 'waiting' && job.waiting_reason === 'max_parallel' && job.opened_call === null;
+  job.opened_call === null
+    ? job.state === 'waiting' && job.waiting_reason === 'max_parallel'
+    : isHeldCall(job) && job.waiting_reason !== 'concurrency_group';
+
+/** One whose called jobs are there from an earlier attempt of the run, and that has not begun again. */
+export const isHeldCall = (job: JobRow): boolean =>
+  job.state === 'waiting' && job.opened_call?.held === true;
 
 /** A leg of a job that calls, whose called jobs go on. */
 export const isOpenCall = (job: JobRow): boolean =>
-  job.state === 'waiting' && job.opened_call !== null;
+  job.state === 'waiting' && job.opened_call !== null && !isHeldCall(job);
 
 export const legOf = (job: JobRow): JobLeg => job.leg as JobLeg;

@@ -12,6 +12,7 @@ import { statements as concurrency } from './migrations/0004-concurrency.ts';
 import { statements as runNames } from './migrations/0005-run-names.ts';
 import { statements as calledWorkflows } from './migrations/0006-called-workflows.ts';
 import { statements as runAttempts } from './migrations/0007-run-attempts.ts';
+import { statements as callGroups } from './migrations/0008-call-groups.ts';
 import type { Tables } from './tables.ts';
 
 /** Place in the list + 1 is the revision. Append only. */
@@ -23,6 +24,7 @@ const MIGRATIONS: readonly { name: string; statements: readonly string[] }[] = [
   { name: '0005-run-names', statements: runNames },
   { name: '0006-called-workflows', statements: calledWorkflows },
   { name: '0007-run-attempts', statements: runAttempts },
+  { name: '0008-call-groups', statements: callGroups },
 ];
 const SCHEMA_REVISION = MIGRATIONS.length;
 

@@ -116,8 +116,15 @@ export type JobsTable = {
   leg_index: number;
   /** The JobLeg of @onejob/workflow; null until released. */
   leg: JsonColumn<unknown>;
-  /** Of a job that calls a workflow, once the jobs of that are there: the `inputs` it passed. */
-  opened_call: ColumnType<{ inputs: JsonObject } | null, string | undefined, string | null>;
+  /**
+   * Of a job that calls a workflow, once the jobs of that are there: the `inputs` it passed. `held`:
+   * they are from an earlier attempt, and it has not begun in this one.
+   */
+  opened_call: ColumnType<
+    { inputs: JsonObject; held?: true } | null,
+    string | undefined,
+    string | null
+  >;
   /** Place among the run's jobs: position and leg of each job that calls, then its own. */
   place: number[];
   name: string;
@@ -180,6 +187,8 @@ export type ConcurrencyMembersTable = {
   run_id: string;
   /** null: the run as a whole. */
   job_id: string | null;
+  /** Of a call: for the job that calls, or for the workflow it calls. `whole`: it is no call. */
+  part: 'whole' | 'caller' | 'called';
   repository: string;
   /** The name without case. */
   group_key: string;

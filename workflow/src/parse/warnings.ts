@@ -15,7 +15,6 @@ const OF_JOBS: ReadonlyMap<string, string> = new Map([
     notApplied('environment', 'it is shown, but has no protection rules and no secrets of its own'),
   ],
 ]);
-const OF_CALLS = notApplied('concurrency', 'a job that calls a workflow waits for no group');
 const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
@@ -25,9 +24,7 @@ export function warningsOf(workflow: Workflow): Problem[] {
   for (const { event, at } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
   }
-  for (const { call, places } of workflow.jobs) {
-    const group = places['concurrency'];
-    if (call !== null && group !== undefined) warnings.push({ file, ...group, message: OF_CALLS });
+  for (const { places } of workflow.jobs) {
     for (const [key, message] of OF_JOBS) {
       const at = places[key];
       if (at !== undefined) warnings.push({ file, ...at, message });
