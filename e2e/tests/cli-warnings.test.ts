@@ -12,7 +12,7 @@ jobs:
   a:
     runs-on: ubuntu-latest
     environment: prod
-    steps: [{ run: echo ran }]
+    steps: [{ run: 'echo ran \${{ github.event.schedule }}' }]
 `,
   '.github/workflows/other.yml': `on: release
 jobs: { b: { runs-on: ubuntu-latest, environment: elsewhere, steps: [{ run: echo b }] } }
@@ -36,6 +36,16 @@ test('a run shows the warnings of its own workflow, one a line, before its jobs'
   assert.match(stdout, ENVIRONMENT);
   assert.ok(stdout.search(ENVIRONMENT) < stdout.indexOf('[a] '), stdout);
   assert.doesNotMatch(stdout, NOT_STARTED);
+});
+
+test('a run of a schedule is that of the event, as the warning says', async () => {
+  const first = await line.run([...RUN, '-e', 'schedule'], place);
+  assert.equal(first.code, 0, first.stdout);
+  assert.match(first.stdout, /^\[a\] \| ran 0 5 \* \* 1$/m);
+  const file = line.write('event.json', JSON.stringify({ schedule: '* * * * *' }));
+  const none = await line.run([...RUN, '-e', 'schedule', '--event-file', file], place);
+  assert.equal(none.code, 3);
+  assert.match(none.stderr, /'\* \* \* \* \*' is none of its schedules \('0 5 \* \* 1'\)/);
 });
 
 test('on a terminal a run shows them, too', async () => {

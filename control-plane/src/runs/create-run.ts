@@ -27,6 +27,7 @@ import { storable } from '../store/storable.ts';
 import { required, type Store, type Tx } from '../store/store.ts';
 import { beginRun } from './advance-run.ts';
 import { checkMatrix } from './check-matrix.ts';
+import { payloadFor } from './event-payload.ts';
 import { lockRun } from './lock-run.ts';
 import { invalidPlan } from './planned-legs.ts';
 import { type ReadWorkflow, readWorkflows } from './read-workflows.ts';
@@ -118,7 +119,7 @@ async function createRun(
       called_workflows: JSON.stringify(read.called),
       referenced_workflows: JSON.stringify(read.referenced),
       event_name: request.event.name,
-      event_payload: JSON.stringify(request.event.payload),
+      event_payload: JSON.stringify(payloadFor(workflow, request.event)),
       ref: request.ref,
       sha: request.sha,
       actor: request.actor,

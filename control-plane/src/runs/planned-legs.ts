@@ -18,6 +18,7 @@ import {
 } from '@onejob/workflow';
 import { type CreateRun, type JsonObject, JOBS_PER_RUN } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
+import { payloadFor } from './event-payload.ts';
 import { keyIn } from './job-keys.ts';
 import { callerIn } from './open-call.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
@@ -164,7 +165,7 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     called_workflows: {},
     referenced_workflows: [],
     event_name: request.event.name,
-    event_payload: request.event.payload,
+    event_payload: payloadFor(workflow, request.event),
     ref: request.ref,
     sha: request.sha,
     actor: request.actor,

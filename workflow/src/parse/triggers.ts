@@ -6,6 +6,7 @@ import { isBoolean, isSequence } from '@actions/workflow-parser/templates/tokens
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { Json } from '@onejob/protocol';
 import { PATTERN_CHARACTERS } from '../limits.ts';
+import { quoted } from '../quote.ts';
 import type { CallInput, CallInterface, DispatchInput, PatternFilter, Trigger } from '../model.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import type { TemplateReader } from './template.ts';
@@ -108,11 +109,31 @@ function readCall(reader: TemplateReader, keys: Map<string, Entry>): CallInterfa
   };
 }
 
+/** An IANA name ("Events that trigger workflows": `schedule`); no offset, and nothing a host makes up. */
+function checkTimezone({ problems }: TemplateReader, entry: Entry | undefined): void {
+  if (entry === undefined) return;
+  const name = entry.value.toString();
+  if (/^[A-Za-z]/.test(name) && isTimezone(name)) return;
+  problems.add(
+    problems.at(entry.value),
+    `'${quoted(name)}' is no time zone: write an IANA name, such as 'Europe/Berlin'`,
+  );
+}
+
+function isTimezone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
 function readSchedules(reader: TemplateReader, token: TemplateToken): Trigger['schedules'] {
   if (!isSequence(token)) return [];
   return Array.from(token, (item) => {
     const keys = entriesOf(item);
     const timezone = scalar(reader, keys.get('timezone'));
+    checkTimezone(reader, keys.get('timezone'));
     return {
       cron: String(scalar(reader, keys.get('cron')) ?? ''),
       timezone: timezone === null ? null : String(timezone),

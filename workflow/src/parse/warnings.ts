@@ -1,7 +1,8 @@
 /**
- * What a workflow says that is read, checked and then not applied yet: it runs all the same, and
- * whoever runs it is told with the place. What cannot run at all is refused when it is planned.
+ * What a workflow says that is read, checked and then not applied, or not as it says: it runs all the
+ * same, and whoever runs it is told with the place. What cannot run at all is refused when it is planned.
  */
+import { hasCronIntervalLessThan5Minutes } from '@actions/workflow-parser/model/converter/cron';
 import type { Problem } from '@onejob/protocol';
 import type { Workflow } from '../model.ts';
 import { listed } from './problems.ts';
@@ -15,14 +16,21 @@ const OF_JOBS: ReadonlyMap<string, string> = new Map([
     notApplied('environment', 'it is shown, but has no protection rules and no secrets of its own'),
   ],
 ]);
-const SCHEDULE = notApplied('schedule', 'nothing starts at these times');
+const SCHEDULE = notApplied(
+  'schedule',
+  'nothing starts at these times; as one of them: onejob run -e schedule',
+);
+const OFTEN = 'GitHub starts a schedule every five minutes at most';
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
 export function warningsOf(workflow: Workflow): Problem[] {
   const { file } = workflow;
   const warnings: Problem[] = [];
-  for (const { event, at } of workflow.triggers) {
+  for (const { event, at, schedules } of workflow.triggers) {
     if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
+    for (const { cron, at: place } of schedules) {
+      if (hasCronIntervalLessThan5Minutes(cron)) warnings.push({ file, ...place, message: OFTEN });
+    }
   }
   for (const { places } of workflow.jobs) {
     for (const [key, message] of OF_JOBS) {

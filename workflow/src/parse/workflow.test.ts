@@ -299,6 +299,46 @@ jobs:
   );
 });
 
+test('a schedule that asks for less than five minutes is a warning with its place', () => {
+  const lines = ['* * * * *', '*/4 * * * *', '0,3,30 * * * *', '10-20 * * * *', '*/5 * * * *'];
+  const crons = lines.map((cron) => `    - cron: '${cron}'\n`).join('');
+  const result = parseWorkflow({ file: FILE, text: `on:\n  schedule:\n${crons}${OK}` });
+  assert.ok(result.ok);
+  const often = result.warnings.filter(({ message }) => message.includes('five minutes'));
+  assert.deepEqual(
+    often.map(({ line }) => line),
+    [3, 4, 5, 6],
+  );
+});
+
+test('a schedule has five fields in their ranges, names of months and days, and an IANA time zone', () => {
+  const refused = (entry: string): string | undefined =>
+    problemsOf(`on:\n  schedule:\n    - ${entry}\n${OK}`)[0];
+  for (const cron of ['5 4 * jan-MAR sun,Fri', '0 0 1,15 * 3', '30 5-17/2 * * *', '3/5 * * * *']) {
+    assert.equal(refused(`cron: '${cron}'`), undefined, cron);
+  }
+  for (const cron of [
+    '@daily',
+    '0 5 * *',
+    '0 5 * * * *',
+    '60 * * * *',
+    '0 0 * * 7',
+    '0 0 0 * *',
+    'L * * * *',
+    '',
+  ]) {
+    assert.match(refused(`cron: '${cron}'`) ?? '', /^3:(13|7) /, cron);
+  }
+  assert.equal(refused(`{ cron: '0 5 * * *', timezone: Europe/Berlin }`), undefined);
+  for (const zone of ['Europe/Atlantis', '"+01:00"']) {
+    assert.match(
+      refused(`{ cron: '0 5 * * *', timezone: ${zone} }`) ?? '',
+      /^3:38 .* is no time zone: write an IANA name/,
+      zone,
+    );
+  }
+});
+
 test('at most ten warnings are listed, then how many more there are', () => {
   const job = (n: number) => `  j${n}: { runs-on: x, environment: e, steps: [{ run: a }] }\n`;
   const text = `on: push\njobs:\n${Array.from({ length: 30 }, (_, n) => job(n)).join('')}`;

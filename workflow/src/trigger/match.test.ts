@@ -112,3 +112,11 @@ test('a push whose last commit asks to be skipped starts nothing; other events d
   assert.equal(says('push', 'skip ci, and do not\n\nskip-checks: true, it says'), true);
   assert.equal(says('fork', 'Mend it [skip ci]'), true);
 });
+
+test('a schedule starts the workflow that has it; without one named, every workflow with schedules', () => {
+  const on = "  schedule: [{ cron: '0 5 * * 1' }, { cron: '30 5 * * 4' }]";
+  const named = (schedule: string) => ({ name: 'schedule', payload: { schedule } });
+  assert.equal(starts(on, named('30 5 * * 4')), true);
+  assert.equal(starts(on, named('0 0 * * *')), false);
+  assert.equal(starts(on, { name: 'schedule' }), true);
+});

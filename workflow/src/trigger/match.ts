@@ -120,6 +120,17 @@ function whyNotMessage({ name, payload }: TriggerEvent): string | null {
   return said === undefined ? null : `the message of its last commit says '${said}'`;
 }
 
+function whyNotSchedule(trigger: Trigger, event: TriggerEvent): string | null {
+  const cron = textAt(event.payload, 'schedule');
+  const known = trigger.schedules.map((one) => one.cron);
+  if (event.name !== 'schedule' || cron === null || known.includes(cron)) return null;
+  return `'${cron}' is none of its schedules (${list(known)})`;
+}
+
+/** The schedule that starts a workflow where nobody names one: its first. undefined: it has none. */
+export const scheduleOf = (workflow: Workflow): string | undefined =>
+  workflow.triggers.find((one) => one.event === 'schedule')?.schedules[0]?.cron;
+
 /** @returns `why` in a sentence, both ways */
 export function isTriggered(
   workflow: Workflow,
@@ -135,7 +146,8 @@ export function isTriggered(
     whyNotTypes(trigger, event) ??
     whyNotRef(trigger, event) ??
     whyNotPaths(trigger, event) ??
-    whyNotWorkflow(trigger, event);
+    whyNotWorkflow(trigger, event) ??
+    whyNotSchedule(trigger, event);
   if (why !== null) return { triggered: false, why };
   return { triggered: true, why: `\`on\` names '${event.name}' and its filters let it pass` };
 }
