@@ -91,7 +91,7 @@ test('an attempt that went before is read by its number, and the list counts the
 });
 
 test('--debug shows debug lines of this attempt; --json tells events as run does', async () => {
-  const words = ['rerun', 'latest', '-j', 'flaky', '-s', 'WORD=sesame', '--debug', '--json'];
+  const words = ['rerun', 'latest', '-j', 'flaky', '--secret', 'WORD=sesame', '--debug', '--json'];
   const { code, stdout } = await line.run(words, here);
   assert.equal(code, 0, stdout);
   const events = jsonLines<RunStreamEvent | { type: 'finished'; runs: Run[] }>(stdout);

@@ -53,6 +53,29 @@ test('a failed job says why, once, with its place; a cancelled one need not', ()
   assert.doesNotMatch(text, /hidden|on request/);
 });
 
+test('what a job deployed to is told with its address, unless it never ran', () => {
+  const environment = { name: 'prod\x1b[2J', url: 'https://example.test/' };
+  const deployed = ended('success', { adoptedAtMs: 4000, environment });
+  const bare = ended('failure', {
+    name: 'bare',
+    adoptedAtMs: 4000,
+    environment: { name: 'test', url: null },
+  });
+  const skipped = ended('skipped', { name: 'skipped', environment });
+  const text = summary(plain, [makeRun([deployed, bare, skipped], { conclusion: 'failure' })]);
+  assert.match(text, /^test:\n {2}environment prod: https:\/\/example\.test\/$/m);
+  assert.match(text, /^bare:\n {2}environment test$/m);
+  assert.doesNotMatch(text, /^skipped:/m);
+});
+
+test('a job that was not run again says of which attempt it is', () => {
+  const jobs = [ended('success'), ended('failure', { name: 'other', attempt: 2 })];
+  const text = summary(plain, [makeRun(jobs, { attempt: 2, conclusion: 'failure' })]);
+  assert.match(text, /^ci · run 7 · attempt 2 · failure$/m);
+  assert.match(text, /^✓ test +success +in attempt 1$/m);
+  assert.match(text, /^✗ other +failure$/m);
+});
+
 test('what ended a run for its concurrency group is said once', () => {
   const endMessage = "Canceling since a higher priority waiting request for 'a\x1b[2J' exists";
   const jobs = ['one', 'two'].map((name) =>

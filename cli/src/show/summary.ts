@@ -75,6 +75,10 @@ function remarks(paint: Paint, job: Job): string[] {
   if (job.log.missingRows !== null && job.log.missingRows > 0) {
     lines.push(`${job.log.missingRows} rows of its log never arrived.`);
   }
+  if (job.environment !== null && job.adoptedAtMs !== null) {
+    const { name, url } = job.environment;
+    lines.push(`environment ${name}${url === null ? '' : `: ${url}`}`);
+  }
   lines.push(...job.notes);
   if (lines.length === 0) return [];
   const indented = lines.map((text) => `  ${safeText(text, false).replaceAll('\n', '\n  ')}`);

@@ -119,10 +119,10 @@ test('whatever is chosen: it is run again, and nothing that stays has seen what 
           assert.ok(!isTouched, `${key} stays and needs ${need}`);
         }
         const caller = callerOf(scopeOf(key));
-        const row = rows.find(
+        const calls = rows.find(
           (one) => one.key === caller?.key && one.leg_index === caller.legIndex,
         );
-        assert.ok(row === undefined || !retired.has(row.id) || reopened.has(row.id), key);
+        assert.ok(calls === undefined || !retired.has(calls.id) || reopened.has(calls.id), key);
       }
       // Each that is run again has a place to be run in: its call goes on, or it begins with it.
       for (const { key } of renewal.renewed) {
