@@ -21,7 +21,7 @@ import { scopeOf, scopeOfLeg } from './job-keys.ts';
 import { lockRun } from './lock-run.ts';
 import { openCalls } from './open-call.ts';
 import { releaseJob } from './release-job.ts';
-import { combinedResult, runConclusion, type RunRow } from './run-contexts.ts';
+import { hasFailed, runConclusion, type RunRow } from './run-contexts.ts';
 import {
   isOpenCall,
   isReplaced,
@@ -84,13 +84,18 @@ async function moveJobs(
   if (opened === 'stopped') return 'stopped';
   if (moved || opened === 'something') return 'something';
   let { count } = state;
-  for (const one of planned) {
-    if (one.expanded || !state.hasBegun(scopeOf(one.key))) continue;
-    if (!one.needs.every((key) => state.hasEnded(key))) continue;
-    const more = await releaseJob({ tx, state, touched }, one, count);
-    if (more === 'stopped') return 'stopped';
-    count += more;
-    moved = true;
+  // A job that is skipped lets those go that need it: a chain of them is one round.
+  for (let isOver = false; !isOver;) {
+    isOver = true;
+    for (const one of planned) {
+      if (state.isReleased(one) || !state.hasBegun(scopeOf(one.key))) continue;
+      if (!one.needs.every((key) => state.hasEnded(key))) continue;
+      const more = await releaseJob({ tx, state, touched }, one, count);
+      if (more === 'stopped') return 'stopped';
+      count += more;
+      moved = true;
+      isOver = false;
+    }
   }
   return moved ? 'something' : 'nothing';
 }
@@ -105,11 +110,7 @@ async function cancelSiblings(tx: Tx, state: RunState): Promise<boolean> {
   let moved = false;
   for (const legs of state.byKey.values()) {
     const failed = legs.find(
-      (leg) =>
-        leg.attempt === state.run.attempt &&
-        leg.fail_fast &&
-        !leg.continue_on_error &&
-        combinedResult([leg]) === 'failure',
+      (leg) => leg.attempt === state.run.attempt && leg.fail_fast && hasFailed(leg),
     );
     if (failed === undefined) continue;
     for (const leg of legs) {

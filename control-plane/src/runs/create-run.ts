@@ -119,7 +119,7 @@ async function createRun(
       called_workflows: JSON.stringify(read.called),
       referenced_workflows: JSON.stringify(read.referenced),
       event_name: request.event.name,
-      event_payload: JSON.stringify(payloadFor(workflow, request.event)),
+      event_payload: JSON.stringify(payloadFor(workflow, request.event, read.inputs)),
       ref: request.ref,
       sha: request.sha,
       actor: request.actor,

@@ -36,7 +36,7 @@ function viewOf(
 ): Plan['workflows'][number] {
   const { workflow, inputs } = read;
   const entries = plannedJobs(read, request, tenant, { matrix: request.matrix, budget });
-  const github = githubBeforeRun(workflow, request, tenant);
+  const github = githubBeforeRun(read, request, tenant);
   const input = { github, vars: request.vars, inputs };
   const foresight = new JobForesight(read.jobs, input, budget);
   const env = lastOfEach([

@@ -70,7 +70,7 @@ class Planner {
   constructor(read: ReadWorkflow, request: CreateRun, tenant: string, chosen: Chosen) {
     this.#read = read;
     this.#vars = request.vars;
-    this.#github = githubBeforeRun(read.workflow, request, tenant);
+    this.#github = githubBeforeRun(read, request, tenant);
     this.#chosen = chosen;
   }
 
@@ -142,14 +142,18 @@ export function invalidPlan(cause: PlanError): ControlPlaneError {
 
 /** The `github` context of a run that is not one yet: its number is no number of a run. */
 export function githubBeforeRun(
-  workflow: Workflow,
+  read: ReadWorkflow,
   request: CreateRun,
   tenant: string,
 ): JsonObject {
-  return githubContext(plannedRun(workflow, request, tenant));
+  return githubContext(plannedRun(read, request, tenant));
 }
 
-function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): RunRow {
+function plannedRun(
+  { workflow, inputs }: ReadWorkflow,
+  request: CreateRun,
+  tenant: string,
+): RunRow {
   return {
     id: '',
     repository: request.repository,
@@ -165,7 +169,7 @@ function plannedRun(workflow: Workflow, request: CreateRun, tenant: string): Run
     called_workflows: {},
     referenced_workflows: [],
     event_name: request.event.name,
-    event_payload: payloadFor(workflow, request.event),
+    event_payload: payloadFor(workflow, request.event, inputs),
     ref: request.ref,
     sha: request.sha,
     actor: request.actor,

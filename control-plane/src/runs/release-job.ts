@@ -42,13 +42,14 @@ export async function releaseJob(
     .where('run_id', '=', state.run.id)
     .where('key', '=', planned.key)
     .execute();
+  state.noteRelease(planned);
   const rows = state.byKey.get(planned.key) ?? [];
   const placeholder = rows.find((row) => row.state === 'waiting');
   const place = state.place(planned.key);
   if (placeholder === undefined || place === undefined) return 0;
 
   const end = async (reason: EndReason, message: string): Promise<number> => {
-    await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 });
+    state.noteEnd(await endJob(tx, placeholder, { reason, message, totalRows: 0, logGraceMs: 0 }));
     return 0;
   };
   const decision = decide(state, place, JOBS_PER_RUN - count + rows.length);

@@ -66,32 +66,45 @@ export function githubContext(run: RunRow): JsonObject {
   };
 }
 
-/** What dependents see of a conclusion: GitHub has four results. */
+/**
+ * What dependents see of a conclusion: GitHub has four results. A job that exceeds its time is cancelled
+ * (`jobs.<job_id>.timeout-minutes` of its workflow syntax), so `failure()` does not see it.
+ */
 function resultOf(conclusion: Conclusion): StepConclusion {
   switch (conclusion) {
     case 'success':
     case 'skipped':
     case 'cancelled':
       return conclusion;
-    case 'failure':
     case 'timed_out':
+      return 'cancelled';
+    case 'failure':
     case 'refused':
     case 'lost':
       return 'failure';
   }
 }
 
+const FAILURES: ReadonlySet<Conclusion> = new Set(['failure', 'timed_out', 'refused', 'lost']);
+
+/** Whether a leg ended badly by itself, and that is held against its run. */
+export const hasFailed = ({ conclusion, continue_on_error }: JobRow): boolean =>
+  conclusion !== null && FAILURES.has(conclusion) && !continue_on_error;
+
 const SEVERITY: readonly StepConclusion[] = ['failure', 'cancelled', 'success', 'skipped'];
+
+/** What becomes of a conclusion where the job may fail. */
+function forgiven({ conclusion, continue_on_error }: JobRow): Conclusion {
+  if (conclusion === null) return 'skipped';
+  return continue_on_error && FAILURES.has(conclusion) ? 'success' : conclusion;
+}
 
 /**
  * The result of all legs of one planned job. A leg with `continue-on-error` that failed counts as a
  * success for those who need it. Skipped legs weigh least.
  */
 export function combinedResult(legs: readonly JobRow[]): StepConclusion {
-  const results = legs.map((leg) => {
-    const result = resultOf(leg.conclusion ?? 'skipped');
-    return result === 'failure' && leg.continue_on_error ? 'success' : result;
-  });
+  const results = legs.map((leg) => resultOf(forgiven(leg)));
   return SEVERITY.find((result) => results.includes(result)) ?? 'skipped';
 }
 
@@ -133,10 +146,6 @@ const RUN_SEVERITY: readonly Conclusion[] = [
 
 /** The conclusion of a run whose jobs have all ended. */
 export function runConclusion(jobs: readonly JobRow[]): Conclusion {
-  const conclusions = jobs.map((job) => {
-    const conclusion = job.conclusion ?? 'skipped';
-    const forgiven = job.continue_on_error && resultOf(conclusion) === 'failure';
-    return forgiven ? 'success' : conclusion;
-  });
+  const conclusions = jobs.map(forgiven);
   return RUN_SEVERITY.find((conclusion) => conclusions.includes(conclusion)) ?? 'skipped';
 }

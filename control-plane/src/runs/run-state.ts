@@ -125,6 +125,8 @@ export class RunState {
   readonly byKey: ReadonlyMap<string, JobRow[]>;
   readonly #planned: ReadonlyMap<string, Planned>;
   readonly #places = new Map<string, JobPlace | undefined>();
+  /** Keys of jobs that were released while this was looked at. */
+  readonly #released = new Set<string>();
 
   /** @param jobs in the order of their legs */
   constructor(
@@ -145,9 +147,26 @@ export class RunState {
     return this.#places.get(key);
   }
 
+  isReleased({ key, expanded }: Planned): boolean {
+    return expanded || this.#released.has(key);
+  }
+
+  /** The job has its legs now, which this does not know. */
+  noteRelease({ key }: Planned): void {
+    this.#released.add(key);
+  }
+
+  /** @param row as it is now; undefined: somebody else was faster, and nothing is known */
+  noteEnd(row: JobRow | undefined): void {
+    const legs = row === undefined ? undefined : this.byKey.get(row.key);
+    const at = legs?.findIndex(({ id }) => id === row?.id) ?? -1;
+    if (row !== undefined && at >= 0) legs?.splice(at, 1, row);
+  }
+
   hasEnded(key: string): boolean {
     const legs = this.byKey.get(key) ?? [];
-    const expanded = this.#planned.get(key)?.expanded ?? true;
+    const planned = this.#planned.get(key);
+    const expanded = planned === undefined || this.isReleased(planned);
     return expanded && legs.every((leg) => leg.state === 'finished');
   }
 
