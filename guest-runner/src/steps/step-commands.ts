@@ -19,8 +19,8 @@ export type CommandEffects = {
   /** A variable and a place in PATH for later steps. */
   setVariable(name: string, value: string): void;
   addPath(path: string): void;
-  /** The workflow asks for the two commands that GitHub has disabled. */
-  allowsUnsecureCommands(): boolean;
+  /** Of the step's `env` context. */
+  variable(name: string): string | undefined;
   /** Each gives the owners of the matchers it added or removed. @throws if the file is wrong */
   matchers: {
     add(path: string): string[];
@@ -121,7 +121,8 @@ export class StepCommands {
 
   private resume(line: string): boolean {
     const token = this.stopToken?.toLowerCase();
-    if (parseCommand(line, (name) => name === token) === undefined) return false;
+    // Nothing starts commands again that an empty token has stopped.
+    if (token === '' || parseCommand(line, (name) => name === token) === undefined) return false;
     this.stopToken = undefined;
     this.effects.line(line);
     return true;
@@ -161,8 +162,13 @@ export class StepCommands {
     }
   }
 
+  /** What the workflow asks for by a variable. */
+  private isTrue(variable: string): boolean {
+    return this.effects.variable(variable)?.trim().toLowerCase() === 'true';
+  }
+
   private requireUnsecure(name: string): void {
-    if (this.effects.allowsUnsecureCommands()) return;
+    if (this.isTrue('ACTIONS_ALLOW_UNSECURE_COMMANDS')) return;
     throw new Error(
       `The \`${name}\` command is disabled. Please upgrade to using Environment Files or opt into ` +
         'unsecure command execution by setting the `ACTIONS_ALLOW_UNSECURE_COMMANDS` environment ' +
@@ -246,11 +252,14 @@ export class StepCommands {
 
   private stop(token: string, line: string): void {
     const name = token.toLowerCase();
-    if (name === '' || name === 'pause-logging' || /[\s:]/.test(name) || COMMAND_NAMES.has(name)) {
+    const isNoToken = name === '' || name === 'pause-logging' || COMMAND_NAMES.has(name);
+    if (isNoToken && !this.isTrue('ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS')) {
       throw new Error(
-        "Invocation of ::stop-commands:: with token: '" +
-          token +
-          "' is not allowed. Use a token that is not a command's name and not guessable.",
+        "You cannot use a endToken that is an empty string, the string 'pause-logging', or another " +
+          'workflow command. For more information see: https://docs.github.com/actions/' +
+          'learn-github-actions/workflow-commands-for-github-actions' +
+          '#example-stopping-and-starting-workflow-commands or opt into insecure command execution ' +
+          'by setting the `ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS` environment variable to `true`.',
       );
     }
     this.stopToken = token;

@@ -105,8 +105,7 @@ export class StepRun {
       saveState: (name, value) => (this.state[name] = value),
       setVariable: (name, value) => this.setVariable(name, value, 'set-env'),
       addPath: (path) => job.addPath(path),
-      allowsUnsecureCommands: () =>
-        this.env['ACTIONS_ALLOW_UNSECURE_COMMANDS']?.trim().toLowerCase() === 'true',
+      variable: (name) => this.env[name],
       matchers,
       showDebug,
       workspace: job.parts.layout.workspace,
