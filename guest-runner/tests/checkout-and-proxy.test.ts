@@ -167,17 +167,19 @@ test('checkout takes a branch, a tag, a commit, a path, and the whole history', 
       checkout({ ref: first, path: 'c' }),
       checkout({ path: 'd', 'fetch-depth': 0 }),
       checkout({ path: 'd', ref: 'side' }),
+      checkout({ ref: first.toUpperCase(), path: 'e' }),
       run(
-        'for d in a b c; do git -C $d log -1 --format="$d %H"; done; git -C d branch --show-current; git -C d rev-parse origin/main; git -C d tag',
+        'for d in a b c e; do git -C $d log -1 --format="$d %H"; done; git -C d branch --show-current; git -C d rev-parse origin/main; git -C d tag',
       ),
     ]),
     bulk: (stream, headers) => repository.serve(stream, headers),
   });
   assert.equal(host.finished.conclusion, 'success', host.text());
-  assert.deepEqual(host.lines(5).slice(-6), [
+  assert.deepEqual(host.lines(6).slice(-7), [
     `a ${first}`,
     `b ${first}`,
     `c ${first}`,
+    `e ${first}`,
     'side',
     repository.sha,
     'v1',

@@ -79,6 +79,7 @@ before(async () => {
   writeFileSync(join(repository, 'm.js'), "console.log('two');\n");
   git('commit', '-q', '-a', '-m', 'two');
   git('branch', 'v1');
+  git('tag', sha.toUpperCase());
   const { promise, resolve } = Promise.withResolvers<void>();
   forge.listen(0, '127.0.0.1', resolve);
   await promise;
@@ -113,12 +114,17 @@ const runRemote = async (...steps: UsesStep[]): Promise<TestHost> =>
   await runToEnd({ task: makeTask([run('echo first'), ...steps]), bulk });
 
 test('what no mirror has is fetched from its server: a tag before a branch, a branch, a commit', async () => {
-  await using host = await runRemote(remote('v1'), remote('main'), remote(sha));
+  await using host = await runRemote(
+    remote('v1'),
+    remote('main'),
+    remote(sha),
+    remote(sha.toUpperCase()),
+  );
   assert.deepEqual(host.violations, []);
   assert.equal(host.finished.conclusion, 'success', host.text());
   assert.deepEqual(
     host.lines().filter((line) => /^(?:one|two)$/.test(line)),
-    ['one', 'two', 'one'],
+    ['one', 'two', 'one', 'one'],
   );
   assert.match(
     host.text(-1),
@@ -131,6 +137,7 @@ test('what no mirror has is fetched from its server: a tag before a branch, a br
       ['acme/greet@v1', 'network'],
       ['acme/greet@main', 'network'],
       [`acme/greet@${sha}`, 'network'],
+      [`acme/greet@${sha.toUpperCase()}`, 'network'],
     ],
   );
 });

@@ -17,7 +17,7 @@ const SERVER = /^(?!\.)[\w.-]{1,253}(?::\d{1,5})?$/;
 /** What git allows in the name of a ref, never an option, never a path out of a directory. */
 const REF =
   /^(?![-/.])(?!.*(?:\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)))[^\s~^:?*[\\\p{Cc}]{1,250}(?<![/.])$/u;
-const FULL_SHA = /^[0-9a-f]{40}$/;
+const FULL_SHA = /^[0-9a-f]{40}$/i;
 
 /** undefined: not one. */
 export function readActionReference(path: string): ActionReference | undefined {

@@ -129,14 +129,20 @@ test('a ref is resolved in a mirror, a tag before a branch, and its commit is to
 test('a full SHA is that commit of a repository and nothing else', async () => {
   const sha = 'a'.repeat(40);
   const { directory, commit } = makeRepository();
-  commit('one');
-  git(directory, 'tag', sha);
+  const first = commit('first');
+  commit('second');
   const root = mkdtempSync(join(scratch, 'mirror-'));
+  const written = [sha, sha.toUpperCase()];
+  for (const ref of [...written, first.toUpperCase()]) git(directory, 'tag', ref);
   mirror(directory, join(root, 'acme', 'greet.git'));
-  mkdirSync(join(root, 'acme', `greet@${sha}`));
+  for (const ref of written) mkdirSync(join(root, 'acme', `greet@${ref}`));
   await using source = await asking({ actionMirrors: [root] });
-  const { headers } = await source.ask({ ...ACTION, ref: sha });
-  assert.equal(headers[':status'], 404, 'a tag or a directory of that name was taken for it');
+  for (const ref of written) {
+    const { headers } = await source.ask({ ...ACTION, ref });
+    assert.equal(headers[':status'], 404, `a tag or a directory was taken for ${ref}`);
+  }
+  const { headers } = await source.ask({ ...ACTION, ref: first.toUpperCase() });
+  assert.equal(headers[ACTION_COMMIT_HEADER], first, 'a tag was taken for the SHA in capitals');
 });
 
 test('a directory is a mirror too, and so is a checkout', async () => {

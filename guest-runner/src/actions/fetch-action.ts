@@ -27,7 +27,7 @@ export type FetchedAction = {
 /** An action of another repository, by its server's name (empty: the default) and its own. */
 export type RemoteAction = { server: string; owner: string; repository: string; ref: string };
 
-const SHA = /^[0-9a-f]{40}$/;
+const SHA = /^[0-9a-f]{40}$/i;
 const SHORT_SHA = /^[0-9a-f]{7,39}$/;
 
 /** undefined: it is none of another repository. */
@@ -109,7 +109,7 @@ class GitFetch {
     ]);
     await this.ask(['checkout', '--quiet', '--detach', 'FETCH_HEAD']);
     const commit = await this.ask(['rev-parse', 'HEAD']);
-    if (SHA.test(ref) && commit !== ref) {
+    if (SHA.test(ref) && commit !== ref.toLowerCase()) {
       throw unresolved(this.remote, `${this.url} gave commit ${commit} for it.`);
     }
     rmSync(join(this.directory, '.git'), { recursive: true, force: true });

@@ -29,7 +29,7 @@ import { findProgram } from './shell.ts';
 import type { StepRun } from './step-run.ts';
 
 const ALWAYS: ExprNode = { kind: 'call', name: 'always', args: [] };
-const SHA = /^[0-9a-f]{40}$/;
+const SHA = /^[0-9a-f]{40}$/i;
 /** What git allows in a name of a ref, and never an option. */
 const REF = /^(?![-/])(?!.*(?:\.\.|@\{|\/\/))[^\s~^:?*[\\\p{Cc}]{1,1000}$/u;
 

@@ -4,11 +4,15 @@ import type { ActionReference, CompiledStep } from '@onejob/protocol';
 import { type Entry, entriesOf } from './mapping.ts';
 import type { TemplateReader } from './template.ts';
 
+/** A full SHA may be written in capitals; from here on it is as git writes it. */
+const canonicalRef = (ref: string): string =>
+  /^[0-9a-f]{40}$/i.test(ref) ? ref.toLowerCase() : ref;
+
 /** `owner/repo[/path]@ref`; null: not of that form. */
 function splitReference(uses: string): { name: string; path: string; ref: string } | null {
   const at = uses.lastIndexOf('@');
   if (at < 1 || at === uses.length - 1) return null;
-  const ref = uses.slice(at + 1);
+  const ref = canonicalRef(uses.slice(at + 1));
   const parts = uses
     .slice(0, at)
     .split(/[\\/]/)

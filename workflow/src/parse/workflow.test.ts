@@ -87,6 +87,23 @@ test('block scalars, folded text and quotes with expressions keep the text they 
   }
 });
 
+test('a full SHA in capitals names the same commit, any other ref stays as written', () => {
+  const sha = 'ABCDEF0123456789ABCDEF0123456789ABCDEF01';
+  const cases = [
+    [`o/r@${sha}`, sha.toLowerCase()],
+    [`https://git.example/o/r/path@${sha}`, sha.toLowerCase()],
+    [`o/r@${sha.slice(1)}`, sha.slice(1)],
+    [`o/r@${sha}0`, `${sha}0`],
+    ['o/r@V1', 'V1'],
+  ] as const;
+  for (const [uses, ref] of cases) {
+    const [step] = jobWith('steps:', `  - uses: ${uses}`).job.steps;
+    assert.ok(step?.kind === 'uses' && 'ref' in step.action);
+    assert.equal(step.action.ref, ref, uses);
+    assert.equal(step.uses, uses, 'what people see is what they wrote');
+  }
+});
+
 test('an expression knows where it stands, in block scalars too', () => {
   const { job } = jobWith(
     'env:',
