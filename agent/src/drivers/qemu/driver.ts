@@ -9,6 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError, MACHINE } from '@onejob/protocol';
@@ -27,7 +28,7 @@ import type {
 } from '../../sandbox/driver.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
-import { bootSlots } from './boot-slots.ts';
+import { Slots } from '../../slots.ts';
 import {
   KVM_BOOT_TIMEOUT_MS,
   POWER_OFF_PATIENCE_MS,
@@ -40,6 +41,11 @@ import { hostTscKhz, qemuArguments, type Machine } from './machine.ts';
 
 const VERSION_TIMEOUT_MS = 5_000;
 const PORTS = Object.keys(MACHINE.ports) as (keyof typeof MACHINE.ports)[];
+/**
+ * Cold boots at the same time, over all qemu drivers of this agent: as many as there are cores. Two
+ * boots on two cores take as long as one; eight take five times as long each, and some then hang.
+ */
+const bootSlots = new Slots(availableParallelism());
 /** Program, and the Debian package it comes from. */
 const TOOLS = {
   'qemu-system-x86_64': 'qemu-system-x86',

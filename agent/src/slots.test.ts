@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { BootSlots } from './boot-slots.ts';
+import { Slots } from './slots.ts';
 
 const never = new AbortController().signal;
 
 test('who finds no free slot waits, and turns come in the order of asking', async () => {
-  const slots = new BootSlots(1);
+  const slots = new Slots(1);
   const order: string[] = [];
   const first = await slots.take(never);
   const second = slots.take(never).then((slot) => (order.push('second'), slot));
@@ -18,7 +18,7 @@ test('who finds no free slot waits, and turns come in the order of asking', asyn
 });
 
 test('who gives up waiting takes no turn away from others', async () => {
-  const slots = new BootSlots(1);
+  const slots = new Slots(1);
   const first = await slots.take(never);
   const impatient = new AbortController();
   const given = assert.rejects(slots.take(impatient.signal), /enough/);
@@ -30,7 +30,7 @@ test('who gives up waiting takes no turn away from others', async () => {
 });
 
 test('a slot that is given back twice is free once', async () => {
-  const slots = new BootSlots(1);
+  const slots = new Slots(1);
   const first = await slots.take(never);
   first[Symbol.dispose]();
   first[Symbol.dispose]();

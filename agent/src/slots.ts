@@ -1,13 +1,8 @@
-/**
- * Cold boots at the same time, over all qemu drivers of this agent: as many as there are cores. Two
- * boots on two cores take as long as one; eight take five times as long each, and some then hang.
- * First come, first served.
- */
-import { availableParallelism } from 'node:os';
+/** Turns at what only so many may do at the same time: first come, first served. */
 
 type Waiting = { start: (slot: Disposable) => void };
 
-export class BootSlots {
+export class Slots {
   #free: number;
   readonly #waiting: Waiting[] = [];
 
@@ -51,5 +46,3 @@ export class BootSlots {
     };
   }
 }
-
-export const bootSlots = new BootSlots(availableParallelism());
