@@ -51,6 +51,8 @@ export const ANNOUNCE_TIMEOUT_MS = 10 * SECOND_MS;
  * back: it does so from 10 s on, by its own sign of life, which is never shorter than what we saw.
  */
 export const OUTAGE_MS = 12 * SECOND_MS;
+/** A job's request for its source that is one too many waits so long: small fetches end in seconds. */
+export const SOURCE_WAIT_MS = 30 * SECOND_MS;
 /** One look into a mirror of actions: git reads a ref. */
 export const ACTION_LOOK_MS = 20 * SECOND_MS;
 /** Making the archive of one action. */

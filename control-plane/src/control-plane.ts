@@ -72,7 +72,7 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const repositories = await Repositories.open(data.repositoriesPath);
   const parser = undo.use(new WorkflowParser(stopping.signal));
   const archive = new LogArchive(data.objectsPath);
-  const source = undo.use(new SourceServer({ store, repositories }));
+  const source = undo.use(new SourceServer({ store, repositories, stallMs: config.sourceStallMs }));
   await source.recoverViews();
   undo.use(
     startSweeper({

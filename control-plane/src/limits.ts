@@ -70,10 +70,17 @@ export const SNAPSHOT_INDEX_MS = 10 * 60 * SECOND_MS;
 export const GIT_OUTPUT_BYTES = 16 * MiB;
 /** Time of one short git command. */
 export const GIT_COMMAND_MS = 60 * SECOND_MS;
-/** Concurrent `git http-backend` children: each is one job fetching its source. */
+/** Fetches that git works on at the same time: each is one job fetching its source. */
 export const SOURCE_CHILDREN = 64;
-/** Body of a fetch request: wants and haves, no pack. */
+/** Of those, of one tenant: git needs a moment for each, and others must not wait for one tenant. */
+export const SOURCE_CHILDREN_PER_TENANT = 16;
+/** Bodies of one job's fetch requests, in all at a time: wants and haves, no pack. */
 export const SOURCE_REQUEST_BYTES = 8 * MiB;
+/**
+ * A fetch is cut when its request is not whole by then, its turn has not come, or nothing of its
+ * answer (64 KiB at a time) was read for so long. While git counts, it says every 5 s that it lives.
+ */
+export const SOURCE_STALL_MS = 60 * SECOND_MS;
 /** Snapshots named to a client that is about to send another: enough to find a common history. */
 export const TIPS = 500;
 /** Runs and jobs that wait for one concurrency group with `queue: max`: GitHub's limit. */

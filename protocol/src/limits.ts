@@ -52,6 +52,8 @@ export const SECRET_BYTES = 48 * KiB;
 
 /** Body of an API request that is not a pack of git objects: event payloads are at most 25 MB. */
 export const API_BODY_BYTES = 26 * MiB;
+/** Requests of one job to its source at the same time: git makes one after the other. */
+export const SOURCE_REQUESTS_PER_JOB = 4;
 /** A snapshot's pack. */
 export const SNAPSHOT_PACK_BYTES = 2048 * MiB;
 

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NeedsContext, StepConclusion } from '@onejob/protocol';
-import { isBuiltin } from '../src/checkout-inputs.ts';
 import { EvaluationError } from '../src/evaluate/index.ts';
 import {
   compileJob,
@@ -325,17 +324,6 @@ test('an input of a checkout that is not done is refused in the plan, unless an 
     'repository: "${{ github.repository }}", submodules: "${{ inputs.deep }}"',
   ]) {
     assert.equal(why(inputs), null, inputs);
-  }
-});
-
-test('a checkout named by a full SHA is that commit and not ours, in capitals too', () => {
-  const sha = 'abcdef0123456789abcdef0123456789abcdef01';
-  const { job } = jobWith('steps: [{ uses: actions/checkout@v4 }]');
-  const [step] = job.steps;
-  assert.ok(step?.kind === 'uses' && step.action.kind === 'repository');
-  const cases = { v4: true, [sha]: false, [sha.toUpperCase()]: false };
-  for (const [ref, expected] of Object.entries(cases)) {
-    assert.equal(isBuiltin({ ...step, action: { ...step.action, ref } }), expected, ref);
   }
 });
 

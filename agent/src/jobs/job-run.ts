@@ -47,7 +47,7 @@ import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
 import { openResults } from './open-results.ts';
-import { proxySource, type Source } from './source-proxy.ts';
+import { SourceProxy, type Source } from './source-proxy.ts';
 
 export class JobRun implements LeaseHolder {
   readonly lease: LeaseRef;
@@ -345,6 +345,7 @@ export class JobRun implements LeaseHolder {
   // ---- the link ----------------------------------------------------------------------------
 
   #openLink(handle: SandboxHandle): GuestLink {
+    const proxy = new SourceProxy({ client: this.#agent.client, source: () => this.#source });
     return new GuestLink(handle.carriers, {
       hello: () => this.#hello(),
       message: async (message) => {
@@ -358,7 +359,7 @@ export class JobRun implements LeaseHolder {
         void this.#agent.guard.handleConnect(stream, authority, job);
       },
       action: (stream, path) => void this.#agent.actions.answer(stream, path),
-      source: (stream, headers) => proxySource(this.#agent.client, this.#source, stream, headers),
+      source: (stream, headers) => void proxy.handle(stream, headers),
       results: (stream, headers) => {
         const warn = (message: string): void => this.#agent.warn(message);
         void serveResults({ results: this.#results, warn }, stream, headers);

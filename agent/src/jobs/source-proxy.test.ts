@@ -17,8 +17,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
+import { SOURCE_REQUESTS_PER_JOB } from '@onejob/protocol/limits';
 import { connectControlPlane, type ControlPlaneClient } from '../control-plane/client.ts';
-import { proxySource, type Source } from './source-proxy.ts';
+import { SourceProxy, type Source } from './source-proxy.ts';
 
 const SOURCE: Source = {
   path: '/source/job/1',
@@ -29,6 +30,8 @@ const basic = (user: string, token: string): string =>
   `Basic ${Buffer.from(`${user}:${token}`).toString('base64')}`;
 const AUTHORIZED = { authorization: basic('x-access-token', 'the-token') };
 const REFS = '/source/any/thing/info/refs?service=git-upload-pack';
+/** Of a request that is one too many. */
+const WAIT_MS = 500;
 
 let directory = '';
 let servers: Http2Server[] = [];
@@ -68,9 +71,12 @@ beforeEach(async () => {
       upstream(stream, headers);
     }),
   );
-  const link = await serve('link', (stream, headers) =>
-    proxySource(client, source, stream, headers),
-  );
+  const proxy = new SourceProxy({
+    client: { http: () => client.http() },
+    source: () => source,
+    waitMs: WAIT_MS,
+  });
+  const link = await serve('link', (stream, headers) => void proxy.handle(stream, headers));
   guest = connectHttp2('http://agent', { createConnection: () => connect(link) });
 });
 afterEach(async () => {
@@ -214,6 +220,80 @@ test('an answer that breaks off in the middle does not look whole', async () => 
   const answer = await ask({ ':path': REFS, ...AUTHORIZED });
   assert.equal(answer.status, 200);
   assert.notEqual(answer.rstCode, constants.NGHTTP2_NO_ERROR);
+});
+
+test('a job has a few requests under way at a time; one that is too many waits, then is told so', async () => {
+  const held: ServerHttp2Stream[] = [];
+  upstream = (stream) => void held.push(stream);
+  const open = Array.from({ length: SOURCE_REQUESTS_PER_JOB + 60 }, () =>
+    ask({ ':path': REFS, ...AUTHORIZED }),
+  );
+  while (held.length < SOURCE_REQUESTS_PER_JOB) await once(servers[0]!, 'stream');
+  // The first two end: two others get their turn.
+  for (const stream of held.slice(0, 2)) {
+    stream.respond({ ':status': 200 });
+    stream.end('refs');
+  }
+  while (held.length < SOURCE_REQUESTS_PER_JOB + 2) await once(servers[0]!, 'stream');
+  const [one] = await Promise.all(open.slice(SOURCE_REQUESTS_PER_JOB + 2));
+  assert.equal(one?.status, 429);
+  assert.match(
+    one.body,
+    /^A job may have 4 fetches under way, and no turn came for 0\.5 s\. Let one/,
+  );
+  for (const stream of held.slice(2)) stream.close(constants.NGHTTP2_CANCEL);
+  const statuses = (await Promise.all(open)).map(({ status }) => status);
+  const count = (status: number): number => statuses.filter((each) => each === status).length;
+  assert.deepEqual([count(200), count(502), count(429)], [2, SOURCE_REQUESTS_PER_JOB, 58]);
+  assert.equal(asked.length, SOURCE_REQUESTS_PER_JOB + 2);
+});
+
+test('a guest that gives up waiting, however it does, leaves its turn to the next', async () => {
+  const held: ServerHttp2Stream[] = [];
+  upstream = (stream) => void held.push(stream);
+  const open = Array.from({ length: SOURCE_REQUESTS_PER_JOB }, () =>
+    ask({ ':path': REFS, ...AUTHORIZED }),
+  );
+  while (held.length < SOURCE_REQUESTS_PER_JOB) await once(servers[0]!, 'stream');
+  const upload = { ':method': 'POST', ':path': '/source/x/git-upload-pack', ...AUTHORIZED };
+  for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL]) {
+    const stream = guest.request(upload, { endStream: false });
+    stream.on('error', () => {});
+    await new Promise((sent) => stream.write('not read while it waits', sent));
+    stream.close(code);
+    await once(stream, 'close');
+  }
+  const waiting = ask({ ':path': REFS, ...AUTHORIZED });
+  await new Promise((passed) => setTimeout(passed, WAIT_MS / 2));
+  upstream = (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end('refs');
+  };
+  held[0]?.close(constants.NGHTTP2_CANCEL);
+  assert.equal((await waiting).status, 200);
+  for (const stream of held.slice(1)) stream.close(constants.NGHTTP2_CANCEL);
+  assert.deepEqual(new Set((await Promise.all(open)).map(({ status }) => status)), new Set([502]));
+  await new Promise((passed) => setTimeout(passed, WAIT_MS));
+  assert.equal((await ask({ ':path': REFS, ...AUTHORIZED })).status, 200, 'after its patience too');
+});
+
+test('a body that the control plane does not wait for does not hold a turn', async () => {
+  upstream = (stream) => {
+    stream.respond({ ':status': 408 });
+    stream.end('too late');
+    stream.close();
+  };
+  const upload = { ':method': 'POST', ':path': '/source/x/git-upload-pack', ...AUTHORIZED };
+  for (let turn = 0; turn < 2 * SOURCE_REQUESTS_PER_JOB; turn += 1) {
+    const stream = guest.request(upload, { endStream: false });
+    stream.on('error', () => {});
+    stream.write('0');
+    stream.resume();
+    const closed = once(stream, 'close');
+    const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    assert.equal(answer[':status'], 408);
+    await closed;
+  }
 });
 
 test('a guest that leaves in the middle ends the request upstream', async () => {

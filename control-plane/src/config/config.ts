@@ -20,6 +20,7 @@ import type { LeaseTerms, TenantLimits } from '../leases/lease-terms.ts';
 import {
   LEASE_SLACK_MS,
   MAX_WEIGHT,
+  SOURCE_STALL_MS,
   SWEEP_MS,
   TENANT_CONCURRENCY,
   TENANT_JOBS_PER_FIVE_MINUTES,
@@ -47,13 +48,17 @@ export type ControlPlaneConfig = {
   /** For tests: time, and how often it is looked at. */
   clock?: Clock;
   sweepMs?: number;
+  /** For tests: how long a fetch may stand still. */
+  sourceStallMs?: number;
 };
 
 export type CompleteConfig = Pick<
   ControlPlaneConfig,
   'dataDirectory' | 'database' | 'listen' | 'log'
 > &
-  Required<Pick<ControlPlaneConfig, 'version' | 'fleet' | 'clock' | 'sweepMs'>> & {
+  Required<
+    Pick<ControlPlaneConfig, 'version' | 'fleet' | 'clock' | 'sweepMs' | 'sourceStallMs'>
+  > & {
     terms: LeaseTerms;
   };
 
@@ -153,6 +158,7 @@ const CONFIG_CHECKS: Readonly<Record<keyof ControlPlaneConfig, Check>> = {
   offerMs: whole(1),
   clock: anything,
   sweepMs: whole(1),
+  sourceStallMs: whole(1),
 };
 
 function checkName(name: string, path: string): void {
@@ -212,6 +218,7 @@ export function completeConfig(config: ControlPlaneConfig): CompleteConfig {
     fleet: config.fleet ?? 'open',
     clock: config.clock ?? systemClock,
     sweepMs: config.sweepMs ?? SWEEP_MS,
+    sourceStallMs: config.sourceStallMs ?? SOURCE_STALL_MS,
     terms: {
       leaseMs,
       offerMs: config.offerMs ?? OFFER_MS,

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { SOURCE_REQUEST_BYTES } from '../limits.ts';
+import type { JobFetch } from './job-fetches.ts';
 import { git } from './run-git.ts';
 
 /**
@@ -16,19 +17,32 @@ import { git } from './run-git.ts';
  */
 const NAMED = /(?:want|shallow) ([0-9a-f]{40})/gi;
 
-/** The request as git is to read it, unpacked; undefined: beyond the limit or broken. */
-export async function readRequest(
+/** The request as it came; `signal` ends the wait for the rest of it. */
+export async function readBody(
   request: Readable,
-  encoding: string,
-): Promise<Buffer | undefined> {
+  job: Pick<JobFetch, 'hold'>,
+  signal: AbortSignal,
+): Promise<Buffer | 'too_large' | 'too_late'> {
+  const cut = (): unknown => request.destroy();
+  signal.addEventListener('abort', cut, { once: true });
   const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > SOURCE_REQUEST_BYTES) return undefined;
-    chunks.push(chunk);
+  try {
+    if (signal.aborted) return 'too_late';
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      if (!job.hold(chunk.length)) return 'too_large';
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (signal.aborted) return 'too_late';
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cut);
   }
-  const body = Buffer.concat(chunks);
+  return Buffer.concat(chunks);
+}
+
+/** The request as git is to read it; undefined: beyond the limit or broken. */
+export async function unpackBody(body: Buffer, encoding: string): Promise<Buffer | undefined> {
   if (encoding !== 'gzip' && encoding !== 'x-gzip') return body;
   return await promisify(gunzip)(body, { maxOutputLength: SOURCE_REQUEST_BYTES }).catch(
     () => undefined,

@@ -1,6 +1,7 @@
 /**
  * Serves a job the source of its own run: git's smart HTTP by `git http-backend`, read only, only
  * the run's commit under the run's ref (a git namespace), only while the lease that asks is alive.
+ * One job has a few requests under way, one tenant a share of git; what stands still is cut.
  *
  *     /source/<job id>/<attempt>[/<tenant>/<name>[.git]]/info/refs?service=git-upload-pack
  *     /source/<job id>/<attempt>[/<tenant>/<name>[.git]]/git-upload-pack
@@ -10,10 +11,13 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
 import { isUuid, parseRepositoryName } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
+import { SOURCE_REQUESTS_PER_JOB } from '@onejob/protocol/limits';
 import { matchesHash } from '../credentials.ts';
-import { SOURCE_CHILDREN } from '../limits.ts';
+import { SOURCE_CHILDREN, SOURCE_CHILDREN_PER_TENANT } from '../limits.ts';
 import type { Store } from '../store/store.ts';
-import { findForeign, notOurs, readRequest } from './named-objects.ts';
+import { FetchTurns } from './fetch-turns.ts';
+import { type JobFetch, JobFetches } from './job-fetches.ts';
+import { findForeign, notOurs, readBody, unpackBody } from './named-objects.ts';
 import type { Repositories, RepositoryId } from './repositories.ts';
 import { killGroup, spawnGit } from './run-git.ts';
 
@@ -23,39 +27,43 @@ const PATH =
 const CGI_HEADER_BYTES = 64 * 1024;
 
 type Source = { repository: RepositoryId; runId: string; ref: string; sha: string };
-type Target = { source: Source; service: 'info/refs' | 'git-upload-pack'; query: string };
+type Target = {
+  /** Job and attempt that ask. */
+  job: string;
+  source: Source;
+  service: 'info/refs' | 'git-upload-pack';
+  query: string;
+};
 
 export class SourceServer implements AsyncDisposable {
   readonly #store: Store;
   readonly #repositories: Repositories;
+  readonly #stallMs: number;
   readonly #children = new Set<ChildProcess>();
-  /** Requests at work: each holds a body or a child. */
-  #serving = 0;
+  readonly #jobs = new JobFetches();
+  readonly #turns = new FetchTurns({ all: SOURCE_CHILDREN, tenant: SOURCE_CHILDREN_PER_TENANT });
   /** Runs that have a view; the promise is its making. */
   readonly #views = new Map<string, Promise<unknown>>();
   /** Views of ended runs that are being removed. */
   readonly #closing = new Map<string, Promise<void>>();
 
-  constructor(parts: { store: Store; repositories: Repositories }) {
+  /** @param parts.stallMs a fetch that stands still for so long is cut */
+  constructor(parts: { store: Store; repositories: Repositories; stallMs: number }) {
     this.#store = parts.store;
     this.#repositories = parts.repositories;
+    this.#stallMs = parts.stallMs;
   }
 
   async handle(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
     try {
       const target = await this.#authorize(request);
       if (typeof target === 'string') return refuse(response, 404, target);
-      if (this.#serving >= SOURCE_CHILDREN) {
-        response.setHeader('retry-after', '1');
-        return refuse(response, 503, 'Too many fetches at once. Try again.');
+      using job = this.#jobs.begin(target.job);
+      if (job === undefined) {
+        const most = `A job may have ${SOURCE_REQUESTS_PER_JOB} fetches under way`;
+        return refuse(response, 429, `${most}. Let one end, then try again.`);
       }
-      this.#serving += 1;
-      try {
-        await this.#openView(target.source);
-        await this.#serve(target, request, response);
-      } finally {
-        this.#serving -= 1;
-      }
+      await this.#serve(target, job, request, response);
     } catch {
       if (response.headersSent) response.stream?.close();
       else refuse(response, 503, 'The source cannot be served now. Try again.');
@@ -95,6 +103,7 @@ export class SourceServer implements AsyncDisposable {
       return 'A job is served the repository of its own run only.';
     }
     return {
+      job: `${jobId}/${job.attempt}`,
       source: { repository, runId: job.run_id, ref: job.ref, sha: job.sha },
       service,
       query,
@@ -121,17 +130,29 @@ export class SourceServer implements AsyncDisposable {
 
   async #serve(
     target: Target,
+    job: JobFetch,
     request: Http2ServerRequest,
     response: Http2ServerResponse,
   ): Promise<void> {
     const gone = new AbortController();
     const leave = (): void => gone.abort();
     response.once('close', leave);
+    const soon = (): AbortSignal =>
+      AbortSignal.any([gone.signal, AbortSignal.timeout(this.#stallMs)]);
     try {
-      const encoding = one(request.headers['content-encoding']);
-      const body = await readRequest(request, encoding);
-      if (body === undefined) return refuse(response, 413, 'This fetch names too much.');
+      const packed = await readBody(request, job, soon());
+      if (packed === 'too_large') return refuse(response, 413, 'This fetch names too much.');
+      if (packed === 'too_late') {
+        return refuse(response, 408, `The request was not whole after ${this.#stallMs / 1000} s.`);
+      }
       const { repository, sha } = target.source;
+      using turn = await this.#turns.take(repository.tenant, soon()).catch(() => undefined);
+      if (turn === undefined) {
+        return refuse(response, 503, 'Too many fetches at once. Try again.');
+      }
+      await this.#openView(target.source);
+      const body = await unpackBody(packed, one(request.headers['content-encoding']));
+      if (body === undefined) return refuse(response, 413, 'This fetch names too much.');
       const folder = this.#repositories.path(repository);
       const foreign = await findForeign(folder, sha, body, gone.signal);
       if (foreign !== undefined) {
@@ -182,7 +203,7 @@ export class SourceServer implements AsyncDisposable {
     child.on('error', () => {});
     child.stdin?.end(body);
     try {
-      await answer(child, response);
+      await answer(child, response, this.#stallMs);
     } finally {
       killGroup(child);
     }
@@ -258,13 +279,23 @@ function configuration(): Record<string, string> {
 const one = (header: string | string[] | undefined): string =>
   typeof header === 'string' ? header.slice(0, 200) : '';
 
-/** Passes a CGI answer on: header lines up to an empty one, then the body. */
-async function answer(child: ChildProcess, response: Http2ServerResponse): Promise<void> {
+/**
+ * Passes a CGI answer on: header lines up to an empty one, then the body. A piece is asked of git
+ * when the one before was read, so that who does not read holds git no longer than `stallMs`.
+ */
+async function answer(
+  child: ChildProcess,
+  response: Http2ServerResponse,
+  stallMs: number,
+): Promise<void> {
   const stdout = child.stdout;
   if (stdout === null) throw new Error('git has no output');
+  const stalled = new AbortController();
+  const timer = setTimeout(() => stalled.abort(), stallMs);
   const body = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     let head = Buffer.alloc(0);
     for await (const chunk of source) {
+      timer.refresh();
       if (response.headersSent) {
         yield chunk;
         continue;
@@ -280,7 +311,11 @@ async function answer(child: ChildProcess, response: Http2ServerResponse): Promi
     }
     if (!response.headersSent) throw new Error('git http-backend ended without an answer');
   };
-  await pipeline(stdout, body, response);
+  try {
+    await pipeline(stdout, body, response, { signal: stalled.signal });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function writeHead(response: Http2ServerResponse, head: string): void {
@@ -299,4 +334,5 @@ function refuse(response: Http2ServerResponse, status: number, message: string):
   if (response.stream?.destroyed) return;
   response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
   response.end(`${message}\n`);
+  response.stream.close(); // its body is not wanted
 }
