@@ -3,11 +3,12 @@
  * of the job. Whoever had a pre part has its post part run, whatever becomes of its step.
  */
 import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
-import type { StepConclusion, UsesStep } from '@onejob/protocol';
+import type { UsesStep } from '@onejob/protocol';
 import { type JobState, toTexts } from '../job/job-state.ts';
 import { perform, ToldFailure } from '../job/perform.ts';
 import { sendStep } from '../job/send-step.ts';
 import { nameOf } from '../job/step-name.ts';
+import { judge } from '../job/verdict.ts';
 import { StepRun } from '../steps/step-run.ts';
 import { compositeFrame } from './composite-action.ts';
 import { readInputs } from './inputs.ts';
@@ -54,15 +55,9 @@ async function runPre(
       innerRun,
       async (innerFiles) => await runPre(innerRun, inner, loaded, innerFiles),
     );
-    const message = failureOf(result);
-    if (message !== undefined) throw new ToldFailure(message);
+    const { failure } = judge(innerRun, result, `Pre ${nameOf(innerRun)}`);
+    if (failure !== undefined) throw new ToldFailure(failure.message);
   }
-}
-
-function failureOf(result: Awaited<ReturnType<typeof perform>>): string | undefined {
-  if (result.trouble !== undefined) return result.trouble.message;
-  const { exitCode = 0 } = result;
-  return exitCode === 0 ? undefined : `The action ended with exit code ${exitCode}.`;
 }
 
 async function executePre(job: JobState, step: UsesStep, action: LoadedAction): Promise<void> {
@@ -71,17 +66,10 @@ async function executePre(job: JobState, step: UsesStep, action: LoadedAction): 
   const row = { index: step.index, name: `Pre ${run.name}` };
   sendStep(job, row, 'pre', { status: 'running' });
   const result = await perform(run, async (files) => await runPre(run, step, action, files));
-  const message = failureOf(result);
-  if (message !== undefined) {
-    // The exit code is not told, as on GitHub: the action speaks for itself.
-    if (result.trouble !== undefined && result.trouble.kind !== 'told') run.error(message);
-    const place = `${job.root.parts.file}:${step.at.line}:${step.at.column}`;
-    const text = `${place}: step '${row.name}' failed: ${message}`;
-    job.root.fail({ reason: 'step_failed', message: text });
-  }
+  const { outcome, conclusion, failure } = judge(run, result, row.name);
+  if (failure !== undefined) job.root.fail(failure);
   run.log.flush();
-  const outcome: StepConclusion = message === undefined ? 'success' : 'failure';
-  sendStep(job, row, 'pre', { status: 'completed', outcome, conclusion: outcome });
+  sendStep(job, row, 'pre', { status: 'completed', outcome, conclusion });
 }
 
 export async function runPres(job: JobState): Promise<void> {

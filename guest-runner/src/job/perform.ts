@@ -1,13 +1,27 @@
-/** What every part of a step (pre, main, post) is made of: files, a body, and what both left behind. */
-import { EvaluationError } from '@onejob/workflow/evaluate';
+/**
+ * What every part of a step (pre, main, post) is made of: files, the step's own time, a body, and
+ * what they left behind. `verdict.ts` says what that means.
+ */
+import { EvaluationError, evaluateTemplate } from '@onejob/workflow/evaluate';
+import { CANCEL_GRACE_MS } from '@onejob/protocol/limits';
 import { messageOf } from '../errors.ts';
 import { StepFiles } from '../steps/step-files.ts';
 import type { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation } from './job-state.ts';
+import { countMemoryKills } from './observed-end.ts';
+import { readTimeout } from './timeout-minutes.ts';
 
 /** What was wrong, and whether an expression was, or whether steps inside have told it already. */
 type Trouble = { message: string; kind: 'step' | 'expression' | 'told' };
-export type Result = { exitCode?: number; trouble?: Trouble; isCancelled?: boolean };
+export type Result = {
+  exitCode?: number;
+  trouble?: Trouble;
+  isCancelled?: boolean;
+  /** It was stopped because its `timeout-minutes` were over. */
+  timedOutAfterMs?: number;
+  /** Those of the kernel before it began; null where the kernel is shared with others. */
+  memoryKills: number | null;
+};
 
 /** Its action failed or was cancelled, and the log says so. */
 export class ToldFailure extends Error {
@@ -17,6 +31,16 @@ export class ToldFailure extends Error {
     super(message);
     this.isCancelled = isCancelled;
   }
+}
+
+/** Rings when the step's own time is over. @throws EvaluationError */
+function startTimer(run: StepRun, result: Result): NodeJS.Timeout | undefined {
+  const timeoutMs = readTimeout(evaluateTemplate(run.step.timeoutMinutes, run.scope));
+  if (timeoutMs === undefined) return undefined;
+  return setTimeout(() => {
+    result.timedOutAfterMs = timeoutMs;
+    run.stop.wish(CANCEL_GRACE_MS);
+  }, timeoutMs);
 }
 
 /**
@@ -30,8 +54,10 @@ export async function perform(
   const { frame, job, step } = run;
   const files = new StepFiles(job.parts.layout.temp, run.fileKey);
   job.stop = run.stop;
-  const result: Result = {};
+  const result: Result = { memoryKills: job.isMachineOurs ? countMemoryKills() : null };
+  let timer: NodeJS.Timeout | undefined;
   try {
+    timer = startTimer(run, result);
     const exitCode = await act(files.environment);
     if (exitCode !== undefined) result.exitCode = exitCode;
   } catch (error) {
@@ -45,6 +71,7 @@ export async function perform(
           : { message: messageOf(error), kind: 'step' };
     }
   }
+  clearTimeout(timer);
   await run.finish();
   job.stop = undefined;
   takeFiles(run, files, result);

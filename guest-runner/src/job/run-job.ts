@@ -29,8 +29,9 @@ import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
 import { record } from './record.ts';
 import { runPosts } from './run-posts.ts';
-import { executeStep, readTimeout } from './run-step.ts';
+import { executeStep } from './run-step.ts';
 import { sendStep } from './send-step.ts';
+import { readTimeout } from './timeout-minutes.ts';
 import { permissionRows } from './token-permissions.ts';
 import { makeRunnerContext } from './variables.ts';
 

@@ -1,15 +1,16 @@
 /**
  * The post parts of the actions that ran, the latest first, each with its condition: after a
- * failure, a time-out or a cancellation too. One that fails fails the job.
+ * failure, a time-out or a cancellation too. One that fails fails the job, unless its step may.
  */
 import { evaluateExpression, isTruthy } from '@onejob/workflow/evaluate';
 import type { StepConclusion } from '@onejob/protocol';
 import type { PostStep } from '../steps/post-step.ts';
 import { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation } from './job-state.ts';
-import type { JobState } from './job-state.ts';
+import type { JobFailure, JobState } from './job-state.ts';
 import { perform, ToldFailure } from './perform.ts';
 import { sendStep } from './send-step.ts';
+import { judge, type Verdict } from './verdict.ts';
 
 /** Status functions of a post part look at the job, wherever its action stands. */
 function isDue(run: StepRun, post: PostStep): boolean {
@@ -18,38 +19,31 @@ function isDue(run: StepRun, post: PostStep): boolean {
   return isTruthy(evaluateExpression(post.condition, { contexts, functions: functions ?? {} }));
 }
 
-/** Runs one; gives why it failed, if it did. */
-async function runPost(run: StepRun, post: PostStep): Promise<string | undefined> {
-  const place = `${post.frame.parts.file}:${post.step.at.line}:${post.step.at.column}`;
-  const result = await perform(run, (files) => post.act(run, files));
-  if (result.trouble === undefined && (result.exitCode ?? 0) === 0) return undefined;
-  const message = result.trouble?.message ?? `The action ended with exit code ${result.exitCode}.`;
-  // The exit code is not told, as on GitHub: the action speaks for itself.
-  if (result.trouble !== undefined && result.trouble.kind !== 'told') run.error(message);
-  return `${place}: step '${post.name}' failed: ${message}`;
+async function runPost(run: StepRun, post: PostStep): Promise<Verdict> {
+  return judge(run, await perform(run, (files) => post.act(run, files)));
 }
 
 /** Those of the steps inside a composite action, as one. @throws ToldFailure */
 export async function runInnerPosts(around: StepRun, posts: readonly PostStep[]): Promise<void> {
-  let failure: string | undefined;
+  let failure: JobFailure | undefined;
   for (const post of posts) {
     if (around.job.isOver) break;
     const run = new StepRun(around.job, post.step, post.frame, around);
     run.name = post.name;
     if (!isDue(run, post)) continue;
-    const message = await runPost(run, post);
-    failure ??= message;
+    const verdict = await runPost(run, post);
+    failure ??= verdict.failure;
   }
-  if (failure !== undefined) throw new ToldFailure(failure);
+  if (failure !== undefined) throw new ToldFailure(failure.message);
 }
 
 async function executePost(job: JobState, post: PostStep): Promise<void> {
   const row = { index: post.step.index, name: post.name };
   const run = new StepRun(job, post.step, post.frame);
   run.name = post.name;
-  const end = (outcome: StepConclusion): void => {
+  const end = (outcome: StepConclusion, conclusion = outcome): void => {
     run.log.flush();
-    sendStep(job, row, 'post', { status: 'completed', outcome, conclusion: outcome });
+    sendStep(job, row, 'post', { status: 'completed', outcome, conclusion });
   };
   try {
     if (!isDue(run, post)) return end('skipped');
@@ -61,10 +55,9 @@ async function executePost(job: JobState, post: PostStep): Promise<void> {
   }
   sendStep(job, row, 'post', { status: 'running' });
   run.log.line('Post job cleanup.');
-  const message = await runPost(run, post);
-  if (message !== undefined) job.root.fail({ reason: 'step_failed', message });
-  const isCancelled = message !== undefined && run.stop.isWished;
-  end(isCancelled ? 'cancelled' : message === undefined ? 'success' : 'failure');
+  const { outcome, conclusion, failure } = await runPost(run, post);
+  if (failure !== undefined) job.root.fail(failure);
+  end(outcome, conclusion);
 }
 
 export async function runPosts(job: JobState): Promise<void> {
