@@ -1,4 +1,4 @@
-/** Pre parts of actions of other repositories, which a mirror of the host gives. */
+/** Actions of other repositories, which a mirror of the host gives: their pre parts, their contexts. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,25 +8,24 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { UsesStep } from '@onejob/protocol';
 import { runToEnd, type TestHost } from './_host.ts';
-import { makeTask, run, uses } from './_task.ts';
+import { expr, makeTask, map, path, run, uses } from './_task.ts';
 
-const ACTION = 'runs: { using: node24, pre: pre.js, main: main.js }\n';
-
-/** The archive of an action with this pre part. */
-function archive(pre: string): Buffer {
-  const directory = mkdtempSync(join(tmpdir(), 'onejob-pre-'));
+/** The archive of an action. */
+function archive(files: Record<string, string>): Buffer {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-action-'));
   try {
-    writeFileSync(join(directory, 'action.yml'), ACTION);
-    writeFileSync(join(directory, 'pre.js'), pre);
-    writeFileSync(join(directory, 'main.js'), "console.log('main ran');");
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
     return execFileSync('tar', ['-c', '-C', directory, '.']);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function runWithPre(pre: string, parts: Partial<UsesStep>): Promise<TestHost> {
-  const tar = archive(pre);
+async function runAction(
+  files: Record<string, string>,
+  parts: Partial<UsesStep>,
+): Promise<TestHost> {
+  const tar = archive(files);
   const bulk = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
     assert.match(headers[':path'] ?? '', /repository=pre/);
     stream.respond({ ':status': 200, 'content-length': String(tar.length) });
@@ -38,6 +37,16 @@ async function runWithPre(pre: string, parts: Partial<UsesStep>): Promise<TestHo
   });
   return await runToEnd({ task: makeTask([step, run('echo last')]), bulk });
 }
+
+const runWithPre = async (pre: string, parts: Partial<UsesStep>): Promise<TestHost> =>
+  await runAction(
+    {
+      'action.yml': 'runs: { using: node24, pre: pre.js, main: main.js }\n',
+      'pre.js': pre,
+      'main.js': "console.log('main ran');",
+    },
+    parts,
+  );
 
 const preOf = (host: TestHost) =>
   host.steps().find(({ index, phase }) => index === 0 && phase === 'pre');
@@ -68,4 +77,16 @@ test('timeout-minutes of a step is the time of its pre part too', async () => {
     host.finished.message,
     /The action 'Pre Run acme\/pre@v1' has timed out after 0\.01 minutes/,
   );
+});
+
+test('defaults of inputs and `with` see the repository and the ref of the action', async () => {
+  const action =
+    'inputs: { from: { default: "${{ github.action_repository }}@${{ github.action_ref }}" }, ref: {} }\n' +
+    'runs: { using: node24, main: main.js }\n';
+  const main = 'console.log(`from ${process.env.INPUT_FROM}, ref ${process.env.INPUT_REF}`);';
+  await using host = await runAction(
+    { 'action.yml': action, 'main.js': main },
+    { with: map({ ref: expr(path('github.action_ref')) }) },
+  );
+  assert.ok(host.lines(0).includes('from acme/pre@v1, ref v1'), host.text());
 });

@@ -22,7 +22,7 @@ export type StepRunner = (
 
 /** Evaluated whether the steps succeeded or not, as on GitHub. */
 function setOutputs(run: StepRun, manifest: ActionManifest, frame: StepFrame): void {
-  const scope = run.job.scope(run.env, run.step.id, frame);
+  const scope = run.job.scope(run.env, frame);
   try {
     for (const { name, value } of manifest.outputs) {
       run.outputs[name] = toText(evaluateTemplate(value, scope));

@@ -200,14 +200,16 @@ export class JobState {
     this.parts.host.send({ type: 'mask', value });
   }
 
-  /** Contexts and functions for a step (or the job) with this `env`. */
-  scope(env: Record<string, string>, stepId?: string, frame = this.root): EvaluationScope {
+  /**
+   * Contexts and functions for a step (or the job) with this `env`.
+   * @param github keys of the context that are the step's own
+   */
+  scope(env: Record<string, string>, frame = this.root, github: JsonObject = {}): EvaluationScope {
     const { contexts, secrets } = this.parts.task;
     const isStatus = (status: string) => () => frame.status === status;
-    const action: JsonObject = stepId === undefined ? {} : { action: stepId };
     return {
       contexts: {
-        github: { ...this.github, ...frame.github, ...action },
+        github: { ...this.github, ...frame.github, ...github },
         env,
         job: { ...contexts.job, status: this.root.status },
         steps: frame.steps,

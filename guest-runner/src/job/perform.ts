@@ -53,6 +53,7 @@ export async function perform(
 ): Promise<Result> {
   const { frame, job, step } = run;
   const files = new StepFiles(job.parts.layout.temp, run.fileKey);
+  run.github = { ...run.github, ...files.github };
   job.stop = run.stop;
   const result: Result = { memoryKills: job.isMachineOurs ? countMemoryKills() : null };
   let timer: NodeJS.Timeout | undefined;

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { JsonObject } from '@onejob/protocol';
 import { STEP_SUMMARY_BYTES } from '@onejob/protocol/limits';
 import { GuestError, messageOf } from '../errors.ts';
 import { FILE_COMMAND_BYTES } from '../limits.ts';
@@ -42,6 +43,9 @@ export class StepFiles {
   /** Names and paths, for the step's environment. */
   readonly environment: Record<FileVariable, string>;
 
+  /** The same paths as the `github` context has them: `github.output` and so on. */
+  readonly github: JsonObject;
+
   /** `key` tells the files of one step from those of another. */
   constructor(directory: string, key: string) {
     const folder = join(directory, '_runner_file_commands');
@@ -54,6 +58,12 @@ export class StepFiles {
       GITHUB_STATE: path('GITHUB_STATE'),
       GITHUB_STEP_SUMMARY: path('GITHUB_STEP_SUMMARY'),
     };
+    this.github = Object.fromEntries(
+      Object.entries(VARIABLES).map(([name, kind]) => [
+        kind,
+        this.environment[name as FileVariable],
+      ]),
+    );
     for (const file of Object.values(this.environment)) closeSync(openSync(file, 'w', 0o600));
   }
 

@@ -125,7 +125,7 @@ export class StepRun {
 
   /** What expressions of this step see. */
   get scope(): EvaluationScope {
-    return this.job.scope(this.env, this.step.id, this.frame);
+    return this.job.scope(this.env, this.frame, this.github);
   }
 
   /** The whole environment of its processes. */
