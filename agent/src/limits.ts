@@ -33,7 +33,7 @@ export const RELAY_ROW_OVERHEAD_BYTES = 16;
 export const ROW_GROUP_BYTES = 256 * 1024;
 /** Log text of one job the agent relays; an honest runner stops at LOG_JOB_BYTES itself. */
 export const RELAY_JOB_LOG_BYTES = LOG_JOB_BYTES + 1024 * 1024;
-/** Step states, annotations and summaries of one job: 256 steps with 50 annotations each fit. */
+/** Step states, annotations and summaries of one job: 256 steps with 30 annotations each fit. */
 export const RELAY_EVENTS = 20_000;
 /** Events held until they are durable; then the guest's control stream is not read for a while. */
 export const RELAY_EVENT_BYTES = 8 * 1024 * 1024;

@@ -30,8 +30,8 @@ export const OUTPUT_BYTES_PER_JOB = 1 * MiB;
 export const STEP_SUMMARY_BYTES = 1 * MiB;
 /** The address of a job's environment: what browsers and proxies take. */
 export const ENVIRONMENT_URL_CHARACTERS = 2048;
-/** Annotations kept of one step: GitHub shows ten of a level; more are noise. */
-export const ANNOTATIONS_PER_STEP = 50;
+/** Annotations of one level kept of one part of a step: GitHub's number, counted for each level. */
+export const ANNOTATIONS_PER_LEVEL = 10;
 export const ANNOTATION_MESSAGE_BYTES = 64 * KiB;
 
 /** A workflow file: GitHub's runner takes 1 MiB. */

@@ -11,7 +11,7 @@ import type { Annotation, CompiledStep, JsonObject } from '@onejob/protocol';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import {
   ANNOTATION_MESSAGE_BYTES,
-  ANNOTATIONS_PER_STEP,
+  ANNOTATIONS_PER_LEVEL,
   GUEST_MESSAGE_BYTES,
 } from '@onejob/protocol/limits';
 import { GuestError } from '../errors.ts';
@@ -69,7 +69,7 @@ export class StepRun {
   readonly innerPosts: PostStep[] = [];
   private readonly commands: StepCommands;
   private pipe: OutputPipe | undefined;
-  private annotations = 0;
+  private readonly annotations = new Map<Annotation['level'], number>();
   private paused = false;
   private ended = false;
   private lastOutputMs = 0;
@@ -260,7 +260,10 @@ export class StepRun {
 
   private annotate(annotation: Annotation): void {
     if (this.job.isHidden) return;
-    if (++this.top.annotations > ANNOTATIONS_PER_STEP) return;
+    const { annotations } = this.top;
+    const count = annotations.get(annotation.level) ?? 0;
+    if (count >= ANNOTATIONS_PER_LEVEL) return;
+    annotations.set(annotation.level, count + 1);
     const { masker, host } = this.job.parts;
     const short = (text: string): string => clip(masker.maskText(text), SHORT_TEXT_CHARACTERS);
     const masked: Annotation = {
