@@ -158,6 +158,7 @@ class RunningAgent implements Agent {
       journalsDirectory: config.journalsDirectory,
       keptDirectory: config.keptDirectory,
       guestRunnerPath: config.guestRunnerPath,
+      cancelTimeoutMs: config.cancelTimeoutMs,
       closing: this.#closing.signal,
       onJournalLine: config.onJournalLine,
       chooseDriver: (wish) => chooseDriver(this.#probed(), wish),

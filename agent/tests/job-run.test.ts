@@ -162,12 +162,12 @@ test('a second cancel kills at once', async () => {
   await lab.nothingLeft();
 });
 
-test('a guest deaf to its cancel, and one past its deadline, are killed after the grace', async () => {
+test('a guest deaf to its cancel, and one past its deadline, are killed after their time', async () => {
   await using lab = await AgentLab.open();
   await lab.controlPlane.start();
   const deaf = lab.controlPlane.queue([['log', 'deaf']]);
   const late = lab.controlPlane.queue([['log', 'late']], { jobTimeoutMs: 1 });
-  await lab.agent();
+  await lab.agent({ cancelTimeoutMs: 1 });
   await until('both run', () => deaf.log.length > 0 && late.log.length > 0);
   lab.controlPlane.cancel(deaf, 1);
   assert.equal((await lab.ended(deaf)).reason, 'cancelled');

@@ -44,8 +44,7 @@ class HostWishes {
 
   take(message: HostMessage): void {
     if (message.type === 'job') this.giveTask(message.task);
-    else if (message.type === 'cancel')
-      this.tell((job) => job.cancel(message.reason, message.graceMs));
+    else if (message.type === 'cancel') this.tell((job) => job.cancel(message.reason, message));
     else if (message.type === 'kill') this.tell((job) => void job.kill());
   }
 

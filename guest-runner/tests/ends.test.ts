@@ -25,6 +25,13 @@ async function nobodyLeft(host: TestHost): Promise<void> {
   assert.deepEqual(survivors(host), []);
 }
 
+const POLITE = {
+  type: 'cancel',
+  reason: 'cancelled',
+  graceMs: 10_000,
+  timeoutMs: 300_000,
+} as const;
+
 /** Starts, and resolves when the step has printed `ready`. */
 async function startUntilReady(task: ReturnType<typeof makeTask>): Promise<TestHost> {
   const host = await new TestHost({ task }).start();
@@ -44,7 +51,7 @@ test('a cancelled step gets SIGINT, and steps that ask for always() still run', 
     run('echo cancelled-too', { condition: call('cancelled') }),
   ]);
   await using host = await startUntilReady(task);
-  host.send({ type: 'cancel', reason: 'cancelled', graceMs: 10_000 });
+  host.send(POLITE);
   assert.equal(await host.exit(), 0);
   assert.ok(host.lines(0).includes('interrupted'));
   assert.ok(host.lines(2).includes('cleanup') && host.lines(3).includes('cancelled-too'));
@@ -64,12 +71,52 @@ test('a step that ignores SIGINT and SIGTERM is killed with its whole tree at th
   await using host = await startUntilReady(
     makeTask([run(script), run('echo late', { condition: call('always') })]),
   );
-  host.send({ type: 'cancel', reason: 'deadline', graceMs: 800 });
+  host.send({ type: 'cancel', reason: 'deadline', graceMs: 800, timeoutMs: 800 });
   await host.exit();
   assert.ok(host.lines(0).indexOf('int') < host.lines(0).indexOf('term'));
   assert.ok(host.lines(0).includes('int'));
   assert.deepEqual([host.finished.conclusion, host.finished.reason], ['timed_out', 'deadline']);
   assert.ok(!host.text().includes('late'));
+  await nobodyLeft(host);
+});
+
+test('a cancelled step that does not end is killed, and steps that are due still run', async () => {
+  const script = 'trap "" INT TERM; echo ready; while :; do sleep 0.05; done';
+  await using host = await startUntilReady(
+    makeTask([run(script), run('echo cleanup', { condition: call('always') })]),
+  );
+  host.send({ ...POLITE, graceMs: 300 });
+  await host.exit();
+  assert.ok(host.lines(1).includes('cleanup'), host.text());
+  assert.equal(host.finished.conclusion, 'cancelled');
+});
+
+test('a running step whose condition still holds goes on when the job is cancelled', async () => {
+  const script = 'trap "echo interrupted; exit 1" INT; echo ready; sleep 1; echo whole';
+  await using host = await startUntilReady(
+    makeTask([run(script, { condition: call('always') }), run('echo next')]),
+  );
+  host.send({ ...POLITE, graceMs: 200 });
+  await host.exit();
+  assert.ok(host.lines(0).includes('whole') && !host.lines(0).includes('interrupted'), host.text());
+  assert.ok(!host.lines().includes('next'));
+  assert.equal(host.steps().find(({ index }) => index === 0)?.outcome, 'success');
+  assert.equal(host.finished.conclusion, 'cancelled');
+});
+
+test('a step that is due after a cancellation is killed when the time for that is over', async () => {
+  const script = 'trap "" INT TERM; echo ready; sleep 1000';
+  await using host = await startUntilReady(
+    makeTask([
+      run(script, { condition: call('always') }),
+      run('echo late', { condition: call('always') }),
+    ]),
+  );
+  host.send({ ...POLITE, graceMs: 100, timeoutMs: 600 });
+  await host.exit();
+  assert.equal(host.steps().find(({ index }) => index === 0)?.outcome, 'cancelled');
+  assert.ok(!host.lines().includes('late'));
+  assert.equal(host.finished.conclusion, 'cancelled');
   await nobodyLeft(host);
 });
 

@@ -13,8 +13,10 @@ async function runWith(
   files: Record<string, string>,
   steps: Parameters<typeof makeTask>[0],
   parts: TaskParts = {},
+  prepare: (host: TestHost) => void = () => {},
 ): Promise<TestHost> {
   const host = new TestHost({ task: makeTask(steps, parts) });
+  prepare(host);
   for (const [name, content] of Object.entries(files)) {
     const file = join(host.work, 'sample', 'sample', name);
     mkdirSync(dirname(file), { recursive: true });
@@ -340,7 +342,8 @@ test('a cancelled job ends the step inside an action; always() and post parts st
     writeFileSync(file, content);
   }
   host.onRow = ({ text }) => {
-    if (text === 'begins') host.send({ type: 'cancel', reason: 'cancelled', graceMs: 20_000 });
+    if (text !== 'begins') return;
+    host.send({ type: 'cancel', reason: 'cancelled', graceMs: 20_000, timeoutMs: 300_000 });
   };
   await host.start();
   await host.exit();
@@ -352,6 +355,28 @@ test('a cancelled job ends the step inside an action; always() and post parts st
   const step = host.steps().find(({ index, phase }) => index === 0 && phase === 'main');
   assert.equal(step?.conclusion, 'cancelled');
   assert.equal(host.finished.conclusion, 'cancelled');
+});
+
+test('a running post part goes on when the job is cancelled, unless its condition forbids', async () => {
+  const post = "console.log('begins'); setTimeout(() => console.log('whole'), 1_000);";
+  for (const [when, isWhole] of [
+    ['always()', true],
+    ['success()', false],
+  ] as const) {
+    const files = {
+      'a/action.yml': node(`  post: post.js\n  post-if: ${when}\n`),
+      'a/main.js': '',
+      'a/post.js': post,
+    };
+    await using host = await runWith(files, [local('a')], {}, (one) => {
+      one.onRow = ({ text }) => {
+        if (text !== 'begins') return;
+        one.send({ type: 'cancel', reason: 'cancelled', graceMs: 20_000, timeoutMs: 300_000 });
+      };
+    });
+    assert.equal(host.lines(0).includes('whole'), isWhole, host.text());
+    assert.equal(host.finished.conclusion, 'cancelled');
+  }
 });
 
 test('commands of one inner step end with it: stopped commands, added masks, annotations', async () => {

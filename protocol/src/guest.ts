@@ -209,8 +209,11 @@ export type GuestMessage = Static<typeof GuestMessage>;
 
 export type HostMessage =
   | { type: 'job'; task: JobTask }
-  /** Polite: the running step is signalled, post steps still run, then the rest is killed. */
-  | { type: 'cancel'; reason: 'cancelled' | 'deadline'; graceMs: number }
+  /**
+   * Polite: the running step is signalled, unless it is due all the same, and has `graceMs` to end;
+   * what is due after a cancellation still runs; after `timeoutMs` the rest is killed.
+   */
+  | { type: 'cancel'; reason: 'cancelled' | 'deadline'; graceMs: number; timeoutMs: number }
   /** At once: the whole process tree of the job. */
   | { type: 'kill' };
 

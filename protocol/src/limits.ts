@@ -45,6 +45,8 @@ export const JOBS_PER_RUN = 1024;
 export const JOB_TIMEOUT_MAX_MS = 360 * MINUTE_MS;
 /** Between the polite signal of a cancellation and the kill; GitHub waits 7.5 s + 2.5 s. */
 export const CANCEL_GRACE_MS = 10 * SECOND_MS;
+/** From a polite cancellation to the kill of what is due all the same, as `always()`: GitHub's time. */
+export const CANCEL_TIMEOUT_MS = 5 * MINUTE_MS;
 
 /** Secrets of one job, and the size of one: GitHub allows 48 KB a secret and 100 a scope. */
 export const SECRETS_PER_JOB = 1000;

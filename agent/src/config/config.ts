@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BuiltinPolicy } from '@onejob/protocol';
+import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
@@ -39,6 +40,8 @@ export type AgentConfig = {
   /** Sandboxes at a time; 0: take no job, only reap and announce. */
   slots?: number;
   bootTimeoutMs?: number;
+  /** What is due after a polite cancellation, as steps with `always()`, has so long. */
+  cancelTimeoutMs?: number;
   /** Told of every journal line as it is written (tests kill the agent there). */
   onJournalLine?: JournalObserver;
   /** Things the operator should know. */
@@ -83,6 +86,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   }
   return {
     bootTimeoutMs: undefined,
+    cancelTimeoutMs: CANCEL_TIMEOUT_MS,
     drivers: ['qemu', 'process'],
     prepareImage: false,
     actionMirrors: [],

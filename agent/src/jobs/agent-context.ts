@@ -21,6 +21,8 @@ export type AgentContext = {
   readonly journalsDirectory: string;
   readonly keptDirectory: string;
   readonly guestRunnerPath: string;
+  /** From a polite cancellation to the end of everything in the guest. */
+  readonly cancelTimeoutMs: number;
   /** Aborts when the agent gives up delivering. */
   readonly closing: AbortSignal;
   readonly onJournalLine: JournalObserver;

@@ -148,8 +148,9 @@ export class JobRun implements LeaseHolder {
     if (kill || !this.#isTaskSent) {
       this.#stopAtOnce(new AgentError('stopped', 'The job was cancelled.'));
     } else if (isFirst) {
-      this.#link?.send({ type: 'cancel', reason: 'cancelled', graceMs });
-      this.#backstop = setTimeout(() => this.#end(), graceMs + KILL_AFTER_GRACE_MS);
+      const timeoutMs = this.#agent.cancelTimeoutMs;
+      this.#link?.send({ type: 'cancel', reason: 'cancelled', graceMs, timeoutMs });
+      this.#backstop = setTimeout(() => this.#end(), timeoutMs + KILL_AFTER_GRACE_MS);
     }
   }
 

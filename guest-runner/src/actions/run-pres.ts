@@ -25,6 +25,12 @@ function hasPre(job: JobState, action: LoadedAction): boolean {
   });
 }
 
+/** Whatever becomes of those before it, unless the action says otherwise (`pre-if`). */
+function isDue(run: StepRun, { manifest: { runs } }: LoadedAction): boolean {
+  if (runs.kind !== 'node' || runs.pre === null) return true;
+  return isTruthy(evaluateExpression(runs.pre.condition, run.scope));
+}
+
 /** @throws ToldFailure: one inside failed; else gives the exit code of its script, if it ran */
 async function runPre(
   run: StepRun,
@@ -39,7 +45,7 @@ async function runPre(
   run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
   const inputs = readInputs(run, step, manifest, false);
   if (runs.kind === 'node') {
-    if (runs.pre === null || !isTruthy(evaluateExpression(runs.pre.condition, run.scope))) return;
+    if (runs.pre === null || !isDue(run, action)) return;
     // One inside a composite action has its post part when its step has run.
     if (run.isTop) registerPost(run, step, action);
     logHead(run, step, inputs);
@@ -51,10 +57,10 @@ async function runPre(
     const loaded = job.loaded.get(inner);
     if (loaded === undefined || !hasPre(job, loaded)) continue;
     const innerRun = new StepRun(job, inner, frame, run);
-    const result = await perform(
-      innerRun,
-      async (innerFiles) => await runPre(innerRun, inner, loaded, innerFiles),
-    );
+    const result = await perform(innerRun, {
+      isDue: () => isDue(innerRun, loaded),
+      act: async (innerFiles) => await runPre(innerRun, inner, loaded, innerFiles),
+    });
     const { failure } = judge(innerRun, result, `Pre ${nameOf(innerRun)}`);
     if (failure !== undefined) throw new ToldFailure(failure.message);
   }
@@ -65,7 +71,10 @@ async function executePre(job: JobState, step: UsesStep, action: LoadedAction): 
   run.name = nameOf(run);
   const row = { index: step.index, name: `Pre ${run.name}` };
   sendStep(job, row, 'pre', { status: 'running' });
-  const result = await perform(run, async (files) => await runPre(run, step, action, files));
+  const result = await perform(run, {
+    isDue: () => isDue(run, action),
+    act: async (files) => await runPre(run, step, action, files),
+  });
   const { outcome, conclusion, failure } = judge(run, result, row.name);
   if (failure !== undefined) job.root.fail(failure);
   run.log.flush();

@@ -57,6 +57,12 @@ export type JobParts = {
   actions: ActionOffer;
 };
 
+/** What a cancellation asks again, and what it stops. */
+export type RunningPart = { stop: StepStop; isDue: () => boolean };
+
+/** From the signal to the kill of one step, and from the cancellation to the kill of all. */
+export type CancelTimes = { graceMs: number; timeoutMs: number };
+
 /** What the host says of actions, and the way to ask it for one. */
 export type ActionOffer = HostHello['actions'] & { bulk: () => Promise<ClientHttp2Session> };
 
@@ -76,6 +82,8 @@ export class JobState {
   readonly github: JsonObject;
   readonly root: StepFrame;
   cancelReason: 'cancelled' | 'deadline' | undefined;
+  /** Actions are there and steps may run: before that a cancellation waits for none. */
+  hasBegun = false;
   /** Everything was killed: no further process is started. */
   isOver = false;
   /** A value could not be masked: nothing that may hold it leaves the machine. */
@@ -99,8 +107,9 @@ export class JobState {
   readonly repositoryFiles: RepositoryFiles;
   /** Called at the end for output that outlived its step. */
   readonly lingering: (() => void)[] = [];
-  private currentStop: StepStop | undefined;
-  private killTimer: NodeJS.Timeout | undefined;
+  /** Parts of steps at work; after a composite action's own the one inside it. */
+  readonly running: RunningPart[] = [];
+  private readonly killTimers: NodeJS.Timeout[] = [];
   private masks = 0;
   private files = 0;
 
@@ -131,20 +140,28 @@ export class JobState {
     });
   }
 
-  /** Which step can be stopped now. */
-  set stop(stop: StepStop | undefined) {
-    this.currentStop = stop;
-  }
-
   get isMachineOurs(): boolean {
     return this.parts.config.carrier.kind === 'virtio';
   }
 
-  requestCancel(reason: 'cancelled' | 'deadline', graceMs: number): void {
+  /**
+   * Polite, as GitHub's "Workflow cancellation reference" has it: the condition of what runs now is
+   * asked again, and only what is not due any more is signalled. Steps and post parts that are due
+   * go on, until everything is killed. Without time for that, the signal comes all the same.
+   */
+  requestCancel(reason: 'cancelled' | 'deadline', { graceMs, timeoutMs }: CancelTimes): void {
     if (this.cancelReason !== undefined) return;
     this.cancelReason = reason;
-    this.currentStop?.wish(graceMs);
-    this.killTimer = setTimeout(() => void this.kill(), graceMs);
+    const current = this.running.at(-1);
+    const mayGoOn = timeoutMs > graceMs && current?.isDue() === true;
+    if (!mayGoOn) current?.stop.wish(graceMs);
+    const killUnbegun = (): void => {
+      if (!this.hasBegun) void this.kill();
+    };
+    this.killTimers.push(
+      setTimeout(killUnbegun, graceMs),
+      setTimeout(() => void this.kill(), timeoutMs),
+    );
   }
 
   async kill(): Promise<void> {
@@ -159,7 +176,7 @@ export class JobState {
 
   /** The steps are done: what comes from the side changes nothing any more. */
   close(): void {
-    clearTimeout(this.killTimer);
+    for (const timer of this.killTimers) clearTimeout(timer);
     for (const end of this.lingering) end();
   }
 

@@ -43,23 +43,36 @@ function startTimer(run: StepRun, result: Result): NodeJS.Timeout | undefined {
   }, timeoutMs);
 }
 
-/**
- * @param act gets the variables that name the step's files, and gives an exit code if a process
- *   decides; what it throws makes the step fail
- */
-export async function perform(
-  run: StepRun,
-  act: (files: Record<string, string>) => Promise<number | void>,
-): Promise<Result> {
+type Part = {
+  /** Its condition: asked again when the job is cancelled. @throws EvaluationError */
+  isDue: () => boolean;
+  /**
+   * Gets the variables that name the step's files, and gives an exit code if a process decides;
+   * what it throws makes the part fail.
+   */
+  act: (files: Record<string, string>) => Promise<number | void>;
+};
+
+/** As StepsRunner.cs: what cannot be evaluated any more is not due. */
+function isStillDue(run: StepRun, part: Part): boolean {
+  try {
+    return part.isDue();
+  } catch (error) {
+    run.error(explainEvaluation(error, run.frame.parts.file, run.step.at));
+    return false;
+  }
+}
+
+export async function perform(run: StepRun, part: Part): Promise<Result> {
   const { frame, job, step } = run;
   const files = new StepFiles(job.parts.layout.temp, run.fileKey);
   run.github = { ...run.github, ...files.github };
-  job.stop = run.stop;
+  job.running.push({ stop: run.stop, isDue: () => isStillDue(run, part) });
   const result: Result = { memoryKills: job.isMachineOurs ? countMemoryKills() : null };
   let timer: NodeJS.Timeout | undefined;
   try {
     timer = startTimer(run, result);
-    const exitCode = await act(files.environment);
+    const exitCode = await part.act(files.environment);
     if (exitCode !== undefined) result.exitCode = exitCode;
   } catch (error) {
     if (error instanceof ToldFailure) {
@@ -74,7 +87,7 @@ export async function perform(
   }
   clearTimeout(timer);
   await run.finish();
-  job.stop = undefined;
+  job.running.pop();
   takeFiles(run, files, result);
   return result;
 }

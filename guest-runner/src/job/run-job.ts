@@ -24,7 +24,13 @@ import { writePrivate } from '../steps/step-files.ts';
 import { clip } from '../steps/step-run.ts';
 import { RUNNER_VERSION } from '../version.ts';
 import { reportEnvironmentUrl } from './environment-url.ts';
-import { type ActionOffer, explainEvaluation, JobState, toTexts } from './job-state.ts';
+import {
+  type ActionOffer,
+  type CancelTimes,
+  explainEvaluation,
+  JobState,
+  toTexts,
+} from './job-state.ts';
 import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
 import { record } from './record.ts';
@@ -90,9 +96,9 @@ export class JobRun {
     this.around = around;
   }
 
-  cancel(reason: 'cancelled' | 'deadline', graceMs: number): void {
-    if (this.state) this.state.requestCancel(reason, graceMs);
-    else this.early ??= () => this.state?.requestCancel(reason, graceMs);
+  cancel(reason: 'cancelled' | 'deadline', times: CancelTimes): void {
+    if (this.state) this.state.requestCancel(reason, times);
+    else this.early ??= () => this.state?.requestCancel(reason, times);
   }
 
   async kill(): Promise<void> {
@@ -202,6 +208,7 @@ export class JobRun {
       outcome: setUp,
       conclusion: setUp,
     });
+    job.hasBegun = setUp === 'success';
     if (setUp === 'success') await runPres(job);
     if (setUp === 'success') await runSteps(job, this.task.job.steps);
     clearTimeout(timer);
@@ -211,7 +218,8 @@ export class JobRun {
   private startDeadline(job: JobState): NodeJS.Timeout {
     const own = readTimeout(evaluateTemplate(this.task.job.timeoutMinutes, job.scope(job.env)));
     const timeoutMs = Math.min(own ?? Number.POSITIVE_INFINITY, this.task.jobTimeoutMs);
-    return setTimeout(() => job.requestCancel('deadline', CANCEL_GRACE_MS), timeoutMs);
+    const times = { graceMs: CANCEL_GRACE_MS, timeoutMs: CANCEL_GRACE_MS };
+    return setTimeout(() => job.requestCancel('deadline', times), timeoutMs);
   }
 
   private complete(job: JobState, log: StepLog): Finished {

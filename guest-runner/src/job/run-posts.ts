@@ -20,7 +20,13 @@ function isDue(run: StepRun, post: PostStep): boolean {
 }
 
 async function runPost(run: StepRun, post: PostStep): Promise<Verdict> {
-  return judge(run, await perform(run, (files) => post.act(run, files)));
+  return judge(
+    run,
+    await perform(run, {
+      isDue: () => isDue(run, post),
+      act: (files) => post.act(run, files),
+    }),
+  );
 }
 
 /** Those of the steps inside a composite action, as one. @throws ToldFailure */

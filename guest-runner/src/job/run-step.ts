@@ -48,12 +48,15 @@ class StepExecution {
     try {
       run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
       run.name = nameOf(run);
-      if (!isTruthy(evaluateExpression(step.condition, run.scope))) return 'skip';
-      return undefined;
+      return this.isDue() ? undefined : 'skip';
     } catch (error) {
       const message = explainEvaluation(error, this.frame.parts.file, step.at);
       return { trouble: { message, kind: 'expression' }, memoryKills: null };
     }
+  }
+
+  private isDue(): boolean {
+    return isTruthy(evaluateExpression(this.step.condition, this.run.scope));
   }
 
   private send(rest: Pick<StepEvent, 'status'> & Partial<StepEvent>): void {
@@ -69,12 +72,13 @@ class StepExecution {
 
   private async body(): Promise<Result> {
     const { job, run, step } = this;
-    return await perform(run, async (files) => {
+    const act = async (files: Record<string, string>): Promise<number | void> => {
       const environment = { ...run.environment, ...files };
       if (step.kind === 'run') return await runScript(run, step, environment);
       if (await isOwnCheckout(job, step)) return await runCheckout(run, step, environment);
       return await runAction(run, step, files, executeStep);
-    });
+    };
+    return await perform(run, { isDue: () => this.isDue(), act });
   }
 
   private complete(result: Result): StepConclusion {
