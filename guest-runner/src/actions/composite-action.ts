@@ -43,7 +43,6 @@ export function compositeFrame(
   return new StepFrame(run.job, {
     file: manifest.file,
     inputs,
-    overrides: run.overrides,
     github: { ...run.github, action_path: directory },
     defaults: { shell: null, workingDirectory: null },
     depth: run.frame.parts.depth + 1,

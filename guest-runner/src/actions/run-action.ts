@@ -55,7 +55,6 @@ export function registerPost(run: StepRun, step: UsesStep, action: LoadedAction)
     condition,
     act: async (post, files) => {
       enterAction(post, action);
-      post.addEnvironment(run.overrides);
       const inputs = readInputs(post, step, manifest, false);
       const environment = actionEnvironment(post, action, { files, inputs });
       return await runNode(post, { directory, file }, environment);

@@ -119,7 +119,6 @@ export class JobState {
     this.root = new StepFrame(this, {
       file: parts.task.job.file,
       inputs: parts.task.contexts.inputs,
-      overrides: {},
       github: {},
       defaults: parts.task.job.defaults,
       depth: 0,

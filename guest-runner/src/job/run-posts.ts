@@ -2,11 +2,11 @@
  * The post parts of the actions that ran, the latest first, each with its condition: after a
  * failure, a time-out or a cancellation too. One that fails fails the job, unless its step may.
  */
-import { evaluateExpression, isTruthy } from '@onejob/workflow/evaluate';
+import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
 import type { StepConclusion } from '@onejob/protocol';
 import type { PostStep } from '../steps/post-step.ts';
 import { StepRun } from '../steps/step-run.ts';
-import { explainEvaluation } from './job-state.ts';
+import { explainEvaluation, toTexts } from './job-state.ts';
 import type { JobFailure, JobState } from './job-state.ts';
 import { perform, ToldFailure } from './perform.ts';
 import { sendStep } from './send-step.ts';
@@ -17,6 +17,13 @@ function isDue(run: StepRun, post: PostStep): boolean {
   const { contexts } = run.scope;
   const { functions } = run.job.scope(run.env);
   return isTruthy(evaluateExpression(post.condition, { contexts, functions: functions ?? {} }));
+}
+
+/** The `env` of its step is evaluated again, for its condition too. @throws EvaluationError */
+function begin(run: StepRun, post: PostStep): boolean {
+  run.name = post.name;
+  run.addEnvironment(toTexts(evaluateTemplate(post.step.env, run.scope)));
+  return isDue(run, post);
 }
 
 async function runPost(run: StepRun, post: PostStep): Promise<Verdict> {
@@ -35,8 +42,7 @@ export async function runInnerPosts(around: StepRun, posts: readonly PostStep[])
   for (const post of posts) {
     if (around.job.isOver) break;
     const run = new StepRun(around.job, post.step, post.frame, around);
-    run.name = post.name;
-    if (!isDue(run, post)) continue;
+    if (!begin(run, post)) continue;
     const verdict = await runPost(run, post);
     failure ??= verdict.failure;
   }
@@ -46,13 +52,12 @@ export async function runInnerPosts(around: StepRun, posts: readonly PostStep[])
 async function executePost(job: JobState, post: PostStep): Promise<void> {
   const row = { index: post.step.index, name: post.name };
   const run = new StepRun(job, post.step, post.frame);
-  run.name = post.name;
   const end = (outcome: StepConclusion, conclusion = outcome): void => {
     run.log.flush();
     sendStep(job, row, 'post', { status: 'completed', outcome, conclusion });
   };
   try {
-    if (!isDue(run, post)) return end('skipped');
+    if (!begin(run, post)) return end('skipped');
   } catch (error) {
     const message = explainEvaluation(error, post.frame.parts.file, post.step.at);
     run.error(message);

@@ -12,8 +12,6 @@ type FrameParts = {
   /** Path of the file the steps stand in, for messages. */
   file: string;
   inputs: JsonObject;
-  /** Of the `env` of the steps around: wins over the job's environment, whatever steps add to it. */
-  overrides: Record<string, string>;
   /** Keys of the `github` context that differ from the job's. */
   github: JsonObject;
   /** What `run` steps have without saying so; nothing in an action. */

@@ -63,7 +63,10 @@ export class StepRun {
   readonly fileKey: string;
   /** `env` as expressions see it. */
   env: Record<string, string>;
-  /** What the `env` of this step and of those around it say. */
+  /**
+   * What the `env` of this step and of those around it say: wins over the job's environment,
+   * whatever steps add to it.
+   */
   overrides: Record<string, string>;
   /** Of the steps of its composite action: they are one post step of the job together. */
   readonly innerPosts: PostStep[] = [];
@@ -84,7 +87,7 @@ export class StepRun {
     this.name = step.id;
     this.posts = around?.innerPosts ?? job.posts;
     this.fileKey = job.nextFileKey();
-    this.overrides = frame.parts.overrides;
+    this.overrides = around?.overrides ?? record();
     this.env = record({ ...job.env, ...this.overrides });
     this.stop = around?.stop.inside() ?? new StepStop();
     this.log = around?.log ?? new StepLog(step.index, job.parts.log, job.parts.masker);
