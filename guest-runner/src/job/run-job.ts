@@ -150,11 +150,9 @@ export class JobRun {
       }),
     ]);
     loopback.token = task.token;
-    const debug =
-      task.debug === true ||
-      ['ACTIONS_STEP_DEBUG', 'ACTIONS_RUNNER_DEBUG'].some(
-        (name) => (task.secrets[name] ?? task.contexts.vars[name]) === 'true',
-      );
+    const { ACTIONS_STEP_DEBUG: asked } = { ...task.contexts.vars, ...task.secrets };
+    const isAsked = typeof asked === 'string' && asked.trim().toLowerCase() === 'true';
+    const debug = task.debug === true || isAsked;
     const runner = makeRunnerContext(hostname, layout, debug);
     const { port } = loopback;
     const { masker } = this;
