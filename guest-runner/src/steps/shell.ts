@@ -11,7 +11,7 @@ export type Shell = {
   program: string;
   /** `{0}` stands for the script. */
   args: string[];
-  /** With the dot; empty for shells of the user's own. */
+  /** With the dot; empty for programs that are no built-in shell. */
   extension: string;
   /** As the log shows it. */
   display: string;
@@ -96,6 +96,8 @@ export function resolveShell(wanted: string | null, searchPath: string, director
         `(bash, sh, python, pwsh) or a format string containing '{0}'`,
     );
   }
+  // The first word alone decides on the script file (ScriptHandlerHelpers.cs): `pwsh -File {0}` too.
+  const kind = builtIn ?? BUILT_IN.get(words[0]!.toLowerCase());
   const programs = builtIn?.programs ?? [words[0]!];
   const args = builtIn?.args ?? words.slice(1);
   for (const name of programs) {
@@ -104,9 +106,9 @@ export function resolveShell(wanted: string | null, searchPath: string, director
     return {
       program,
       args,
-      extension: builtIn?.extension ?? '',
+      extension: kind?.extension ?? '',
       display: [program, ...args].join(' '),
-      wrap: builtIn?.wrap ?? asIs,
+      wrap: kind?.wrap ?? asIs,
     };
   }
   throw new GuestError(
