@@ -213,7 +213,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
         entropy: randomBytes(64).toString('hex'),
         clockUnixMs: Date.now(),
         network: 'link',
-        actions: { builtin: 'fallback', mirrored: false },
+        actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
       };
     },
     message: (message) => {

@@ -183,14 +183,14 @@ jobs:
   deep:
     runs-on: ubuntu-latest
     steps:
-      - { uses: actions/checkout@v4, with: { submodules: true } }
+      - { uses: docker://debian:12 }
 `);
     const [boxed, deep] = run.jobs;
     for (const job of run.jobs) {
       assert.deepEqual([job.conclusion, job.endReason], ['refused', 'unsupported']);
     }
     assert.match(boxed?.endMessage ?? '', /^\.github\/workflows\/ci\.yml:5:5: .*container/);
-    assert.match(deep?.endMessage ?? '', /^\.github\/workflows\/ci\.yml:10:17: .*'submodules'/);
+    assert.match(deep?.endMessage ?? '', /^\.github\/workflows\/ci\.yml:10:17: .*a container/);
     assert.equal(run.conclusion, 'refused');
     assert.deepEqual(await agent.poll(), []);
   });

@@ -45,7 +45,7 @@ const KEYS = new Set([
 ]);
 /** A page of the documentation (the README of an action is one), or a test of the official runner or its libraries. */
 const SOURCE =
-  /^https:\/\/(?:docs\.github\.com|github\.com\/actions\/(?:toolkit|runner|(?:upload|download)-artifact|cache|setup-node))\/\S+|^[\w().\- ]+ in (?:actions\/languageservices )?[\w./-]+\.(?:cs|json|yml|ts)\b/;
+  /^https:\/\/(?:docs\.github\.com|github\.com\/actions\/(?:checkout|toolkit|runner|(?:upload|download)-artifact|cache|setup-node))\/\S+|^[\w().\- ]+ in (?:actions\/languageservices )?[\w./-]+\.(?:cs|json|yml|ts)\b/;
 
 function textsOf(value: unknown, what: string): Record<string, string> {
   if (value === undefined) return {};

@@ -45,6 +45,7 @@ const checkout = makeCheckout({
       `      - uses: acme/greet/wrap@${sha}\n` +
       '      - uses: actions/checkout@v4\n',
   ),
+  'other.yml': workflow('      - { uses: actions/checkout@v5, with: { repository: acme/lib } }\n'),
   'missing.yml': workflow('      - run: echo never\n      - uses: acme/nothing@v9\n'),
 });
 const line = await CommandLine.prepared();
@@ -112,4 +113,14 @@ test('onejob’s own checkout stands in as the policy says', async () => {
   checkRefusal(wrong, 2, /ONEJOB_BUILTIN_ACTIONS is sometimes: one of fallback, always, never/);
   const gone = await line.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
   checkRefusal(gone, 2, /ONEJOB_ACTION_MIRRORS names \/nowhere\/at\/all/);
+});
+
+test('a repository that is not the run’s is looked for where actions are, through the guard', async () => {
+  const nowhere = await line.run([...RUN, '-W', 'other.yml'], place());
+  checkRefusal(nowhere, 1, /other\.yml:6:17: .*This host names no server of other repositories/);
+  const forge = { ONEJOB_ACTIONS_URL: 'http://10.0.0.1' };
+  const guarded = await line.run([...RUN, '-W', 'other.yml'], place(forge));
+  assert.equal(guarded.code, 1, guarded.stdout);
+  assert.match(guarded.stdout, /http:\/\/10\.0\.0\.1\/acme\/lib could not be read: .*403/);
+  assert.match(guarded.stdout, /onejob refuses 10\.0\.0\.1:80: it is a private address/);
 });

@@ -67,6 +67,16 @@ export const FINISHED_MESSAGE_CHARACTERS = 16384;
 export const TOOL_OUTPUT_BYTES = 16 * MiB;
 /** For git to fetch one action over the network; the large ones have 100 MiB. */
 export const ACTION_FETCH_MS = 120 * SECOND_MS;
+/** For one command of a checkout whose output is shown: large repositories have many gigabytes. */
+export const CHECKOUT_COMMAND_MS = 60 * 60 * SECOND_MS;
+/** For one that answers a question: refs of a server, a setting. */
+export const CHECKOUT_ASK_MS = 120 * SECOND_MS;
+/** A server that sends nothing for so long is gone; a busy one says every few seconds that it lives. */
+export const CHECKOUT_SILENCE_S = 300;
+/** For ssh to be greeted by a server, the tunnel to it included. */
+export const SSH_CONNECT_S = 60;
+/** The user's `known_hosts`; a thousand hosts have 100 KiB. */
+export const KNOWN_HOSTS_BYTES = 4 * MiB;
 /** For tar to unpack one action of at most the 512 MiB that a host gives out. */
 export const UNPACK_MS = 120 * SECOND_MS;
 /** Composite actions inside each other: GitHub's number. */

@@ -24,6 +24,8 @@ export type HostOptions = {
   /** Whether rows are acknowledged as they come; false: by `acknowledge`. */
   acknowledges?: boolean;
   environment?: Record<string, string>;
+  /** Where repositories are that are not the run's; default: nowhere. */
+  serverUrl?: string;
   main?: string;
 };
 
@@ -184,7 +186,11 @@ export class TestHost {
       entropy: '00'.repeat(64),
       clockUnixMs: Date.now(),
       network: 'link',
-      actions: { builtin: 'fallback', mirrored: false },
+      actions: {
+        builtin: 'fallback',
+        mirrored: false,
+        serverUrl: this.options.serverUrl ?? '',
+      },
     };
     stream.end(`${JSON.stringify(answer)}\n`);
   }

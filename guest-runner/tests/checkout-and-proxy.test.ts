@@ -1,100 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { RepositoryName } from '@onejob/protocol';
+import { Repository } from './_forge.ts';
 import { runToEnd } from './_host.ts';
 import { call, checkout, expr, makeTask, path, run, text } from './_task.ts';
-
-const GIT_ENV = {
-  PATH: process.env['PATH'] ?? '',
-  HOME: '/nonexistent',
-  GIT_CONFIG_NOSYSTEM: '1',
-  GIT_AUTHOR_NAME: 'a',
-  GIT_AUTHOR_EMAIL: 'a@localhost',
-  GIT_COMMITTER_NAME: 'a',
-  GIT_COMMITTER_EMAIL: 'a@localhost',
-};
-
-/** A repository with two commits on main, a branch and a tag. */
-class Repository {
-  readonly directory = mkdtempSync(join(tmpdir(), 'onejob-source-'));
-  readonly sha: string;
-
-  constructor() {
-    this.git('init', '-q', '-b', 'main');
-    this.commit('one');
-    this.git('tag', 'v1');
-    this.git('branch', 'side');
-    this.commit('two');
-    this.sha = this.git('rev-parse', 'HEAD');
-  }
-
-  git(...args: string[]): string {
-    return execFileSync('git', args, { cwd: this.directory, env: GIT_ENV }).toString().trim();
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-
-  private commit(content: string): void {
-    writeFileSync(join(this.directory, 'file.txt'), content);
-    this.git('add', '.');
-    this.git('commit', '-q', '-m', content);
-  }
-
-  /** /source/... by the real git http-backend, as the agent relays it. */
-  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const url = new URL(headers[':path'] ?? '/', 'http://x');
-    const child = spawn('git', ['http-backend'], {
-      env: {
-        ...GIT_ENV,
-        GIT_PROJECT_ROOT: this.directory,
-        GIT_HTTP_EXPORT_ALL: '1',
-        GIT_CONFIG_COUNT: '1',
-        GIT_CONFIG_KEY_0: 'safe.directory',
-        GIT_CONFIG_VALUE_0: '*',
-        PATH_INFO: url.pathname.replace('/source', '/.git'),
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: headers[':method'] ?? 'GET',
-        CONTENT_TYPE: headers['content-type'] ?? '',
-        HTTP_CONTENT_ENCODING: headers['content-encoding'] ?? '',
-        GIT_PROTOCOL: String(headers['git-protocol'] ?? ''),
-      },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    stream.pipe(child.stdin);
-    const parts: Buffer[] = [];
-    child.stdout.on('data', (part: Buffer) => parts.push(part));
-    child.stdout.on('end', () => {
-      const all = Buffer.concat(parts);
-      const end = all.indexOf('\r\n\r\n');
-      const lines = all.toString('latin1', 0, end).split('\r\n');
-      const fields = Object.fromEntries(
-        lines.map((line) => line.split(': ', 2) as [string, string]),
-      );
-      const { Status: status = '200', ...rest } = fields;
-      stream.respond({ ':status': Number.parseInt(status, 10), ...rest });
-      stream.end(all.subarray(end + 4));
-    });
-  }
-
-  task(steps: Parameters<typeof makeTask>[0], parts: Parameters<typeof makeTask>[1] = {}) {
-    const source = {
-      repository: 'local/sample' as RepositoryName,
-      sha: this.sha,
-      ref: 'refs/heads/main',
-    };
-    return makeTask(steps, { source, ...parts });
-  }
-}
 
 test('a problem matcher names files by their place in what checkout brought', async () => {
   using repository = new Repository();
@@ -186,37 +100,94 @@ test('checkout takes a branch, a tag, a commit, a path, and the whole history', 
   ]);
 });
 
-test('checkout names what it cannot do, before the start where it is written out', async () => {
+test('checkout says what is wrong with its inputs', async () => {
   using repository = new Repository();
-  const bulk = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void =>
-    repository.serve(stream, headers);
-  await using other = await runToEnd({
-    task: repository.task([run('echo ran'), checkout({ repository: 'else/where' })]),
-    bulk,
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ path: '../../out' }, /Repository path '.*\/out' is not under '.*'/],
+    [{ ref: 'gone' }, /name 'gone' could not be found in this run's snapshot/],
+    [{ ref: '--upload-pack=x' }, /'--upload-pack=x' is not a name of a branch, tag or commit/],
+    [{ repository: 'plain' }, /Invalid repository 'plain'\. Expected format \{owner\}\/\{repo\}/],
+    [{ repository: 'else/where' }, /This host names no server of other repositories/],
+    [
+      { 'github-server-url': 'https://user:geheim@x.test' },
+      /'github-server-url' must be an address such as https:\/\/github\.com, without a user/,
+    ],
+    [{ 'ssh-user': '-oProxyCommand=x', 'ssh-key': 'k' }, /'ssh-user' must be the name of a user/],
+  ];
+  for (const [inputs, sentence] of cases) {
+    await using host = await runToEnd({
+      task: repository.task([checkout(inputs)]),
+      bulk: (stream, headers) => repository.serve(stream, headers),
+    });
+    assert.equal(host.finished.conclusion, 'failure', JSON.stringify(inputs));
+    assert.match(host.finished.message, sentence);
+    assert.doesNotMatch(host.finished.message, /geheim/);
+  }
+});
+
+test('an input that the action does not have is warned of, and the checkout is done', async () => {
+  using repository = new Repository();
+  await using host = await runToEnd({
+    task: repository.task([checkout({ depth: '1' }), run('cat file.txt')]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
   });
-  assert.equal(other.finished.conclusion, 'refused');
-  assert.match(other.finished.message, /ci\.yml:10:7: .*'repository' is 'else\/where'/);
-  assert.ok(!other.text().includes('ran'));
-  await using input = await runToEnd({
-    task: repository.task([checkout({ submodules: 'recursive' })]),
-    bulk,
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.match(
+    host.text(0),
+    /##\[warning\]Unexpected input\(s\) 'depth', valid inputs are \['repo/,
+  );
+});
+
+test('paths of a sparse checkout, by directory or by pattern, are all there is, until all are asked for', async () => {
+  using repository = new Repository({ 'a/x.txt': 'ax', 'b/y.txt': 'by', 'b/z.md': 'bz' });
+  const list = 'echo "got $(git ls-files -t | grep "^H" | cut -c3- | sort | paste -sd,)"';
+  await using host = await runToEnd({
+    task: repository.task([
+      checkout({ 'sparse-checkout': 'b\n', filter: 'tree:0' }),
+      run(list),
+      checkout({ 'sparse-checkout': '*.md\n/a/', 'sparse-checkout-cone-mode': false }),
+      run(list),
+      checkout(),
+      run(list),
+    ]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
   });
-  assert.match(input.finished.message, /'submodules' is not supported yet/);
-  await using escape = await runToEnd({
-    task: repository.task([checkout({ path: '../../out' })]),
-    bulk,
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  const got = host.lines().filter((line) => line.startsWith('got '));
+  assert.deepEqual(got, [
+    'got b/y.txt,b/z.md,file.txt',
+    'got a/x.txt,b/z.md',
+    'got a/x.txt,b/y.txt,b/z.md,file.txt',
+  ]);
+  assert.match(host.text(0), /'filter' leaves nothing out here/);
+});
+
+test('a second checkout of a place is not hindered by branches, changes and depth of the first', async () => {
+  using repository = new Repository();
+  const script = 'git checkout -q -b side/way; echo x > file.txt; touch .git/index.lock';
+  await using host = await runToEnd({
+    task: repository.task([
+      checkout({ ref: 'main' }),
+      run(script),
+      checkout({ ref: 'side', 'fetch-depth': 0 }),
+      run('git branch --show-current; git rev-list --count origin/main; git status --short'),
+    ]),
+    bulk: (stream, headers) => repository.serve(stream, headers),
   });
-  assert.match(escape.finished.message, /is not under/);
-  await using missing = await runToEnd({
-    task: repository.task([checkout({ ref: 'gone' })]),
-    bulk,
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.deepEqual(host.lines(3).slice(-2), ['side', '2']);
+});
+
+test('the source is given under its own name only', async () => {
+  using repository = new Repository();
+  const ask = (name: string): string =>
+    `curl -s -u "x:$TOKEN" -o /dev/null -w "%{http_code}\\n" "$GITHUB_SERVER_URL/${name}/info/refs?service=git-upload-pack"`;
+  const task = repository.task([run(['local/sample', 'local/other'].map(ask).join('\n'))]);
+  await using host = await runToEnd({
+    task: { ...task, env: { TOKEN: task.token } },
+    bulk: (stream, headers) => repository.serve(stream, headers),
   });
-  assert.match(missing.finished.message, /name 'gone' could not be found/);
-  await using option = await runToEnd({
-    task: repository.task([checkout({ ref: '--upload-pack=x' })]),
-    bulk,
-  });
-  assert.match(option.finished.message, /is not a name of a branch/);
+  assert.deepEqual(host.lines(0).slice(-2), ['200', '404']);
 });
 
 test('the source is not given to who cannot show the token of the job', async () => {

@@ -1,103 +1,27 @@
 /** Actions that the host does not have: got by the real git through the guard's tunnel. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { connect, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import type { UsesStep } from '@onejob/protocol';
+import { commit, Forge, git } from './_forge.ts';
 import { runToEnd, type TestHost } from './_host.ts';
 import { makeTask, run, uses } from './_task.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'onejob-remote-'));
-const repository = join(root, 'acme', 'greet');
-const ENVIRONMENT = {
-  PATH: process.env['PATH'] ?? '',
-  HOME: '/nonexistent',
-  GIT_CONFIG_NOSYSTEM: '1',
-};
-const git = (...args: string[]): string =>
-  execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', ...args], {
-    cwd: repository,
-    env: ENVIRONMENT,
-    encoding: 'utf8',
-  }).trim();
-
-/** git's own server, as a forge has one. */
-function serve(): Server {
-  return createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://forge');
-    const child = spawn('git', ['http-backend'], {
-      env: {
-        ...ENVIRONMENT,
-        GIT_PROJECT_ROOT: root,
-        GIT_HTTP_EXPORT_ALL: '1',
-        PATH_INFO: url.pathname,
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: request.method ?? 'GET',
-        CONTENT_TYPE: request.headers['content-type'] ?? '',
-        HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
-        GIT_PROTOCOL: String(request.headers['git-protocol'] ?? ''),
-        GIT_CONFIG_COUNT: '2',
-        GIT_CONFIG_KEY_0: 'safe.directory',
-        GIT_CONFIG_VALUE_0: '*',
-        GIT_CONFIG_KEY_1: 'uploadpack.allowAnySHA1InWant',
-        GIT_CONFIG_VALUE_1: 'true',
-      },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    request.pipe(child.stdin);
-    const parts: Buffer[] = [];
-    child.stdout.on('data', (part: Buffer) => parts.push(part));
-    child.stdout.on('end', () => {
-      const all = Buffer.concat(parts);
-      const end = all.indexOf('\r\n\r\n');
-      const fields = all.toString('latin1', 0, end).split('\r\n');
-      for (const field of fields) {
-        const [name = '', value = ''] = field.split(': ', 2);
-        if (name === 'Status') response.statusCode = Number.parseInt(value, 10);
-        else response.setHeader(name, value);
-      }
-      response.end(all.subarray(end + 4));
-    });
-  });
-}
-
-const forge = serve();
-let sha = '';
-before(async () => {
-  execFileSync('git', ['init', '-q', '-b', 'main', repository], { env: ENVIRONMENT });
-  writeFileSync(join(repository, 'action.yml'), 'runs: { using: node24, main: m.js }\n');
-  writeFileSync(join(repository, 'm.js'), "console.log('one');\n");
-  git('add', '.');
-  git('commit', '-q', '-m', 'one');
-  git('tag', 'v1');
-  sha = git('rev-parse', 'HEAD');
-  writeFileSync(join(repository, 'm.js'), "console.log('two');\n");
-  git('commit', '-q', '-a', '-m', 'two');
-  git('branch', 'v1');
-  git('tag', sha.toUpperCase());
-  const { promise, resolve } = Promise.withResolvers<void>();
-  forge.listen(0, '127.0.0.1', resolve);
-  await promise;
+const forge = await new Forge().start();
+const repository = forge.add('acme/greet', {
+  'action.yml': 'runs: { using: node24, main: m.js }\n',
+  'm.js': "console.log('one');\n",
 });
-after(() => {
-  forge.close();
-  rmSync(root, { recursive: true, force: true });
-});
+git(repository, 'tag', 'v1');
+const sha = git(repository, 'rev-parse', 'HEAD');
+commit(repository, 'two', { 'm.js': "console.log('two');\n" });
+git(repository, 'branch', 'v1');
+git(repository, 'tag', sha.toUpperCase());
+after(async () => await forge[Symbol.asyncDispose]());
 
 /** The host has no mirror and names the forge; the guard lets the sandbox reach it. */
 function bulk(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-  if (headers[':method'] === 'CONNECT') {
-    const socket = connect((forge.address() as AddressInfo).port, '127.0.0.1');
-    stream.respond({ ':status': 200 });
-    stream.pipe(socket).on('error', () => stream.destroy());
-    socket.pipe(stream);
-    return;
-  }
+  if (headers[':method'] === 'CONNECT') return forge.bulk()(stream, headers);
   const query = new URL(headers[':path'] ?? '', 'http://host').searchParams;
   const place = `${query.get('owner')}/${query.get('repository')}`;
   stream.respond({ ':status': 404, 'onejob-action-url': `http://forge.test/${place}` });

@@ -84,8 +84,11 @@ export type HostHello = {
   entropy: string;
   clockUnixMs: number;
   network: 'link';
-  /** How this host gives actions; `mirrored`: it has mirrors to ask. */
-  actions: { builtin: BuiltinPolicy; mirrored: boolean };
+  /**
+   * How this host gives actions; `mirrored`: it has mirrors to ask. `serverUrl`: where repositories
+   * are that are not here, without a slash at its end; empty: nowhere.
+   */
+  actions: { builtin: BuiltinPolicy; mirrored: boolean; serverUrl: string };
 };
 
 export const Annotation = Type.Object(

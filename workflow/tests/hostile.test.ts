@@ -180,7 +180,7 @@ test(
         good++;
         assert.deepEqual(JSON.parse(JSON.stringify(result.workflow)), result.workflow);
         for (const job of result.workflow.jobs) {
-          whyRefused(result.workflow, job, 'acme/app');
+          whyRefused(result.workflow, job);
           try {
             expandJob(job, SCOPE);
           } catch (error) {

@@ -46,9 +46,10 @@ export class ActionSource {
   }
 
   /** What a guest is told of it. */
-  get offer(): { builtin: BuiltinPolicy; mirrored: boolean } {
-    const { actionMirrors, builtinActions } = this.#config;
-    return { builtin: builtinActions, mirrored: actionMirrors.length > 0 };
+  get offer(): { builtin: BuiltinPolicy; mirrored: boolean; serverUrl: string } {
+    const { actionMirrors, actionsUrl, builtinActions } = this.#config;
+    const mirrored = actionMirrors.length > 0;
+    return { builtin: builtinActions, mirrored, serverUrl: actionsUrl ?? '' };
   }
 
   /** Answers a request of a guest. Never throws. */

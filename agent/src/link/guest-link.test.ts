@@ -67,7 +67,7 @@ beforeEach(async () => {
           entropy: '0',
           clockUnixMs: 0,
           network: 'link',
-          actions: { builtin: 'fallback', mirrored: false },
+          actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
         };
       },
       message: (message) => void messages.push(message),

@@ -29,7 +29,7 @@ export type Planning = {
 type PlannedStep = PlannedJobView['steps'][number];
 
 export function plannedJobView(planning: Planning, entry: PlannedEntry): PlannedJobView {
-  const { request, foresight } = planning;
+  const { foresight } = planning;
   const { job, key, workflow } = entry;
   const legs = entry.legs ?? undefined;
   const scope = foresight.scopeOf(job, contextsOfOnly(legs));
@@ -47,14 +47,14 @@ export function plannedJobView(planning: Planning, entry: PlannedEntry): Planned
       foreseeEntries(env, scope),
     ),
     steps: job.steps.map((step) => stepView(foresight, step, scope)),
-    refused: refusalOf(entry, request.repository),
+    refused: refusalOf(entry),
     at: job.at,
   };
 }
 
 /** Of the job, or of the first of its legs that is refused. */
-function refusalOf({ job, legs, workflow }: PlannedEntry, repository: string): string | null {
-  const refused = whyRefused(workflow, job, repository);
+function refusalOf({ job, legs, workflow }: PlannedEntry): string | null {
+  const refused = whyRefused(workflow, job);
   if (refused !== null) return refused.message;
   const ofLegs = (legs ?? []).map((leg) => whyLegRefused(workflow, job, leg)?.message);
   return ofLegs.find((message) => message !== undefined) ?? null;

@@ -87,7 +87,7 @@ function decide(state: RunState, place: JobPlace, atMost: number): Decision {
         ? { end: 'needs_not_met', message: `Needed jobs did not succeed: ${unmet.join(', ')}.` }
         : { end: 'condition_false', message: `The condition is false: ${job.conditionSource}` };
     }
-    const refused = whyRefused(workflow, job, run.repository);
+    const refused = whyRefused(workflow, job);
     if (refused !== null) return { end: 'unsupported', message: refused.message };
     const isGrouped = run.grouped && job.call === null;
     const wanted = expandSome(job, scope, { matrix: run.matrix_filter, atMost });

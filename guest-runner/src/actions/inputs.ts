@@ -12,8 +12,12 @@ const DEFAULT_CONTEXTS = ['github', 'strategy', 'matrix', 'job', 'runner'];
 const quotedList = (names: readonly string[]): string => `'${names.join("', '")}'`;
 
 /** What is given and deprecated, or given and unknown, is a warning, as on GitHub. */
-function warn(run: StepRun, given: readonly string[], manifest: ActionManifest): void {
-  const known = new Map(manifest.inputs.map((input) => [input.name.toLowerCase(), input]));
+export function warnOfInputs(
+  run: StepRun,
+  given: readonly string[],
+  inputs: readonly { name: string; deprecation?: string | null | undefined }[],
+): void {
+  const known = new Map(inputs.map((input) => [input.name.toLowerCase(), input]));
   for (const name of given) {
     const deprecation = known.get(name.toLowerCase())?.deprecation;
     if (!deprecation) continue;
@@ -21,7 +25,7 @@ function warn(run: StepRun, given: readonly string[], manifest: ActionManifest):
   }
   const unexpected = given.filter((name) => !known.has(name.toLowerCase()));
   if (unexpected.length === 0) return;
-  const valid = manifest.inputs.map((input) => input.name);
+  const valid = inputs.map((input) => input.name);
   run.warning(
     `Unexpected input(s) ${quotedList(unexpected)}, valid inputs are [${quotedList(valid)}]`,
   );
@@ -41,7 +45,7 @@ export function readInputs(
   const { scope } = run;
   const inputs = toTexts(evaluateTemplate(step.with, scope));
   const names = Object.keys(inputs);
-  if (warns) warn(run, names, manifest);
+  if (warns) warnOfInputs(run, names, manifest.inputs);
   const given = new Set(names.map((name) => name.toLowerCase()));
   const contexts = Object.fromEntries(
     DEFAULT_CONTEXTS.map((name) => [name, scope.contexts[name] ?? {}]),

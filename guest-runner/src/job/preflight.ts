@@ -2,20 +2,7 @@
  * Refuses, before anything runs, what this runner cannot do and what can be known by then: each
  * with a sentence that names file and line.
  */
-import type { CompiledJob, CompiledStep, JobTask } from '@onejob/protocol';
-import { builtinAction } from '@onejob/workflow/builtin-actions';
-import { literalInputs } from '@onejob/workflow/checkout-inputs';
-import { checkInputs } from '../steps/checkout-inputs.ts';
-
-function refuseStep(step: CompiledStep, task: JobTask): string | undefined {
-  if (step.kind === 'run') return undefined;
-  if (step.action.kind === 'docker') {
-    return `'uses: ${step.uses}' is not supported yet: onejob starts no containers.`;
-  }
-  if (builtinAction(step) !== 'checkout') return undefined;
-  const problem = checkInputs(literalInputs(step.with), task);
-  return problem === undefined ? undefined : `'uses: ${step.uses}': ${problem}`;
-}
+import type { CompiledJob, JobTask } from '@onejob/protocol';
 
 /** Undefined: all of it can run. */
 export function whyUnsupported(task: JobTask): string | undefined {
@@ -31,8 +18,9 @@ export function whyUnsupported(task: JobTask): string | undefined {
     }
   }
   for (const step of job.steps) {
-    const why = refuseStep(step, task);
-    if (why !== undefined) return `${job.file}:${step.at.line}:${step.at.column}: ${why}`;
+    if (step.kind === 'run' || step.action.kind !== 'docker') continue;
+    const why = `'uses: ${step.uses}' is not supported yet: onejob starts no containers.`;
+    return `${job.file}:${step.at.line}:${step.at.column}: ${why}`;
   }
   return undefined;
 }

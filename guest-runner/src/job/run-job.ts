@@ -149,7 +149,9 @@ export class JobRun {
         searchPath,
       }),
     ]);
-    loopback.token = task.token;
+    const { repository } = task.contexts.github;
+    const names = [task.source?.repository ?? '', typeof repository === 'string' ? repository : ''];
+    loopback.source = { token: task.token, names };
     const { ACTIONS_STEP_DEBUG: asked } = { ...task.contexts.vars, ...task.secrets };
     const isAsked = typeof asked === 'string' && asked.trim().toLowerCase() === 'true';
     const debug = task.debug === true || isAsked;

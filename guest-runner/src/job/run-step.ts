@@ -9,7 +9,7 @@ import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow
 import type { CompiledStep, StepConclusion, StepEvent } from '@onejob/protocol';
 import { isOwnCheckout } from '../actions/builtin.ts';
 import { runAction } from '../actions/run-action.ts';
-import { runCheckout } from '../steps/checkout.ts';
+import { runCheckout } from '../checkout/checkout.ts';
 import { runScript } from '../steps/run-script.ts';
 import { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation, toTexts } from './job-state.ts';

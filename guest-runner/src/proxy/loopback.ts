@@ -20,6 +20,7 @@ import { isApiPath, refuseApi } from './no-api.ts';
 import { forwardPlain } from './plain-request.ts';
 import { forwardResults, isResultsPath } from './results.ts';
 import { forwardSource } from './source.ts';
+import type { OwnSource } from './source.ts';
 import { openTunnel, TunnelRefused } from './tunnel.ts';
 
 /** The bulk carrier's session; it may still be on its way, or never come. */
@@ -42,7 +43,7 @@ function join(client: Socket, stream: ClientHttp2Stream): void {
 export class Loopback {
   readonly port: number;
   /** The job's, once there is a job. */
-  token = '';
+  source: OwnSource = { token: '', names: [] };
   private readonly server: Server;
 
   private constructor(server: Server) {
@@ -63,7 +64,7 @@ export class Loopback {
     await promise;
     const loopback = new Loopback(server);
     server.on('request', (request, response) => {
-      void onRequest({ bulk, token: loopback.token }, request, response);
+      void onRequest({ bulk, source: loopback.source }, request, response);
     });
     server.on('connect', (request, client, head) => {
       void onConnect(bulk, request, client as Socket, head);
@@ -102,7 +103,7 @@ async function onConnect(
 }
 
 async function onRequest(
-  { bulk, token }: { bulk: BulkSession; token: string },
+  { bulk, source }: { bulk: BulkSession; source: OwnSource },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -114,7 +115,7 @@ async function onRequest(
       const own = url ?? new URL(target, 'http://source');
       if (isApiPath(own)) refuseApi(response);
       else if (isResultsPath(own)) await forwardResults(bulk, request, response, own);
-      else await forwardSource(bulk, token, request, response, own);
+      else await forwardSource({ bulk, source }, request, response, own);
     } else if (url?.protocol === 'http:') {
       await forwardPlain(bulk, url, request, response);
     } else {

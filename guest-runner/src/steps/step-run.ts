@@ -32,6 +32,8 @@ export type ProcessWish = {
   args: string[];
   directory: string;
   environment: Record<string, string>;
+  /** After which it is killed; undefined: when its step ends. */
+  timeoutMs?: number;
 };
 
 /** At most so many characters, without NUL and without half a character. */
@@ -191,10 +193,15 @@ export class StepRun {
       ownMachine: this.job.isMachineOurs,
     });
     this.stop.current = child;
+    const timer =
+      wish.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => void child.kill(), wish.timeoutMs);
     try {
       const { exitCode, signal } = await child.ended;
       return exitCode ?? (signal === null ? 1 : signalExitCode(signal));
     } finally {
+      clearTimeout(timer);
       this.stop.current = undefined;
     }
   }

@@ -3,8 +3,6 @@
  * waits for a job that cannot end well.
  */
 import type { CompiledStep, Position } from '@onejob/protocol';
-import { builtinAction } from '../builtin-actions.ts';
-import { checkCheckoutInputs, literalInputs } from '../checkout-inputs.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
 import type { JobLeg } from './legs.ts';
@@ -12,15 +10,9 @@ import type { JobLeg } from './legs.ts';
 /** What to say, and where. */
 export type Refusal = { message: string; at: Position };
 
-function refusedStep(step: CompiledStep, repository: string): string | null {
-  if (step.kind === 'run') return null;
-  const { action, uses } = step;
-  if (action.kind === 'docker') {
-    return `the step uses a container (\`uses: ${uses}\`), which onejob cannot run yet`;
-  }
-  if (builtinAction(step) !== 'checkout') return null;
-  const problem = checkCheckoutInputs(literalInputs(step.with), [repository]);
-  return problem === undefined ? null : `\`uses: ${uses}\`: ${problem}`;
+function refusedStep(step: CompiledStep): string | null {
+  if (step.kind === 'run' || step.action.kind !== 'docker') return null;
+  return `the step uses a container (\`uses: ${step.uses}\`), which onejob cannot run yet`;
 }
 
 function refusal(
@@ -37,15 +29,8 @@ function refusal(
 const byPlace = (a: Refusal, b: Refusal): number =>
   a.at.line - b.at.line || a.at.column - b.at.column;
 
-/**
- * The first thing in the job that is not there yet, in the order of the file; null: nothing.
- * @param repository the run's own, `tenant/name`
- */
-export function whyRefused(
-  workflow: Workflow,
-  job: PlannedJob,
-  repository: string,
-): Refusal | null {
+/** The first thing in the job that is not there yet, in the order of the file; null: nothing. */
+export function whyRefused(workflow: Workflow, job: PlannedJob): Refusal | null {
   const found: Refusal[] = [];
   const add = (at: Position | undefined, message: string) =>
     found.push(refusal(workflow, job, at, message));
@@ -54,7 +39,7 @@ export function whyRefused(
     add(job.call?.at, `it calls the workflow \`${job.call?.uses}\`, ${target.missing}`);
   }
   for (const step of job.steps) {
-    const why = refusedStep(step, repository);
+    const why = refusedStep(step);
     if (why !== null) add(step.at, why);
   }
   return found.toSorted(byPlace)[0] ?? null;
