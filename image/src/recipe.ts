@@ -8,19 +8,22 @@ export const RELEASE = 'bookworm';
 
 /**
  * Packages beside Debian's essential set and apt. What a workflow written for a CI machine takes for
- * granted and what is small: sources (git, curl, ca-certificates), archives (tar, gzip, xz, zip,
- * zstd), `shell: python` with its standard library, `sudo` (a no-op for root, but workflows write it),
- * jq, and what looks at or changes the machine (ip, ps, mount, openssl). Compilers are left to jobs.
+ * granted and what is small: sources (git with git-lfs and ssh, curl, ca-certificates), archives (tar,
+ * gzip, xz, zip, zstd), `shell: python` with its standard library, `sudo` (a no-op for root, but
+ * workflows write it), jq, and what looks at or changes the machine (ip, ps, mount, openssl). Compilers
+ * are left to jobs.
  */
 export const PACKAGES: readonly string[] = [
   'bash',
   'ca-certificates',
   'curl',
   'git',
+  'git-lfs',
   'gzip',
   'iproute2',
   'jq',
   'mount',
+  'openssh-client',
   'openssl',
   'procps',
   'python-is-python3',

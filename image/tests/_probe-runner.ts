@@ -80,7 +80,9 @@ async function inspect(): Promise<unknown> {
       ]),
     ),
     addresses: shell('ip -brief address; ip -brief link | wc -l; ip route get 198.19.7.7'),
-    programs: shell('for p in git curl jq unzip xz zstd sudo python ps; do command -v $p; done'),
+    programs: shell(
+      'for p in git git-lfs ssh curl jq unzip xz zstd sudo python ps; do command -v $p; done',
+    ),
     python: shell('python -c "import json, ssl; print(json.dumps(1))"'),
     compileCache,
     child: shell(`exec node -p '${CHILD}'`),

@@ -85,7 +85,7 @@ suite('a booted guest image', () => {
       /^lo\s+UNKNOWN\s+127\.0\.0\.1\/8 198\.18\.0\.1\/15 ::1\/128\s*\n1\n/,
     );
     assert.match(seen.addresses, /local 198\.19\.7\.7 dev lo/);
-    assert.equal(seen.programs.split('\n').length, 9, seen.programs);
+    assert.equal(seen.programs.split('\n').length, 11, seen.programs);
     assert.equal(seen.python, '1');
     assert.match(seen.pipes, /^\d+ fifo 600$/);
     assertCompileCache(seen);
