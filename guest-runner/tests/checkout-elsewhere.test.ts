@@ -44,7 +44,7 @@ test('another repository comes from its server: its default branch, a branch, a 
     checkout({ repository: 'acme/lib', path: 'a', 'fetch-depth': 0 }, { id: 'c' }),
     echo('ref'),
     echo('commit'),
-    checkout({ repository: 'Acme/lib'.toLowerCase(), path: 'b', ref: 'side' }),
+    checkout({ repository: 'acme/lib', path: 'b', ref: 'side', token: expr(path('github.token')) }),
     checkout({ ...ELSEWHERE, path: 'c', ref: 'v1' }),
     checkout({ ...ELSEWHERE, path: 'd', ref: first.toUpperCase() }),
     checkout({ path: 'own' }),

@@ -30,7 +30,7 @@ export type AgentConfig = {
    * below a directory with the server's name.
    */
   actionMirrors?: readonly string[];
-  /** Where the sandbox itself gets what no mirror has, through the guard; null: nowhere. */
+  /** Where the sandbox gets what no mirror has and other repositories, through the guard; null: nowhere. */
   actionsUrl?: string | null;
   builtinActions?: BuiltinPolicy;
   /** Drivers to offer. */

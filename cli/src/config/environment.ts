@@ -43,7 +43,8 @@ export type ActionSettings = {
 
 /**
  * Where actions come from: ONEJOB_ACTION_MIRRORS (directories with `:` between), ONEJOB_ACTIONS_URL
- * (`none`: nowhere) and ONEJOB_BUILTIN_ACTIONS. Those that are not set are left out.
+ * (`none`: nowhere; other repositories of checkouts too) and ONEJOB_BUILTIN_ACTIONS. Those that are not
+ * set are left out.
  * @throws CliError `usage`, naming the variable
  */
 export function actionSettings(): Partial<ActionSettings> {
