@@ -75,6 +75,8 @@ export const CHECKOUT_ASK_MS = 120 * SECOND_MS;
 export const CHECKOUT_SILENCE_S = 300;
 /** For ssh to be greeted by a server, the tunnel to it included. */
 export const SSH_CONNECT_S = 60;
+/** ssh asks a silent server so often whether it is there, and after three times leaves. */
+export const SSH_ALIVE_S = 60;
 /** The user's `known_hosts`; a thousand hosts have 100 KiB. */
 export const KNOWN_HOSTS_BYTES = 4 * MiB;
 /** For tar to unpack one action of at most the 512 MiB that a host gives out. */

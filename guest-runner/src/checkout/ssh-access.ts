@@ -6,7 +6,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { GuestError } from '../errors.ts';
-import { KNOWN_HOSTS_BYTES, SSH_CONNECT_S } from '../limits.ts';
+import { KNOWN_HOSTS_BYTES, SSH_ALIVE_S, SSH_CONNECT_S } from '../limits.ts';
 import { readSmallFile } from '../matchers/small-file.ts';
 import { findProgram } from '../steps/shell.ts';
 import type { StepRun } from '../steps/step-run.ts';
@@ -107,7 +107,7 @@ export function openSshAccess(
     : '-o StrictHostKeyChecking=accept-new';
   const command = [
     `"${ssh}" -i "${inTemp(key)}" -o IdentitiesOnly=yes -o BatchMode=yes`,
-    `-o ConnectTimeout=${SSH_CONNECT_S} ${checking}`,
+    `-o ConnectTimeout=${SSH_CONNECT_S} -o ServerAliveInterval=${SSH_ALIVE_S} ${checking}`,
     `-o "UserKnownHostsFile=${inTemp(hosts)}"`,
     `-o "ProxyCommand='${inTemp(tunnel)}' %h %p"`,
   ].join(' ');
