@@ -71,6 +71,10 @@ export const ACTION_FETCH_MS = 120 * SECOND_MS;
 export const CHECKOUT_COMMAND_MS = 60 * 60 * SECOND_MS;
 /** For one that answers a question: refs of a server, a setting. */
 export const CHECKOUT_ASK_MS = 120 * SECOND_MS;
+/** Before a fetch from another server is tried a second and a third time, as the action does it. */
+export const CHECKOUT_RETRY_WAITS_MS = [2 * SECOND_MS, 10 * SECOND_MS];
+/** While it waits, so often is looked whether the step was cancelled. */
+export const CHECKOUT_RETRY_POLL_MS = 100;
 /** A server that sends nothing for so long is gone; a busy one says every few seconds that it lives. */
 export const CHECKOUT_SILENCE_S = 300;
 /** For ssh to be greeted by a server, the tunnel to it included. */

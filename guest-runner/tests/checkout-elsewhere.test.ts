@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { commit, Forge, git, Repository } from './_forge.ts';
-import { runToEnd, type TestHost } from './_host.ts';
+import { runToEnd, TestHost } from './_host.ts';
 import { call, checkout, expr, path, run, text, type TaskParts } from './_task.ts';
 
 const PAT = 'pat-0123456789abcdef';
@@ -133,6 +133,48 @@ test('a repository that cannot be read is said with its address and what to do, 
     assert.match(host.finished.message, sentence);
     assert.match(host.finished.message, /^\.github\/workflows\/ci\.yml:10:7: /);
   }
+});
+
+/** Lets the first request for refs pass, which asks for the default branch, and fails some after it. */
+function failing(failures: number): Forge['extra'] {
+  let asked = 0;
+  return (request, response) => {
+    if (request.url?.includes('/info/refs') !== true) return false;
+    asked += 1;
+    if (asked === 1 || asked > 1 + failures) return false;
+    response.writeHead(503).end();
+    return true;
+  };
+}
+
+test('a fetch that fails is tried again', async () => {
+  await using forge = await new Forge().start();
+  using own = new Repository();
+  forge.add('acme/lib', { 'a.txt': 'one' });
+  forge.extra = failing(1);
+  await using host = await runWith(forge, own, [checkout(ELSEWHERE)]);
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.ok(host.lines(0).includes('Waiting 2 seconds before trying again'), host.text(0));
+});
+
+test('a step that is cancelled does not wait to try its fetch again', async () => {
+  await using forge = await new Forge().start();
+  using own = new Repository();
+  forge.add('acme/lib', { 'a.txt': 'one' });
+  forge.extra = failing(Infinity);
+  await using host = new TestHost({
+    task: own.task([checkout(ELSEWHERE)]),
+    bulk: forge.bulk(own),
+    serverUrl: 'http://forge.test',
+  });
+  host.onRow = ({ text: line }) => {
+    if (line.startsWith('Waiting 2 ')) {
+      host.send({ type: 'cancel', reason: 'cancelled', graceMs: 60_000 });
+    }
+  };
+  await (await host.start()).exit();
+  assert.equal(host.finished.conclusion, 'cancelled');
+  assert.equal(forge.requests.filter(({ line }) => line.endsWith('/info/refs')).length, 2);
 });
 
 /** The run's repository with a submodule by a relative address, which has one by ssh. */

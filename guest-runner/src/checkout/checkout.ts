@@ -116,7 +116,7 @@ class Checkout {
     this.sayWhatIsFetched();
     await fetchTarget(git, inputs, place, target);
     if (inputs.lfs && inputs.sparse.length === 0) {
-      await git.command('lfs', 'fetch', 'origin', target.to);
+      await git.insist('lfs', 'fetch', 'origin', target.to);
     }
     await this.choosePaths(isEarlier);
     await this.checkOut(target);

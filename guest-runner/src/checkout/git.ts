@@ -4,9 +4,16 @@
  * Promises: what it is told in confidence is in its environment, never an argument of a process.
  */
 import { performance } from 'node:perf_hooks';
-import { GuestError } from '../errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GuestError, messageOf } from '../errors.ts';
 import { record } from '../job/record.ts';
-import { CHECKOUT_ASK_MS, CHECKOUT_COMMAND_MS, CHECKOUT_SILENCE_S } from '../limits.ts';
+import {
+  CHECKOUT_ASK_MS,
+  CHECKOUT_COMMAND_MS,
+  CHECKOUT_RETRY_POLL_MS,
+  CHECKOUT_RETRY_WAITS_MS,
+  CHECKOUT_SILENCE_S,
+} from '../limits.ts';
 import { askTool } from '../steps/quiet-tools.ts';
 import type { ToolAnswer } from '../steps/quiet-tools.ts';
 import { findProgram } from '../steps/shell.ts';
@@ -89,6 +96,28 @@ export class Git {
       );
     }
     throw new GuestError('step', `${what} failed with exit code ${exitCode}`);
+  }
+
+  /** A command that asks another server: again, after a while, where it fails. @throws GuestError */
+  async insist(...args: string[]): Promise<void> {
+    const { log } = this.run;
+    for (const waitMs of CHECKOUT_RETRY_WAITS_MS) {
+      try {
+        await this.command(...args);
+        return;
+      } catch (error) {
+        if (this.isCancelled) throw error;
+        log.line(messageOf(error));
+        log.line(`Waiting ${waitMs / 1000} seconds before trying again`);
+      }
+      const endMs = performance.now() + waitMs;
+      while (performance.now() < endMs && !this.isCancelled) await sleep(CHECKOUT_RETRY_POLL_MS);
+    }
+    await this.command(...args);
+  }
+
+  private get isCancelled(): boolean {
+    return this.run.stop.isWished || this.run.job.isOver;
   }
 
   /** A command whose output is for us, whatever comes of it. Never rejects. */

@@ -113,17 +113,18 @@ export async function fetchTarget(
     ...filterOf(inputs, place),
   ];
   const single = `+${target.from}:${target.to}`;
+  const fetch = async (...args: string[]): Promise<void> =>
+    place.isOwn ? await git.command('fetch', ...args) : await git.insist('fetch', ...args);
   if (fetchDepth > 0) {
     const tags = fetchTags && !target.to.startsWith('refs/tags/') ? [ALL_TAGS] : [];
     const depth = `--depth=${fetchDepth}`;
-    await git.command('fetch', '--no-tags', '--prune', ...common, depth, 'origin', single, ...tags);
-    return;
+    return await fetch('--no-tags', '--prune', ...common, depth, 'origin', single, ...tags);
   }
   const isShallow = existsSync(join(git.directory, '.git', 'shallow'));
   const whole = isShallow ? [...common, '--unshallow'] : common;
-  await git.command('fetch', '--prune', ...whole, 'origin', ALL_BRANCHES, ALL_TAGS);
+  await fetch('--prune', ...whole, 'origin', ALL_BRANCHES, ALL_TAGS);
   // A branch may have moved on since the run was planned.
   if (target.isFullSha || !target.from.startsWith('refs/heads/')) {
-    await git.command('fetch', '--no-tags', ...common, 'origin', single);
+    await fetch('--no-tags', ...common, 'origin', single);
   }
 }
