@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError } from '@onejob/protocol';
 import type { Offer } from '@onejob/protocol/agent-service';
 import { ActionSource } from './actions/action-source.ts';
+import { ActionStore } from './actions/action-store.ts';
 import { completeConfig, type AgentConfig, type CompleteAgentConfig } from './config/config.ts';
 import {
   classifyFailure,
@@ -102,11 +103,17 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   const reaped = await reapAll(complete, new Set());
   for (const failure of reaped.failed) complete.warn(`Not removed: ${failure}`);
   const results = await DirectoryStore.open(complete.resultsDirectory);
+  const actions = await ActionStore.open(complete.actionsDirectory);
   const drivers = await probeAll(complete);
-  return new RunningAgent(complete, { drivers, reaped, results });
+  return new RunningAgent(complete, { actions, drivers, reaped, results });
 }
 
-type Prepared = { drivers: readonly ProbedDriver[]; reaped: ReapReport; results: DirectoryStore };
+type Prepared = {
+  actions: ActionStore;
+  drivers: readonly ProbedDriver[];
+  reaped: ReapReport;
+  results: DirectoryStore;
+};
 
 class RunningAgent implements Agent {
   readonly drivers: readonly ProbedDriver[];
@@ -129,7 +136,7 @@ class RunningAgent implements Agent {
   #tellingImage: Promise<void> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
-  constructor(config: CompleteAgentConfig, { drivers, reaped, results }: Prepared) {
+  constructor(config: CompleteAgentConfig, { actions, drivers, reaped, results }: Prepared) {
     this.#config = config;
     this.drivers = drivers;
     this.reaped = reaped;
@@ -147,11 +154,13 @@ class RunningAgent implements Agent {
     );
     // Whoever does not ask whether it was announced is not told, either.
     this.#known.promise.catch(() => {});
+    const policy = { mode: 'audit' } as const;
+    const guard = createGuard({ ...config.egress, records: ledger.add, policy });
     this.#context = {
       client: this.#client,
       leases,
-      guard: createGuard({ records: ledger.add, policy: { mode: 'audit' } }),
-      actions: new ActionSource(config),
+      guard,
+      actions: new ActionSource(config, { guard, store: actions }),
       results,
       undo: undoOn(config.hostMarker),
       sandboxesDirectory: config.sandboxesDirectory,
@@ -190,6 +199,7 @@ class RunningAgent implements Agent {
     this.#stopping.abort();
     const patience = setTimeout(() => this.#closing.abort(), STOP_PATIENCE_MS);
     await Promise.allSettled(this.#runs);
+    await this.#context.actions[Symbol.asyncDispose]();
     clearTimeout(patience);
     this.#closing.abort();
     this.#known.reject(new AgentError('stopped', 'The agent was stopped before it was announced.'));

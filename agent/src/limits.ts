@@ -59,8 +59,31 @@ export const ACTION_LOOK_MS = 20 * SECOND_MS;
 export const ACTION_ARCHIVE_MS = 120 * SECOND_MS;
 /** The archive of one action: with its packed dependencies the large ones have 100 MiB. */
 export const ACTION_BYTES = 512 * 1024 * 1024;
-/** Archives of actions kept on a host: more than the workflows of one company name. */
-export const ACTION_ARCHIVES_KEPT = 200;
+/** For git to ask a server for one ref, or to fetch one commit: the large ones have 100 MiB. */
+export const ACTION_RESOLVE_MS = 30 * SECOND_MS;
+export const ACTION_FETCH_MS = 120 * SECOND_MS;
+/** Before a server that could not be reached or read is asked once more, as GitHub's runner does. */
+export const ACTION_RETRY_MS = SECOND_MS;
+/** Address space of a git that reads what a server sent: the largest pack, and git's own work. */
+export const ACTION_GIT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
+/** How often a fetch is looked at whether it brings more than ACTION_BYTES. */
+export const ACTION_FETCH_LOOK_MS = 100;
+/** Connections of one git to the guarded proxy: it opens one or two. */
+export const ACTION_PROXY_CONNECTIONS = 8;
+/** Actions of one job that are looked up at a time, each by processes of the host. Others wait. */
+export const ACTION_LOOKUPS_PER_JOB = 2;
+/** What one job may have fetched: four of the largest. What is kept does not count. */
+export const ACTION_FETCHED_BYTES_PER_JOB = 4 * ACTION_BYTES;
+/** What a server or git says of a failure, for people. */
+export const ACTION_COMPLAINT_CHARACTERS = 300;
+/** Kept actions of a host: more than the workflows of one company name, and room for long tails. */
+export const ACTION_STORE_BYTES = 10 * 1024 * 1024 * 1024;
+/** Each is noted in memory, and looked at when the agent starts. */
+export const ACTION_STORE_ENTRIES = 5000;
+/** GitHub's number for caches is a week; an action is pinned for longer than that. */
+export const ACTION_UNUSED_MS = 30 * 24 * 60 * 60 * SECOND_MS;
+/** Free bytes that what is kept for later must leave on the host's disk: other jobs live there. */
+export const HOST_FREE_BYTES = 512 * 1024 * 1024;
 /** How long a poll for offers is held open at the control plane. */
 export const POLL_MS = 20 * SECOND_MS;
 /** After a machine's end, how long what it said is still delivered. */

@@ -96,6 +96,12 @@ const ACTS = {
     const end = JSON.stringify({ ...named, size_bytes: 5 });
     await ask('POST', `${service}/FinalizeCacheEntryUpload`, headers, end);
   },
+  /** Asks for an action; logs the status. */
+  action: async (query) => {
+    const asked = bulk.request({ ':path': `/actions/?${new URLSearchParams(query)}` });
+    asked.on('response', (answer) => log(`action ${answer[':status']}`)).resume();
+    await new Promise((closed) => asked.once('close', closed));
+  },
   log: (text) => log(text),
   mask: (value) => say({ type: 'mask', value }),
   step: (name) => say({ type: 'step', index: 0, phase: 'main', status: 'running', name, atMs: 1 }),

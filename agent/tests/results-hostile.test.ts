@@ -9,9 +9,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { RepositoryName } from '@onejob/protocol';
+import { HOST_FREE_BYTES } from '../src/limits.ts';
 import {
   ENTRY_BYTES,
-  HOST_FREE_BYTES,
   KEY_CHARACTERS,
   SIGNED_URL_MS,
   UPLOADS_PER_JOB,

@@ -36,7 +36,7 @@ before(async () => {
   server = createServer(answer).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const agent = { actionMirrors: [join(base, 'mirror')], actionsUrl: null };
+  const agent = { actionMirrors: [join(base, 'mirror')], actionsUrls: [] };
   all = await startConstellation({ agent });
 });
 after(async () => {

@@ -30,7 +30,7 @@ before(async () => {
   server = createServer(answer).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  all = await startConstellation({ agent: { actionMirrors: [base], actionsUrl: null } });
+  all = await startConstellation({ agent: { actionMirrors: [base], actionsUrls: [] } });
 });
 after(async () => {
   const { agentDirectory } = all;

@@ -171,7 +171,7 @@ test('an action of a mirror comes first, unless onejob’s own is to be used alw
       - uses: actions/upload-artifact@v4
         with: { path: nothing }`;
   const saidWith = async (policy: 'fallback' | 'always' | 'never'): Promise<string> => {
-    const agent = { actionMirrors: [mirrors], actionsUrl: null, builtinActions: policy };
+    const agent = { actionMirrors: [mirrors], actionsUrls: [], builtinActions: policy };
     await using one = await startConstellation({ agent });
     return rowsOf(await one.run({ workflow: workflow(job('one', steps)) }), 'one').join('\n');
   };

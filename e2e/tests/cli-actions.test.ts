@@ -97,7 +97,8 @@ test('actions of a mirror run with pre, main and post; log and run say what they
     { uses: `acme/greet@${sha}`, commit: sha, origin: 'mirror' },
     { uses: 'actions/checkout@v4', commit: '', origin: 'builtin' },
   ]);
-  assert.deepEqual(readdirSync(join(line.data, 'agent', 'actions')), [`${sha}.tar`]);
+  const [kept = '', ...others] = readdirSync(join(line.data, 'agent', 'actions', 'kept'));
+  assert.deepEqual([kept.slice(-44), others], [`${sha}.tar`, []]);
 });
 
 test('an action that is nowhere fails the job before its first step, with the line', async () => {
@@ -111,6 +112,16 @@ test('onejob’s own checkout stands in as the policy says', async () => {
   checkRefusal(never, 1, /Unable to resolve action `actions\/checkout@v4`/);
   const wrong = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'sometimes' }));
   checkRefusal(wrong, 2, /ONEJOB_BUILTIN_ACTIONS is sometimes: one of fallback, always, never/);
+  const secret = await line.run(
+    RUN,
+    place({ ONEJOB_ACTIONS_URL: 'https://me:secret@git.example' }),
+  );
+  checkRefusal(
+    secret,
+    2,
+    /ONEJOB_ACTIONS_URL is wrong: none, or http\(s\) addresses without a user/,
+  );
+  assert.doesNotMatch(secret.stderr, /secret/);
   const gone = await line.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
   checkRefusal(gone, 2, /ONEJOB_ACTION_MIRRORS names \/nowhere\/at\/all/);
 });

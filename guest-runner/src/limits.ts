@@ -65,8 +65,6 @@ export const FINISHED_MESSAGE_CHARACTERS = 16384;
 
 /** What a program may say that only the runner listens to: refs of a large repository. */
 export const TOOL_OUTPUT_BYTES = 16 * MiB;
-/** For git to fetch one action over the network; the large ones have 100 MiB. */
-export const ACTION_FETCH_MS = 120 * SECOND_MS;
 /** For one command of a checkout whose output is shown: large repositories have many gigabytes. */
 export const CHECKOUT_COMMAND_MS = 60 * 60 * SECOND_MS;
 /** For one that answers a question: refs of a server, a setting. */

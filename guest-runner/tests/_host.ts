@@ -12,7 +12,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { GuestHello, GuestMessage, LogMessage } from '@onejob/protocol';
-import type { FinishedMessage, HostMessage, JobEvent, JobTask, LogRow } from '@onejob/protocol';
+import type {
+  FinishedMessage,
+  HostHello,
+  HostMessage,
+  JobEvent,
+  JobTask,
+  LogRow,
+} from '@onejob/protocol';
 import { Value } from 'typebox/value';
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
@@ -21,6 +28,8 @@ export type HostOptions = {
   task: JobTask;
   /** Answers CONNECT and /source/ streams of the bulk carrier. */
   bulk?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+  /** What the guest is told of actions; default: there are no mirrors. */
+  actions?: HostHello['actions'];
   /** Whether rows are acknowledged as they come; false: by `acknowledge`. */
   acknowledges?: boolean;
   environment?: Record<string, string>;
@@ -187,9 +196,8 @@ export class TestHost {
       clockUnixMs: Date.now(),
       network: 'link',
       actions: {
-        builtin: 'fallback',
-        mirrored: false,
-        serverUrl: this.options.serverUrl ?? '',
+        ...{ builtin: 'fallback', mirrored: false, serverUrl: this.options.serverUrl ?? '' },
+        ...this.options.actions,
       },
     };
     stream.end(`${JSON.stringify(answer)}\n`);

@@ -169,7 +169,7 @@ test('a step that is cancelled does not wait to try its fetch again', async () =
   });
   host.onRow = ({ text: line }) => {
     if (line.startsWith('Waiting 2 ')) {
-      host.send({ type: 'cancel', reason: 'cancelled', graceMs: 60_000 });
+      host.send({ type: 'cancel', reason: 'cancelled', graceMs: 60_000, timeoutMs: 60_000 });
     }
   };
   await (await host.start()).exit();

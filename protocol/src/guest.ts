@@ -37,9 +37,9 @@ export const GUEST_PATHS = {
   actions: '/actions/',
   results: '/results/',
 } as const;
-/** Of an answered action: its commit, and of one the host does not have: where the guest may get it. */
+/** Of an action's files: the commit they are of, empty where they have none, and where they come from. */
 export const ACTION_COMMIT_HEADER = 'onejob-action-commit';
-export const ACTION_URL_HEADER = 'onejob-action-url';
+export const ACTION_ORIGIN_HEADER = 'onejob-action-origin';
 
 /**
  * Whether onejob's own implementation of an action is used: where no mirror has the action, always,

@@ -9,6 +9,7 @@ export {
   type RunRequest,
 } from './constellation.ts';
 export { eventually } from './eventually.ts';
+export { GitForge, type ForgeRepository, type ForgeRequest } from './git-forge.ts';
 export {
   assertBuried,
   checkHostAfterEach,

@@ -10,6 +10,8 @@ export type ActionReference = {
   owner: string;
   repository: string;
   ref: string;
+  /** Whether only mirrors are asked for it. */
+  isMirrorOnly: boolean;
 };
 
 const NAME = /^(?!\.{1,2}$)[\w.-]{1,100}$/;
@@ -35,7 +37,8 @@ export function readActionReference(path: string): ActionReference | undefined {
     NAME.test(owner) &&
     NAME.test(repository) &&
     REF.test(ref);
-  return isOne ? { server, owner, repository, ref } : undefined;
+  const isMirrorOnly = value('only') === 'mirrors';
+  return isOne ? { server, owner, repository, ref, isMirrorOnly } : undefined;
 }
 
 /** Such a reference names content, and nothing else may take its place. */

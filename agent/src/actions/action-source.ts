@@ -1,153 +1,97 @@
 /**
- * `/actions/` on the link: the files of an action from this host's mirrors, kept by commit and read
- * by all jobs. What no mirror has, the guest is told the address of, and gets it through the guard
- * like any other traffic of its job.
- *
- * The archives hold what the operator mirrors, nothing of a tenant.
+ * The actions of this host, in the order in which they are looked for: its mirrors, then servers.
+ * Archives of commits are kept and read by all jobs; so nothing gets there that is not everybody's:
+ * the operator's mirrors, and what servers give without credentials.
  */
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import type { ServerHttp2Stream } from 'node:http2';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  ACTION_COMMIT_HEADER,
-  ACTION_URL_HEADER,
-  explainError,
-  type BuiltinPolicy,
-} from '@onejob/protocol';
-import { ACTION_ARCHIVES_KEPT, ACTION_BYTES } from '../limits.ts';
-import { readActionReference, type ActionReference } from './action-reference.ts';
+import type { BuiltinPolicy } from '@onejob/protocol';
+import { AgentError } from '../errors.ts';
+import type { Guard, GuardContext } from '../guard/guard.ts';
+import type { ActionReference } from './action-reference.ts';
+import { keyOf, type ActionStore } from './action-store.ts';
+import { ActionUnavailable } from './action-unavailable.ts';
+import { JobActions } from './job-actions.ts';
 import { archiveAction, findInMirrors, type MirroredAction } from './mirrors.ts';
+import { NetworkActions, type Requester } from './network-actions.ts';
+import { SharedWork } from './shared-work.ts';
 
 type ActionConfig = {
   actionMirrors: readonly string[];
-  actionsUrl: string | null;
+  actionsUrls: readonly string[];
   builtinActions: BuiltinPolicy;
-  actionsDirectory: string;
   warn: (message: string) => void;
 };
 
-const TEXT = { 'content-type': 'text/plain; charset=utf-8' } as const;
+/** `commit` is empty where files have none. The file is the caller's to close. */
+export type FoundAction = { file: FileHandle; commit: string; origin: 'mirror' | 'network' };
 
-function refuse(stream: ServerHttp2Stream, status: number, why: string, url = ''): void {
-  if (stream.destroyed) return;
-  const place = url === '' ? {} : { [ACTION_URL_HEADER]: url };
-  stream.respond({ ':status': status, ...TEXT, ...place });
-  stream.end(why);
-}
-
-export class ActionSource {
+export class ActionSource implements AsyncDisposable {
   readonly #config: ActionConfig;
-  /** Archives being made, by their path. */
-  readonly #making = new Map<string, Promise<void>>();
+  readonly #store: ActionStore;
+  readonly #network: NetworkActions;
+  readonly #archiving = new SharedWork<void>();
 
-  constructor(config: ActionConfig) {
+  /** @param bytes what the largest action may have */
+  constructor(config: ActionConfig, { bytes, guard, store }: SourceParts) {
     this.#config = config;
+    this.#store = store;
+    const limit = bytes === undefined ? {} : { bytes };
+    this.#network = new NetworkActions({ urls: config.actionsUrls, guard, store, ...limit });
   }
 
   /** What a guest is told of it. */
   get offer(): { builtin: BuiltinPolicy; mirrored: boolean; serverUrl: string } {
-    const { actionMirrors, actionsUrl, builtinActions } = this.#config;
+    const { actionMirrors, actionsUrls, builtinActions } = this.#config;
     const mirrored = actionMirrors.length > 0;
-    return { builtin: builtinActions, mirrored, serverUrl: actionsUrl ?? '' };
+    return { builtin: builtinActions, mirrored, serverUrl: actionsUrls[0] ?? '' };
   }
 
-  /** Answers a request of a guest. Never throws. */
-  async answer(stream: ServerHttp2Stream, path: string): Promise<void> {
-    const reference = readActionReference(path);
-    if (reference === undefined) return refuse(stream, 400, 'This names no action.');
-    try {
-      const found = await findInMirrors(this.#config.actionMirrors, reference);
-      if (found === undefined) {
-        return refuse(stream, 404, 'No mirror of this host has it.', this.#url(reference));
-      }
-      await this.#send(stream, found);
-    } catch (error) {
-      this.#config.warn(explainError(error));
-      refuse(stream, 500, 'The mirror of this host that has it cannot be read.');
+  forJob(context: GuardContext): JobActions {
+    return new JobActions(this, context, this.#config.warn);
+  }
+
+  /** After the jobs that ask it: then nobody waits, and what still runs is about to end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#archiving.settled(), this.#network.settled()]);
+  }
+
+  /** @throws ActionUnavailable where it is nowhere, AgentError where this host is to blame */
+  async find(reference: ActionReference, requester: Requester): Promise<FoundAction> {
+    const mirrored = await findInMirrors(this.#config.actionMirrors, reference);
+    if (mirrored !== undefined) return await this.#archived(mirrored, requester.signal);
+    if (reference.isMirrorOnly) {
+      throw new ActionUnavailable('no_repository', 'no mirror of this host has it.');
     }
+    return { ...(await this.#network.find(reference, requester)), origin: 'network' };
   }
 
-  #url({ server, owner, repository }: ActionReference): string {
-    const base = server === '' ? this.#config.actionsUrl : `https://${server}`;
-    return base === null ? '' : `${base}/${owner}/${repository}`;
-  }
-
-  async #send(stream: ServerHttp2Stream, action: MirroredAction): Promise<void> {
-    const { actionsDirectory } = this.#config;
-    await mkdir(actionsDirectory, { recursive: true, mode: 0o700 });
-    const isKept = action.kind === 'commit';
-    const name = isKept ? `${action.commit}.tar` : `.draft-${randomUUID()}`;
-    const archive = join(actionsDirectory, name);
-    await this.#make(archive, action);
-    await using file = await open(archive);
-    if (!isKept) await rm(archive);
-    const { size } = await file.stat();
-    if (size > ACTION_BYTES) {
-      return refuse(stream, 413, `It has ${size} bytes; at most ${ACTION_BYTES} are given out.`);
+  async #archived(action: MirroredAction, signal: AbortSignal): Promise<FoundAction> {
+    if (action.kind === 'files') {
+      await using draft = await this.#store.draft();
+      const archive = join(draft.path, 'archive.tar');
+      await archiveAction(action, archive);
+      return { file: await open(archive), commit: '', origin: 'mirror' };
     }
-    await respond(stream, { file, size }, isKept ? action.commit : '');
-  }
-
-  /** Once for all who ask at a time. */
-  async #make(archive: string, action: MirroredAction): Promise<void> {
-    const making = this.#making.get(archive) ?? this.#makeOnce(archive, action);
-    this.#making.set(archive, making);
-    try {
-      await making;
-    } finally {
-      this.#making.delete(archive);
-    }
-  }
-
-  async #makeOnce(archive: string, action: MirroredAction): Promise<void> {
-    const now = new Date();
-    // What is used again is not the oldest, which is removed.
-    const isThere = await utimes(archive, now, now).then(
-      () => true,
-      () => false,
+    const { commit, repository } = action;
+    const key = keyOf(repository, commit);
+    const kept = await this.#store.read(key);
+    if (kept !== undefined) return { file: kept, commit, origin: 'mirror' };
+    await this.#archiving.join(key, signal, async () => await this.#archive(action, key));
+    const file = await this.#store.read(key);
+    if (file !== undefined) return { file, commit, origin: 'mirror' };
+    throw new AgentError(
+      'action_unreadable',
+      `The files of ${repository} (${commit}) were removed as soon as they were kept.`,
     );
-    if (isThere) return;
-    const draft = join(this.#config.actionsDirectory, `.draft-${randomUUID()}`);
-    try {
-      await archiveAction(action, draft);
-      await rename(draft, archive);
-    } finally {
-      await rm(draft, { force: true });
-    }
-    await this.#prune();
   }
 
-  async #prune(): Promise<void> {
-    const { actionsDirectory } = this.#config;
-    const names = await readdir(actionsDirectory);
-    const aged = await Promise.all(
-      names.map(async (name) => {
-        const found = await stat(join(actionsDirectory, name)).catch(() => undefined);
-        return { name, ageMs: found === undefined ? 0 : Date.now() - found.mtimeMs };
-      }),
-    );
-    const old = aged.toSorted((a, b) => a.ageMs - b.ageMs).slice(ACTION_ARCHIVES_KEPT);
-    await Promise.all(
-      old.map(async ({ name }) => await rm(join(actionsDirectory, name), { force: true })),
-    );
+  async #archive(action: MirroredAction, key: string): Promise<void> {
+    await using draft = await this.#store.draft();
+    const archive = join(draft.path, 'archive.tar');
+    await archiveAction(action, archive);
+    await this.#store.keep(key, archive);
   }
 }
 
-/** Resolves when the file was sent, or nobody wants it any more. */
-async function respond(
-  stream: ServerHttp2Stream,
-  { file, size }: { file: FileHandle; size: number },
-  commit: string,
-): Promise<void> {
-  if (stream.destroyed) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  stream.once('close', resolve);
-  const headers = {
-    'content-length': size,
-    'content-type': 'application/x-tar',
-    [ACTION_COMMIT_HEADER]: commit,
-  };
-  stream.respondWithFD(file, { ':status': 200, ...headers });
-  await promise;
-}
+type SourceParts = { guard: Guard; store: ActionStore; bytes?: number };

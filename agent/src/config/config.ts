@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { BuiltinPolicy } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
+import type { PolicyOptions } from '../guard/policy.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 
@@ -30,9 +31,14 @@ export type AgentConfig = {
    * below a directory with the server's name.
    */
   actionMirrors?: readonly string[];
-  /** Where the sandbox gets what no mirror has and other repositories, through the guard; null: nowhere. */
-  actionsUrl?: string | null;
+  /**
+   * Servers that are asked, in this order, for what no mirror has; none: nothing comes over the
+   * network, whatever address a `uses:` names. The first has the other repositories of checkouts too.
+   */
+  actionsUrls?: readonly string[];
   builtinActions?: BuiltinPolicy;
+  /** What jobs, and this agent for them, may reach beside what the guard allows by itself. */
+  egress?: Omit<PolicyOptions, 'policy'>;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;
@@ -55,7 +61,7 @@ export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> &
   sandboxesDirectory: string;
   journalsDirectory: string;
   keptDirectory: string;
-  /** Archives of actions, by commit, shared by all jobs. */
+  /** Files of actions, by repository and commit, shared by all jobs. */
   actionsDirectory: string;
   resultsDirectory: string;
   searchPath: string;
@@ -72,7 +78,7 @@ const DEFAULT_LABELS = [
   'group:default',
 ];
 
-const DEFAULT_ACTIONS_URL = 'https://github.com';
+const DEFAULT_ACTIONS_URLS = ['https://github.com'];
 
 export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   const stateDirectory = resolve(config.stateDirectory);
@@ -90,8 +96,9 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     drivers: ['qemu', 'process'],
     prepareImage: false,
     actionMirrors: [],
-    actionsUrl: DEFAULT_ACTIONS_URL,
+    actionsUrls: DEFAULT_ACTIONS_URLS,
     builtinActions: 'fallback',
+    egress: {},
     hostName: hostname(),
     labels: DEFAULT_LABELS,
     onJournalLine: () => {},

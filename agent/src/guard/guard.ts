@@ -30,7 +30,7 @@ import {
 } from './policy.ts';
 import { joinTunnel } from './tunnel.ts';
 
-type GuardContext = { sandboxId: SandboxId; jobId?: JobId };
+export type GuardContext = { sandboxId: SandboxId; jobId?: JobId };
 
 export type GuardOptions = PolicyOptions & {
   /** Called once a connection, when it is over. Must not throw. */
@@ -50,7 +50,18 @@ export type Guard = {
    * @param authority the stream's `:authority`, as it came
    */
   handleConnect(stream: ServerHttp2Stream, authority: string, context: GuardContext): Promise<void>;
+  /**
+   * Opens a connection for what the agent itself does on behalf of a sandbox; never rejects. It is
+   * not one of the sandbox's connections, so that no job can use up what another one waits for. The
+   * caller ends the socket; its record is made then.
+   */
+  connect(authority: string, context: GuardContext, signal: AbortSignal): Promise<Connected>;
 };
+
+/** `reason` is the sentence of the record. */
+export type Connected =
+  | { kind: 'open'; socket: Socket }
+  | { kind: 'closed'; status: number; verdict: 'refused' | 'failed'; reason: string };
 
 /** How an attempt to open a connection came out. `status` is the HTTP status of the answer. */
 type Opened = { kind: 'open'; socket: Socket; address: string; rule: AllowRule } | NotOpened;
@@ -89,6 +100,23 @@ export function createGuard(options: GuardOptions): Guard {
         else serving.delete(sandboxId);
       }
     },
+    async connect(authority, context, signal) {
+      const target = parseAuthority(authority);
+      const record = recorder(target, context);
+      const opened = await openOrRefuse(target, opener, signal);
+      if (opened.kind === 'closed') {
+        const { kind: _kind, status: _status, ...rest } = opened;
+        options.records(record({ ...rest, bytesUp: 0, bytesDown: 0 }));
+        return opened;
+      }
+      const { socket, address, rule } = opened;
+      socket.setTimeout(opener.limits.idleTimeoutMs, () => socket.destroy());
+      socket.once('close', () => {
+        const { bytesWritten: bytesUp, bytesRead: bytesDown } = socket;
+        options.records(record({ address, verdict: 'allowed', rule, bytesUp, bytesDown }));
+      });
+      return { kind: 'open', socket };
+    },
   };
 }
 
@@ -100,6 +128,22 @@ type Opener = {
   connect: Connect;
 };
 
+type Outcome = Omit<EgressRecord, 'atMs' | 'host' | 'port' | 'durationMs' | 'sandboxId'>;
+
+/** Begins a record now; gives what completes it. */
+function recorder(target: Target, context: GuardContext): (outcome: Outcome) => EgressRecord {
+  const atMs = Date.now();
+  const startedMs = performance.now();
+  return (outcome) => ({
+    atMs,
+    ...context,
+    host: printable(target.host, NAME_CHARACTERS),
+    port: target.port,
+    ...outcome,
+    durationMs: Math.round(performance.now() - startedMs),
+  });
+}
+
 async function serve(
   stream: ServerHttp2Stream,
   authority: string,
@@ -107,8 +151,6 @@ async function serve(
   opener: Opener,
   isOverLimit: boolean,
 ): Promise<EgressRecord> {
-  const atMs = Date.now();
-  const startedMs = performance.now();
   const gone = new AbortController();
   // The stream may be dead already and may die at any time; an error without a listener would end
   // the agent.
@@ -116,19 +158,10 @@ async function serve(
   stream.on('error', () => gone.abort());
   stream.once('close', () => gone.abort());
   const target = parseAuthority(authority);
+  const record = recorder(target, context);
   const opened = isOverLimit
     ? overLimit(target, opener.limits.connectionsPerSandbox)
     : await openOrRefuse(target, opener, gone.signal);
-  const record = (
-    rest: Omit<EgressRecord, 'atMs' | 'host' | 'port' | 'durationMs' | 'sandboxId'>,
-  ) => ({
-    atMs,
-    ...context,
-    host: printable(target.host, NAME_CHARACTERS),
-    port: target.port,
-    ...rest,
-    durationMs: Math.round(performance.now() - startedMs),
-  });
   if (opened.kind === 'closed') {
     const { kind: _kind, status, ...rest } = opened;
     answer(stream, status, opened.reason);

@@ -12,6 +12,7 @@ const NOTHING: Observed = {
   machine: undefined,
   linkClosed: undefined,
   oomKills: 0,
+  hostFailure: undefined,
   isHostDiskFull: false,
 };
 const finished = (reason: FinishedMessage['reason']): FinishedMessage => ({
@@ -43,6 +44,18 @@ const CASES: [what: string, observed: Partial<Observed>, reason: EndReason, mess
   [
     'steps completed on a host whose disk is full',
     { finished: finished('steps_completed'), isHostDiskFull: true },
+    'steps_completed',
+    /^said/,
+  ],
+  [
+    'a step failed on a host that could not give it an action',
+    { finished: finished('step_failed'), hostFailure: 'The host failed.' },
+    'platform_error',
+    /^The host failed\. said/,
+  ],
+  [
+    'steps completed on a host that could not give it an action',
+    { finished: finished('steps_completed'), hostFailure: 'The host failed.' },
     'steps_completed',
     /^said/,
   ],

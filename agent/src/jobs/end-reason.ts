@@ -15,6 +15,8 @@ export type Observed = {
   machine: MachineEnd | undefined;
   /** The link went while the machine lived. */
   linkClosed: string | undefined;
+  /** What the host could not give the job, though it should. */
+  hostFailure: string | undefined;
   oomKills: number;
   /** The host had no room for the job's own disk. */
   isHostDiskFull: boolean;
@@ -26,6 +28,12 @@ export function endReason(observed: Observed): { reason: EndReason; message: str
     const mayBeDisk = finished.reason === 'step_failed' || finished.reason === 'disk_full';
     if (mayBeDisk && observed.isHostDiskFull) {
       return { reason: 'platform_error', message: `${HOST_DISK_FULL} ${finished.message}` };
+    }
+    if (finished.reason === 'step_failed' && observed.hostFailure !== undefined) {
+      return {
+        reason: 'platform_error',
+        message: `${observed.hostFailure} ${finished.message}`,
+      };
     }
     if (finished.reason === 'step_failed' && observed.oomKills > 0) {
       return { reason: 'out_of_memory', message: `${outOfMemory(observed)} ${finished.message}` };

@@ -28,6 +28,7 @@ import type { AdoptResponse, LeaseResponse, Offer } from '@onejob/protocol/agent
 import { MASKS_PER_JOB } from '@onejob/protocol/limits';
 import { callUntilAnswered } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
+import type { JobActions } from '../actions/job-actions.ts';
 import type { JobResults } from '../results/job-results.ts';
 import { serveResults } from '../results/results-endpoint.ts';
 import { GuestLink } from '../link/guest-link.ts';
@@ -59,6 +60,7 @@ export class JobRun implements LeaseHolder {
   readonly #journal: Journal;
   readonly #stack: ProvisionStack;
   readonly #reports: LeaseReports;
+  readonly #actions: JobActions;
   /** Fires when the sandbox must die at once: fenced, killed by request, or the agent stops. */
   readonly #stop = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
@@ -69,6 +71,7 @@ export class JobRun implements LeaseHolder {
     asked: undefined,
     machine: undefined,
     linkClosed: undefined,
+    hostFailure: undefined,
     oomKills: 0,
     isHostDiskFull: false,
   };
@@ -132,6 +135,7 @@ export class JobRun implements LeaseHolder {
     this.#directory = join(agent.sandboxesDirectory, sandboxId);
     this.#journal = new Journal(agent.journalsDirectory, sandboxId, agent.onJournalLine);
     this.#stack = new ProvisionStack(this.#journal, agent.undo);
+    this.#actions = agent.actions.forJob({ sandboxId, jobId: offer.jobId as JobId });
     this.#reports = new LeaseReports({
       client: agent.client,
       lease: this.lease,
@@ -253,6 +257,7 @@ export class JobRun implements LeaseHolder {
     } finally {
       clearTimeout(deadline);
     }
+    this.#observed.hostFailure = this.#actions.failure;
     this.#observed.oomKills = handle.oomKills();
     this.#observed.isHostDiskFull = await handle.isHostDiskFull();
   }
@@ -272,6 +277,7 @@ export class JobRun implements LeaseHolder {
   async #bury(handle: SandboxHandle | undefined): Promise<boolean> {
     clearTimeout(this.#backstop);
     this.#link?.close();
+    this.#actions.close();
     let isBuried = true;
     const steps = [
       async () => await handle?.kill(),
@@ -359,7 +365,7 @@ export class JobRun implements LeaseHolder {
         const job = { sandboxId: this.#sandboxId, jobId: this.lease.jobId as JobId };
         void this.#agent.guard.handleConnect(stream, authority, job);
       },
-      action: (stream, path) => void this.#agent.actions.answer(stream, path),
+      action: (stream, path) => void this.#actions.answer(stream, path),
       source: (stream, headers) => void proxy.handle(stream, headers),
       results: (stream, headers) => {
         const warn = (message: string): void => this.#agent.warn(message);

@@ -7,11 +7,12 @@
  * One agent uses it at a time, as it does its sandboxes.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rm, statfs } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { parseRepositoryName, type RepositoryName } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
+import { freeBytesOn } from '../host/free-bytes.ts';
 import { DirectoryUpload } from './directory-upload.ts';
 import { DiskRoom } from './disk-room.ts';
 import { ResultsRefused } from './refused.ts';
@@ -33,11 +34,6 @@ export type StoreOptions = {
   /** Of the disk that holds this directory. */
   freeBytes?: (directory: string) => Promise<number>;
 };
-
-async function freeBytesOn(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
-}
 
 export class DirectoryStore implements ResultsStore {
   readonly #directory: string;

@@ -8,7 +8,8 @@ import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
 import { DirectoryUpload } from './directory-upload.ts';
 import { DiskRoom } from './disk-room.ts';
-import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, HOST_FREE_BYTES, UPLOAD_BLOCKS } from './limits.ts';
+import { HOST_FREE_BYTES } from '../limits.ts';
+import { BLOCK_ID_CHARACTERS, ENTRY_BYTES, UPLOAD_BLOCKS } from './limits.ts';
 import { receiveFile } from './receive.ts';
 import type { Body, Content, Entry } from './store.ts';
 

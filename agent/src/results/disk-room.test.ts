@@ -3,7 +3,8 @@ import { beforeEach, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { DiskRoom } from './disk-room.ts';
-import { HOST_FREE_BYTES, ROOM_LOOK_BYTES } from './limits.ts';
+import { HOST_FREE_BYTES } from '../limits.ts';
+import { ROOM_LOOK_BYTES } from './limits.ts';
 
 const FULL = { reason: 'out_of_range' };
 /** Above what must stay. */

@@ -5,7 +5,8 @@
  *
  *     take -> landed ... landed -> disposed: what did not come is free again
  */
-import { HOST_FREE_BYTES, ROOM_LOOK_BYTES } from './limits.ts';
+import { HOST_FREE_BYTES } from '../limits.ts';
+import { ROOM_LOOK_BYTES } from './limits.ts';
 import { ResultsRefused } from './refused.ts';
 
 /** The room of one body. */

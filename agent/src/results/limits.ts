@@ -54,8 +54,6 @@ export const UPLOAD_BYTES_PER_JOB = 2 * ENTRY_BYTES;
 export const UPLOAD_BLOCKS = 10_000;
 /** A block's id as Azure's storage has it: 64 bytes, in base64. */
 export const BLOCK_ID_CHARACTERS = 88;
-/** Free bytes that an upload must leave on the host's disk: other jobs live there. */
-export const HOST_FREE_BYTES = 512 * MiB;
 /** After so many bytes of a body the disk is looked at again: jobs fill it meanwhile. */
 export const ROOM_LOOK_BYTES = 16 * MiB;
 

@@ -36,15 +36,15 @@ export function findDirectories(dataDirectory: string | undefined): Directories 
 
 export type ActionSettings = {
   actionMirrors: string[];
-  /** null: nothing is fetched over the network. */
-  actionsUrl: string | null;
+  /** None: nothing is fetched over the network. */
+  actionsUrls: string[];
   builtinActions: BuiltinPolicy;
 };
 
 /**
  * Where actions come from: ONEJOB_ACTION_MIRRORS (directories with `:` between), ONEJOB_ACTIONS_URL
- * (`none`: nowhere; other repositories of checkouts too) and ONEJOB_BUILTIN_ACTIONS. Those that are not
- * set are left out.
+ * (addresses with spaces between, the first for other repositories of checkouts too; `none`: nowhere) and
+ * ONEJOB_BUILTIN_ACTIONS. Those that are not set are left out.
  * @throws CliError `usage`, naming the variable
  */
 export function actionSettings(): Partial<ActionSettings> {
@@ -61,14 +61,8 @@ export function actionSettings(): Partial<ActionSettings> {
     );
   }
   if (mirrors.length > 0) settings.actionMirrors = mirrors;
-  const url = variable('ONEJOB_ACTIONS_URL');
-  if (url !== undefined && url !== 'none' && !/^https?:\/\/[^\s@?#]+$/.test(url)) {
-    throw new CliError(
-      'usage',
-      `ONEJOB_ACTIONS_URL is ${url}: an http(s) address or none was expected.`,
-    );
-  }
-  if (url !== undefined) settings.actionsUrl = url === 'none' ? null : url.replace(/\/+$/, '');
+  const urls = variable('ONEJOB_ACTIONS_URL');
+  if (urls !== undefined) settings.actionsUrls = readActionsUrls(urls);
   const builtin = variable('ONEJOB_BUILTIN_ACTIONS');
   const policy = BUILTIN_POLICIES.find((one) => one === builtin);
   if (builtin !== undefined && policy === undefined) {
@@ -79,6 +73,20 @@ export function actionSettings(): Partial<ActionSettings> {
   }
   if (policy !== undefined) settings.builtinActions = policy;
   return settings;
+}
+
+function readActionsUrls(text: string): string[] {
+  if (text === 'none') return [];
+  const urls = text.trim().split(/\s+/);
+  const isAddress = (one: string): boolean => /^https?:\/\/[^@?#]+$/.test(one) && URL.canParse(one);
+  if (!urls.every(isAddress)) {
+    // Not shown: there may be a password in it.
+    throw new CliError(
+      'usage',
+      'ONEJOB_ACTIONS_URL is wrong: none, or http(s) addresses without a user, with spaces between, was expected.',
+    );
+  }
+  return urls.map((one) => one.replace(/\/+$/, ''));
 }
 
 function variable(name: string): string | undefined {

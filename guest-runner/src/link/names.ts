@@ -4,7 +4,7 @@
  */
 import type {
   ACTION_COMMIT_HEADER as CommitHeader,
-  ACTION_URL_HEADER as UrlHeader,
+  ACTION_ORIGIN_HEADER as OriginHeader,
   GUEST_PATHS as Paths,
   GUEST_PROTOCOL as Protocol,
 } from '@onejob/protocol';
@@ -19,6 +19,6 @@ export const GUEST_PATHS: typeof Paths = {
   results: '/results/',
 };
 export const ACTION_COMMIT_HEADER: typeof CommitHeader = 'onejob-action-commit';
-export const ACTION_URL_HEADER: typeof UrlHeader = 'onejob-action-url';
+export const ACTION_ORIGIN_HEADER: typeof OriginHeader = 'onejob-action-origin';
 /** Header of a refused CONNECT: why, for people. */
 export const EGRESS_REASON_HEADER = 'onejob-egress-reason';

@@ -1,24 +1,20 @@
-/** Actions from mirrors: real git repositories, and the answers as a guest sees them over HTTP/2. */
+/** Actions from mirrors: real git repositories, and the answers as a guest sees them. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer, type IncomingHttpHeaders } from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { buffer } from 'node:stream/consumers';
-import { ACTION_COMMIT_HEADER, ACTION_URL_HEADER } from '@onejob/protocol';
-import { ActionSource } from './action-source.ts';
+import { ACTION_COMMIT_HEADER, ACTION_ORIGIN_HEADER } from '@onejob/protocol';
+import { ActionsLab, fileIn, type Answer } from './_actions-lab.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'onejob-actions-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -49,53 +45,25 @@ function mirror(directory: string, place: string): void {
   git(scratch, 'clone', '--quiet', '--bare', directory, place);
 }
 
-type Answer = { headers: IncomingHttpHeaders & { ':status'?: number }; body: Buffer };
-
-/** Asks a source as the link does. */
-async function asking(config: Partial<ConstructorParameters<typeof ActionSource>[0]>): Promise<
+/** A job on a host with these mirrors, and no network. */
+async function asking(mirrors: string[]): Promise<
   {
     ask: (query: Record<string, string>) => Promise<Answer>;
-    kept: string;
-    warnings: string[];
+    kept: () => string[];
+    lab: ActionsLab;
+    failure: () => string | undefined;
   } & AsyncDisposable
 > {
-  const kept = mkdtempSync(join(scratch, 'kept-'));
-  const warnings: string[] = [];
-  const source = new ActionSource({
-    actionMirrors: [],
-    actionsUrl: 'https://git.example',
-    builtinActions: 'fallback',
-    actionsDirectory: kept,
-    warn: (message) => warnings.push(message),
-    ...config,
-  });
-  const server = createServer();
-  server.on('stream', (stream, headers) => void source.answer(stream, headers[':path'] ?? ''));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const lab = await ActionsLab.open({ mirrors });
+  const job = await lab.job();
   return {
-    kept,
-    warnings,
-    ask: async (query) => {
-      const stream = session.request({
-        ':path': `/actions/?${new URLSearchParams(query).toString()}`,
-      });
-      const [headers] = (await once(stream, 'response')) as [Answer['headers']];
-      return { headers, body: await buffer(stream) };
-    },
-    [Symbol.asyncDispose]: async () => {
-      session.close();
-      server.close();
-      await once(server, 'close');
-    },
+    ask: async (query) => await job.ask(query),
+    lab,
+    kept: () => readdirSync(join(lab.directory, 'kept')),
+    failure: () => job.actions.failure,
+    [Symbol.asyncDispose]: async () => await lab[Symbol.asyncDispose](),
   };
 }
-
-const fileIn = (archive: Buffer): string =>
-  execFileSync('tar', ['-xO', '--wildcards', '*action.yml'], { input: archive, encoding: 'utf8' });
-
-const ACTION = { server: '', owner: 'acme', repository: 'greet', ref: 'v1' };
 
 test('a ref is resolved in a mirror, a tag before a branch, and its commit is told', async () => {
   const { directory, commit } = makeRepository();
@@ -106,7 +74,7 @@ test('a ref is resolved in a mirror, a tag before a branch, and its commit is to
   git(directory, 'branch', 'releases/v2');
   const root = mkdtempSync(join(scratch, 'mirror-'));
   mirror(directory, join(root, 'acme', 'greet.git'));
-  await using source = await asking({ actionMirrors: ['/nowhere', root] });
+  await using source = await asking(['/nowhere', root]);
   const cases = {
     v1: first,
     main: second,
@@ -115,13 +83,17 @@ test('a ref is resolved in a mirror, a tag before a branch, and its commit is to
     [second]: second,
   };
   for (const [ref, expected] of Object.entries(cases)) {
-    const { body, headers } = await source.ask({ ...ACTION, ref });
-    assert.equal(headers[':status'], 200, ref);
+    const { body, headers, status } = await source.ask({ ref });
+    assert.equal(status, 200, ref);
     assert.equal(headers[ACTION_COMMIT_HEADER], expected, ref);
+    assert.equal(headers[ACTION_ORIGIN_HEADER], 'mirror');
     assert.equal(fileIn(body), expected === first ? 'first' : 'second', ref);
   }
   assert.deepEqual(
-    readdirSync(source.kept).toSorted(),
+    source
+      .kept()
+      .map((name) => name.slice(-44))
+      .toSorted(),
     [`${first}.tar`, `${second}.tar`].toSorted(),
   );
 });
@@ -136,12 +108,12 @@ test('a full SHA is that commit of a repository and nothing else', async () => {
   for (const ref of [...written, first.toUpperCase()]) git(directory, 'tag', ref);
   mirror(directory, join(root, 'acme', 'greet.git'));
   for (const ref of written) mkdirSync(join(root, 'acme', `greet@${ref}`));
-  await using source = await asking({ actionMirrors: [root] });
+  await using source = await asking([root]);
   for (const ref of written) {
-    const { headers } = await source.ask({ ...ACTION, ref });
-    assert.equal(headers[':status'], 404, `a tag or a directory was taken for ${ref}`);
+    const { status } = await source.ask({ ref });
+    assert.equal(status, 404, `a tag or a directory was taken for ${ref}`);
   }
-  const { headers } = await source.ask({ ...ACTION, ref: first.toUpperCase() });
+  const { headers } = await source.ask({ ref: first.toUpperCase() });
   assert.equal(headers[ACTION_COMMIT_HEADER], first, 'a tag was taken for the SHA in capitals');
 });
 
@@ -152,12 +124,12 @@ test('a directory is a mirror too, and so is a checkout', async () => {
   const { directory, commit } = makeRepository();
   const sha = commit('checkout');
   symlinkSync(directory, join(root, 'acme', 'other'));
-  await using source = await asking({ actionMirrors: [root] });
-  const plain = await source.ask(ACTION);
+  await using source = await asking([root]);
+  const plain = await source.ask({ ref: 'v1' });
   assert.equal(plain.headers[ACTION_COMMIT_HEADER], '');
   assert.equal(fileIn(plain.body), 'plain');
-  assert.deepEqual(readdirSync(source.kept), [], 'what has no commit is not kept');
-  const checkout = await source.ask({ ...ACTION, repository: 'other', ref: 'main' });
+  assert.deepEqual(source.kept(), [], 'what has no commit is not kept');
+  const checkout = await source.ask({ repository: 'other', ref: 'main' });
   assert.equal(checkout.headers[ACTION_COMMIT_HEADER], sha);
 });
 
@@ -166,29 +138,14 @@ test('an archive is made once and kept by its commit', async () => {
   const sha = commit('kept');
   const root = mkdtempSync(join(scratch, 'mirror-'));
   mirror(directory, join(root, 'acme', 'greet.git'));
-  await using source = await asking({ actionMirrors: [root] });
-  const all = await Promise.all(
-    Array.from({ length: 8 }, () => source.ask({ ...ACTION, ref: 'main' })),
-  );
+  await using source = await asking([root]);
+  const all = await Promise.all(Array.from({ length: 8 }, () => source.ask({ ref: 'main' })));
   assert.equal(new Set(all.map(({ body }) => body.toString('base64'))).size, 1);
-  const archive = join(source.kept, `${sha}.tar`);
-  writeFileSync(archive, 'not made again');
-  utimesSync(archive, 1, 1);
-  const again = await source.ask({ ...ACTION, ref: 'main' });
-  assert.equal(again.body.toString(), 'not made again');
-});
-
-test('what no mirror has comes with the address where it may be', async () => {
-  await using source = await asking({ actionMirrors: [mkdtempSync(join(scratch, 'empty-'))] });
-  const { headers } = await source.ask(ACTION);
-  assert.deepEqual(
-    [headers[':status'], headers[ACTION_URL_HEADER]],
-    [404, 'https://git.example/acme/greet'],
-  );
-  const other = await source.ask({ ...ACTION, server: 'code.example:8443' });
-  assert.equal(other.headers[ACTION_URL_HEADER], 'https://code.example:8443/acme/greet');
-  await using closed = await asking({ actionsUrl: null });
-  assert.equal((await closed.ask(ACTION)).headers[ACTION_URL_HEADER], undefined);
+  const { ino } = statSync(join(source.lab.directory, 'kept', String(source.kept()[0])));
+  const again = await source.ask({ ref: 'main' });
+  assert.equal(fileIn(again.body), 'kept');
+  assert.equal(statSync(join(source.lab.directory, 'kept', String(source.kept()[0]))).ino, ino);
+  assert.match(String(source.kept()), new RegExp(`^[0-9a-f]{32}-${sha}\\.tar$`));
 });
 
 test('names that lead elsewhere, or are options of git, are refused', async () => {
@@ -196,7 +153,7 @@ test('names that lead elsewhere, or are options of git, are refused', async () =
   commit('secret');
   const root = mkdtempSync(join(scratch, 'mirror-'));
   mirror(directory, join(root, 'acme', 'greet.git'));
-  await using source = await asking({ actionMirrors: [join(root, 'acme')] });
+  await using source = await asking([join(root, 'acme')]);
   const wrong: Record<string, string>[] = [
     { owner: '..', repository: 'acme' },
     { owner: '.', repository: 'greet' },
@@ -213,8 +170,8 @@ test('names that lead elsewhere, or are options of git, are refused', async () =
     { repository: 'x\0y' },
   ];
   for (const parts of wrong) {
-    const { headers } = await source.ask({ ...ACTION, ...parts });
-    assert.equal(headers[':status'], 400, JSON.stringify(parts));
+    const { status } = await source.ask({ ref: 'v1', ...parts });
+    assert.equal(status, 400, JSON.stringify(parts));
   }
 });
 
@@ -226,9 +183,10 @@ test('a mirror that cannot be read is the operator’s to hear of, and no answer
   mirror(directory, place);
   const tree = git(directory, 'rev-parse', 'HEAD^{tree}');
   rmSync(join(place, 'objects', tree.slice(0, 2)), { recursive: true });
-  await using source = await asking({ actionMirrors: [root] });
-  const { body, headers } = await source.ask({ ...ACTION, ref: sha });
-  assert.equal(headers[':status'], 500);
+  await using source = await asking([root]);
+  const { body, status } = await source.ask({ ref: sha });
+  assert.equal(status, 500);
   assert.doesNotMatch(body.toString(), /greet\.git/);
-  assert.match(source.warnings.join('\n'), /The mirror .*greet\.git .* cannot be read/);
+  assert.match(source.failure() ?? '', /platform’s failure/);
+  assert.match(source.lab.warnings.join('\n'), /The mirror .*greet\.git .* cannot be read/);
 });

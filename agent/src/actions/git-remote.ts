@@ -1,0 +1,258 @@
+/**
+ * A repository of a server, as the agent asks it for an action: by git in a directory of its own,
+ * through a guarded proxy in the name of the sandbox that wants it.
+ *
+ * Promise: it is asked without credentials (no prompt, no helper, no file of the user's), so what
+ * comes is what everybody gets; over https, or http where the address says so; git checks every
+ * object; nothing of the repository runs: no hook, no filter, no submodule. Time, memory, processor
+ * time and bytes are bounded.
+ */
+import { mkdir, open, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AgentError } from '../errors.ts';
+import { printable } from '../guard/authority.ts';
+import type { Guard, GuardContext } from '../guard/guard.ts';
+import { runBounded } from '../host/bounded-tool.ts';
+import { findTool, type ToolResult } from '../host/short-tool.ts';
+import {
+  ACTION_ARCHIVE_MS,
+  ACTION_BYTES,
+  ACTION_COMPLAINT_CHARACTERS,
+  ACTION_FETCH_MS,
+  ACTION_GIT_MEMORY_BYTES,
+  ACTION_RESOLVE_MS,
+} from '../limits.ts';
+import { isFullSha } from './action-reference.ts';
+import { ActionUnavailable } from './action-unavailable.ts';
+import { diskFull } from './action-store.ts';
+import { GuardedProxy } from './guarded-proxy.ts';
+
+export type GitRemoteOptions = {
+  url: string;
+  /** Empty; becomes the repository. */
+  directory: string;
+  guard: Guard;
+  context: GuardContext;
+  signal: AbortSignal;
+  /** What the largest may have; default: ACTION_BYTES. */
+  bytes?: number;
+};
+
+export type ResolvedRef = { name: string; commit: string };
+
+const MiB = 1024 * 1024;
+/** Where the fetched commit is in the repository of its own. */
+const FETCHED = 'refs/onejob/action';
+/** What git says, in English, of a server without that repository; and of one that wants a login. */
+const NO_REPOSITORY =
+  /repository '.*' not found|could not read Username|Authentication failed|returned error: (?:401|403|404|410)/;
+const NO_SUCH_COMMIT = /not our ref|unadvertised object|couldn't find remote ref/;
+const NO_SPACE = /No space left on device|Disk quota exceeded/;
+
+export class GitRemote implements AsyncDisposable {
+  readonly #options: GitRemoteOptions;
+  readonly #proxy: GuardedProxy;
+  readonly #git: string;
+  readonly #bytes: number;
+
+  private constructor(options: GitRemoteOptions, proxy: GuardedProxy, git: string) {
+    this.#options = options;
+    this.#proxy = proxy;
+    this.#git = git;
+    this.#bytes = options.bytes ?? ACTION_BYTES;
+  }
+
+  /** @throws AgentError `tool_missing`, `disk_full` */
+  static async open(options: GitRemoteOptions): Promise<GitRemote> {
+    const git = await findTool('git');
+    if (git === undefined) {
+      throw new AgentError('tool_missing', 'Actions of servers need git: apt-get install git');
+    }
+    const { bytes = ACTION_BYTES, context, directory, guard } = options;
+    try {
+      // What `git init --bare` makes, without its hooks, and without a process.
+      await mkdir(join(directory, 'objects'));
+      await mkdir(join(directory, 'refs'));
+      await writeFile(join(directory, 'HEAD'), 'ref: refs/heads/none\n');
+    } catch (cause) {
+      throw isFull(cause) ? diskFull(directory, cause) : cause;
+    }
+    return new GitRemote(options, await GuardedProxy.open({ guard, context, bytes }), git);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#proxy[Symbol.asyncDispose]();
+  }
+
+  get bytesDown(): number {
+    return this.#proxy.bytesDown;
+  }
+
+  /** What a ref means now; a tag wins over a branch. @throws ActionUnavailable, AgentError */
+  async resolve(ref: string): Promise<ResolvedRef> {
+    const { url } = this.#options;
+    const names = [`refs/tags/${ref}`, `refs/heads/${ref}`];
+    const patterns = names.flatMap((name) => [name, `${name}^{}`]);
+    const said = await this.#ask(['ls-remote', '--', url, ...patterns], ACTION_RESOLVE_MS);
+    const found = new Map(
+      said.split('\n').map((line): [string, string] => {
+        const [commit = '', name = ''] = line.split('\t', 2);
+        return [name, commit];
+      }),
+    );
+    for (const name of names) {
+      // What an annotated tag names comes as a line of its own.
+      const commit = found.get(`${name}^{}`) ?? found.get(name) ?? '';
+      if (isFullSha(commit)) return { name, commit };
+    }
+    throw new ActionUnavailable('no_version', `unable to find version \`${ref}\` at ${url}.`);
+  }
+
+  /**
+   * @param source a ref's full name, or the SHA of a commit: then that commit comes, or nothing
+   * @returns the commit that came
+   * @throws ActionUnavailable, AgentError
+   */
+  async fetch(source: string): Promise<string> {
+    const { url } = this.#options;
+    const quietly = ['fetch', '--quiet', '--depth=1', '--no-tags', '--no-recurse-submodules'];
+    await this.#ask(
+      [...quietly, '--no-write-fetch-head', '--', url, `+${source}:${FETCHED}`],
+      ACTION_FETCH_MS,
+    );
+    const parse = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${FETCHED}^{commit}`];
+    const { standardOutput } = await this.#run(parse, ACTION_RESOLVE_MS);
+    const commit = standardOutput.trim();
+    if (isFullSha(commit) && (!isFullSha(source) || source === commit)) return commit;
+    throw new ActionUnavailable('no_version', `${url} has no commit ${source}.`);
+  }
+
+  /** Writes the files of a fetched commit as a tar archive. @throws ActionUnavailable, AgentError */
+  async archive(commit: string, target: string): Promise<void> {
+    const args = ['archive', '--format=tar', `--output=${target}`, commit];
+    const result = await this.#run(args, ACTION_ARCHIVE_MS, this.#bytes);
+    const size = await stat(target).then(
+      (found) => found.size,
+      () => 0,
+    );
+    if (size >= this.#bytes) throw this.#tooLarge();
+    if (result.exitCode !== 0) throw this.#failure(result, ACTION_ARCHIVE_MS);
+    // An archive that was cut off must not be taken for a small one.
+    await using file = await open(target);
+    const end = Buffer.alloc(TAR_END_BYTES, 1);
+    await file.read(end, 0, TAR_END_BYTES, size - TAR_END_BYTES);
+    if (end.some((byte) => byte !== 0)) throw this.#failure(result, ACTION_ARCHIVE_MS);
+  }
+
+  async #run(
+    args: readonly string[],
+    timeoutMs: number,
+    // More than may come: the proxy says better why it is broken off.
+    fileBytes = 2 * this.#bytes,
+  ): Promise<ToolResult> {
+    const { directory, signal } = this.#options;
+    return await runBounded(this.#git, [`--git-dir=${directory}`, ...args], {
+      timeoutMs,
+      memoryBytes: ACTION_GIT_MEMORY_BYTES,
+      fileBytes,
+      directory,
+      environment: this.#environment(),
+      signal,
+    });
+  }
+
+  async #ask(args: readonly string[], timeoutMs: number): Promise<string> {
+    const result = await this.#run(args, timeoutMs);
+    if (result.exitCode === 0) return result.standardOutput;
+    throw this.#failure(result, timeoutMs);
+  }
+
+  #environment(): Record<string, string> {
+    const { directory, url } = this.#options;
+    const config: Record<string, string> = {
+      'core.bare': 'true',
+      'core.hooksPath': '/dev/null',
+      'core.bigFileThreshold': '64m',
+      'credential.helper': '',
+      'protocol.allow': 'never',
+      'protocol.https.allow': 'always',
+      'protocol.http.allow': url.startsWith('http:') ? 'always' : 'never',
+      'protocol.version': '2',
+      'http.proxy': this.#proxy.url,
+      'http.proxyAuthMethod': 'basic',
+      // A server that sends less for so long stands still.
+      'http.lowSpeedLimit': '1000',
+      'http.lowSpeedTime': '20',
+      'fetch.fsckObjects': 'true',
+      // One pack, whose size is bounded, instead of many files.
+      'fetch.unpackLimit': '1',
+      'pack.threads': '1',
+      'submodule.recurse': 'false',
+      'gc.auto': '0',
+      'maintenance.auto': 'false',
+    };
+    const entries = Object.entries(config).flatMap(([key, value], index) => [
+      [`GIT_CONFIG_KEY_${index}`, key],
+      [`GIT_CONFIG_VALUE_${index}`, value],
+    ]);
+    return {
+      ...(Object.fromEntries(entries) as Record<string, string>),
+      GIT_CONFIG_COUNT: String(entries.length / 2),
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_CONFIG_GLOBAL: '/dev/null',
+      GIT_ATTR_NOSYSTEM: '1',
+      GIT_TERMINAL_PROMPT: '0',
+      GIT_NO_REPLACE_OBJECTS: '1',
+      // Else curl looks for the user's .netrc.
+      HOME: directory,
+      LC_ALL: 'C',
+    };
+  }
+
+  #tooLarge(): ActionUnavailable {
+    const what = `it has more than ${Math.ceil(this.#bytes / MiB)} MiB, which is the limit`;
+    return new ActionUnavailable('too_large', `${this.#options.url}: ${what}.`);
+  }
+
+  #failure({ exitCode, standardError, timedOut }: ToolResult, timeoutMs: number): Error {
+    const { directory, url } = this.#options;
+    const { isOverLimit, notConnected } = this.#proxy;
+    if (exitCode === 127) {
+      const message = `git could not be started for an action: ${complaintOf(standardError)}`;
+      return new AgentError('tool_missing', message);
+    }
+    if (NO_SPACE.test(standardError)) return diskFull(directory);
+    if (isOverLimit) return this.#tooLarge();
+    if (notConnected !== undefined) {
+      const [kind, what] =
+        notConnected.verdict === 'refused'
+          ? (['refused', 'may not be reached from here'] as const)
+          : (['unreachable', 'could not be reached'] as const);
+      return new ActionUnavailable(kind, `${url} ${what}: ${notConnected.reason}`);
+    }
+    if (timedOut) {
+      const what = `${url} did not answer in ${timeoutMs / 1000} s`;
+      return new ActionUnavailable('too_slow', `${what}.`);
+    }
+    if (NO_REPOSITORY.test(standardError)) {
+      const what = `repository not found at ${url}, or it needs a login: actions are fetched without one`;
+      return new ActionUnavailable('no_repository', `${what}.`);
+    }
+    const complaint = complaintOf(standardError);
+    const kind = NO_SUCH_COMMIT.test(standardError) ? 'no_version' : 'unreachable';
+    return new ActionUnavailable(kind, `${url} could not be read: ${complaint}`);
+  }
+}
+
+/** Two empty blocks of 512 bytes end an archive (POSIX, pax, "ustar Interchange Format"). */
+const TAR_END_BYTES = 1024;
+
+/** What git said first; a server may have a say in it, and it may be nothing. */
+function complaintOf(text: string): string {
+  const lines = text.trim().split('\n');
+  const own = lines.find((line) => /^(?:error|fatal): /.test(line)) ?? lines.at(-1) ?? '';
+  return printable(own === '' ? 'git ended without a word' : own, ACTION_COMPLAINT_CHARACTERS);
+}
+
+const isFull = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -1,0 +1,167 @@
+/**
+ * Actions from servers, by git, kept in the store. What a tag or a branch means is asked each time;
+ * the files of a commit come over the network once a host, and a full SHA that is kept needs none.
+ *
+ * Servers are asked in the order of the configuration, and the next one only where a server says that
+ * it has no such repository: one that does not answer is a failure, not a reason to take the
+ * repository of that name from somewhere else.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../errors.ts';
+import type { Guard, GuardContext } from '../guard/guard.ts';
+import { ACTION_RETRY_MS } from '../limits.ts';
+import { isFullSha, type ActionReference } from './action-reference.ts';
+import { keyOf, type ActionStore } from './action-store.ts';
+import { ActionUnavailable } from './action-unavailable.ts';
+import { GitRemote, type ResolvedRef } from './git-remote.ts';
+import { SharedWork } from './shared-work.ts';
+
+/** Whose wish it is. */
+export type Requester = {
+  context: GuardContext;
+  /** Fires when it is not wanted any more. */
+  signal: AbortSignal;
+  /** @throws ActionUnavailable `used_up` */
+  checkBudget(): void;
+  /** Bytes came over the network for it. */
+  spend(bytes: number): void;
+};
+
+type NetworkOptions = {
+  /** Addresses of servers, without the slash at the end; none: there is no network. */
+  urls: readonly string[];
+  guard: Guard;
+  store: ActionStore;
+  /** What the largest may have. */
+  bytes?: number;
+};
+
+export class NetworkActions {
+  readonly #options: NetworkOptions;
+  readonly #fetching = new SharedWork<string>();
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when no git runs any more: those that nobody waits for are being killed. */
+  async settled(): Promise<void> {
+    await this.#fetching.settled();
+  }
+
+  /** @throws ActionUnavailable, AgentError */
+  async find(
+    reference: ActionReference,
+    requester: Requester,
+  ): Promise<{ file: FileHandle; commit: string }> {
+    const urls = this.#urlsOf(reference);
+    const { ref } = reference;
+    if (isFullSha(ref)) {
+      for (const url of urls) {
+        const file = await this.#options.store.read(keyOf(url, ref));
+        if (file !== undefined) return { file, commit: ref };
+      }
+    }
+    const missing: string[] = [];
+    for (const url of urls) {
+      try {
+        return await this.#persistently(url, ref, requester);
+      } catch (error) {
+        if (!(error instanceof ActionUnavailable) || error.kind !== 'no_repository') throw error;
+        missing.push(error.message);
+      }
+    }
+    const what =
+      missing.length > 0
+        ? missing.join(' ')
+        : 'no mirror of this host has it, and its jobs get no actions over the network.';
+    throw new ActionUnavailable('no_repository', what);
+  }
+
+  /** A server that is named is asked alone: as it is configured, else over https. */
+  #urlsOf({ server, owner, repository }: ActionReference): string[] {
+    const { urls } = this.#options;
+    const configured = urls.find(
+      (url) => new URL(url).host === server && new URL(url).pathname === '/',
+    );
+    const named = urls.length === 0 ? [] : [configured ?? `https://${server}`];
+    return (server === '' ? urls : named).map((url) => `${url}/${owner}/${repository}`);
+  }
+
+  /** Most failures of a server are over in a moment. */
+  async #persistently(
+    url: string,
+    ref: string,
+    requester: Requester,
+  ): Promise<{ file: FileHandle; commit: string }> {
+    try {
+      return await this.#fromServer(url, ref, requester);
+    } catch (error) {
+      if (!(error instanceof ActionUnavailable) || error.kind !== 'unreachable') throw error;
+      const { signal } = requester;
+      await sleep(ACTION_RETRY_MS, undefined, { signal });
+      return await this.#fromServer(url, ref, requester);
+    }
+  }
+
+  async #fromServer(
+    url: string,
+    ref: string,
+    requester: Requester,
+  ): Promise<{ file: FileHandle; commit: string }> {
+    const { store } = this.#options;
+    const source = isFullSha(ref)
+      ? { name: ref, commit: ref }
+      : await this.#resolve(url, ref, requester);
+    const kept = await store.read(keyOf(url, source.commit));
+    if (kept !== undefined) return { file: kept, commit: source.commit };
+    requester.checkBudget();
+    const { signal } = requester;
+    const commit = await this.#fetching.join(
+      keyOf(url, source.commit),
+      signal,
+      async (wanted) => await this.#fetch(url, source, { ...requester, signal: wanted }),
+    );
+    const file = await store.read(keyOf(url, commit));
+    if (file !== undefined) return { file, commit };
+    throw new AgentError(
+      'action_unreadable',
+      `The files of ${url} (${commit}) were removed as soon as they were kept.`,
+    );
+  }
+
+  async #resolve(url: string, ref: string, requester: Requester): Promise<ResolvedRef> {
+    await using draft = await this.#options.store.draft();
+    await using remote = await this.#remote(url, draft.path, requester);
+    try {
+      return await remote.resolve(ref);
+    } finally {
+      requester.spend(remote.bytesDown);
+    }
+  }
+
+  /** @returns the commit, which is another one where the ref was moved since it was resolved */
+  async #fetch(url: string, source: ResolvedRef, requester: Requester): Promise<string> {
+    const { store } = this.#options;
+    await using draft = await store.draft();
+    await using remote = await this.#remote(url, draft.path, requester);
+    try {
+      const commit = await remote.fetch(source.name);
+      const archive = join(draft.path, 'archive.tar');
+      await remote.archive(commit, archive);
+      await store.keep(keyOf(url, commit), archive);
+      return commit;
+    } finally {
+      requester.spend(remote.bytesDown);
+    }
+  }
+
+  async #remote(url: string, directory: string, requester: Requester): Promise<GitRemote> {
+    const { bytes, guard } = this.#options;
+    const { context, signal } = requester;
+    const limit = bytes === undefined ? {} : { bytes };
+    return await GitRemote.open({ url, directory, guard, context, signal, ...limit });
+  }
+}
