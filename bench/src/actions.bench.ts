@@ -2,22 +2,28 @@
  * What the engine adds to what a workflow does, on the process driver, each beside the same programs
  * started by hand in the same run: 200 `run` steps (target: under 15 ms a step over by hand), ten
  * JavaScript actions that do nothing (under 60 ms an action over `node`), and a composite action
- * nested five deep with a `run` step at each level. And the time from a request for a matrix of 256
- * jobs to all of them in the queue.
+ * nested five deep with a `run` step at each level. The time from a request for a matrix of 256
+ * jobs to all of them in the queue. And what a job waits for an action of 200 files of another
+ * repository, when its host has it not yet and when it has, beside `git clone --depth 1` of it.
  */
-import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startConstellation, type Constellation, type EndedRun } from '@onejob/testing';
+import { promisify } from 'node:util';
+import { GitForge, startConstellation, type Constellation, type EndedRun } from '@onejob/testing';
 import { byShell, stepsTook, writeScripts } from './by-hand.ts';
 import { median, rounded } from './statistics.ts';
 
+const execFileAsync = promisify(execFile);
 const ROUNDS = 7;
 const RUN_STEPS = 200;
 const ACTIONS = 10;
 const DEPTH = 5;
 const TARGET_RUN_MS = 15;
 const TARGET_ACTION_MS = 60;
+const ACTION_FILES = 200;
+const ACTION_FILE_BYTES = 4096;
 
 const job = (steps: string): string =>
   `on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n${steps}`;
@@ -100,6 +106,62 @@ async function schedule(constellation: Constellation): Promise<Record<string, nu
   };
 }
 
+/**
+ * How long "Set up job" took, less the same of a job without the action. The forge is git's own server
+ * on loopback, so no network hides what the host does.
+ */
+async function fetchActions(directory: string): Promise<Record<string, number>> {
+  await using forge = await GitForge.start();
+  const { commit } = forge.repository('acme/large');
+  const text = (n: number): string => `${n}\n`.repeat(ACTION_FILE_BYTES / 4);
+  const files = Array.from({ length: ACTION_FILES }, (_, n) => [`dist/${n}.js`, text(n)] as const);
+  commit({ ...Object.fromEntries(files), 'action.yml': FILES['js/action.yml'], 'main.js': '' });
+  await using constellation = await startConstellation({
+    driver: 'process',
+    agent: { actionsUrls: [forge.url], egress: { hazardousReachableLoopback: 'only-in-tests' } },
+  });
+  const readied = async (uses: string): Promise<number> => {
+    const ended = await constellation.run({ workflow: job(`      - run: "true"\n${uses}`) });
+    if (ended.run.conclusion !== 'success') throw new Error(JSON.stringify(ended.logs));
+    const setUp = ended.run.jobs[0]?.steps.find(({ phase }) => phase === 'pre');
+    return (setUp?.completedAtMs ?? Number.NaN) - (setUp?.startedAtMs ?? Number.NaN);
+  };
+  const samples = {
+    without: [] as number[],
+    first: [] as number[],
+    again: [] as number[],
+    pinned: [] as number[],
+  };
+  const clones: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    // Another commit each round: the host has none of it.
+    const sha = commit({ round: String(round) });
+    samples.without.push(await readied(''));
+    samples.first.push(await readied('      - uses: acme/large@main\n'));
+    samples.again.push(await readied('      - uses: acme/large@main\n'));
+    samples.pinned.push(await readied(`      - uses: acme/large@${sha}\n`));
+    const clone = join(directory, 'clone');
+    const startMs = performance.now();
+    await execFileAsync('git', ['clone', '--quiet', '--depth=1', `${forge.url}/acme/large`, clone]);
+    clones.push(performance.now() - startMs);
+    rmSync(clone, { recursive: true });
+  }
+  const cloneMs = median(clones);
+  const firstMs = median(samples.first) - median(samples.without);
+  const againMs = median(samples.again) - median(samples.without);
+  const pinnedMs = median(samples.pinned) - median(samples.without);
+  return {
+    files: ACTION_FILES,
+    firstUseMs: rounded(firstMs),
+    laterUseMs: rounded(againMs),
+    pinnedLaterUseMs: rounded(pinnedMs),
+    cloneMs: rounded(cloneMs),
+    firstUsePerClone: rounded(firstMs / cloneMs, 2),
+    laterUsePerClone: rounded(againMs / cloneMs, 2),
+    pinnedLaterUsePerClone: rounded(pinnedMs / cloneMs, 2),
+  };
+}
+
 export async function benchActions(): Promise<Record<string, unknown>> {
   using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-bench-'));
   const scripts = writeScripts(directory.path, RUN_STEPS);
@@ -142,6 +204,7 @@ export async function benchActions(): Promise<Record<string, unknown>> {
       isUnderTarget: actions.overByHandPerPieceMs < TARGET_ACTION_MS,
     },
     composite: { depth: DEPTH, ...nested },
+    actionOfAnotherRepository: await fetchActions(directory.path),
     matrixOf256: await schedule(constellation),
   };
 }
