@@ -7,12 +7,14 @@
  * object; nothing of the repository runs: no hook, no filter, no submodule. Time, memory, processor
  * time and bytes are bounded.
  */
-import { mkdir, open, stat, writeFile } from 'node:fs/promises';
+import { constants, createWriteStream } from 'node:fs';
+import { chown, mkdir, open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { AgentError } from '../errors.ts';
 import { printable } from '../guard/authority.ts';
 import type { Guard, GuardContext } from '../guard/guard.ts';
-import { runBounded } from '../host/bounded-tool.ts';
+import { runBounded, type Confinement } from '../host/bounded-tool.ts';
 import { findTool, type ToolResult } from '../host/short-tool.ts';
 import {
   ACTION_ARCHIVE_MS,
@@ -29,8 +31,9 @@ import { GuardedProxy } from './guarded-proxy.ts';
 
 export type GitRemoteOptions = {
   url: string;
-  /** Empty; becomes the repository. */
+  /** Empty; the repository is made in it. */
   directory: string;
+  confinement: Confinement;
   guard: Guard;
   context: GuardContext;
   signal: AbortSignal;
@@ -43,6 +46,8 @@ export type ResolvedRef = { name: string; commit: string };
 const MiB = 1024 * 1024;
 /** Where the fetched commit is in the repository of its own. */
 const FETCHED = 'refs/onejob/action';
+const REPOSITORY = 'repository';
+const ARCHIVE = 'archive.tar';
 /** What git says, in English, of a server without that repository; and of one that wants a login. */
 const NO_REPOSITORY =
   /repository '.*' not found|could not read Username|Authentication failed|returned error: (?:401|403|404|410)/;
@@ -54,12 +59,15 @@ export class GitRemote implements AsyncDisposable {
   readonly #proxy: GuardedProxy;
   readonly #git: string;
   readonly #bytes: number;
+  /** The repository: all that git may write to. */
+  readonly #directory: string;
 
   private constructor(options: GitRemoteOptions, proxy: GuardedProxy, git: string) {
     this.#options = options;
     this.#proxy = proxy;
     this.#git = git;
     this.#bytes = options.bytes ?? ACTION_BYTES;
+    this.#directory = join(options.directory, REPOSITORY);
   }
 
   /** @throws AgentError `tool_missing`, `disk_full` */
@@ -70,10 +78,7 @@ export class GitRemote implements AsyncDisposable {
     }
     const { bytes = ACTION_BYTES, context, directory, guard } = options;
     try {
-      // What `git init --bare` makes, without its hooks, and without a process.
-      await mkdir(join(directory, 'objects'));
-      await mkdir(join(directory, 'refs'));
-      await writeFile(join(directory, 'HEAD'), 'ref: refs/heads/none\n');
+      await makeRepository(join(directory, REPOSITORY), options.confinement.user);
     } catch (cause) {
       throw isFull(cause) ? diskFull(directory, cause) : cause;
     }
@@ -129,19 +134,25 @@ export class GitRemote implements AsyncDisposable {
 
   /** Writes the files of a fetched commit as a tar archive. @throws ActionUnavailable, AgentError */
   async archive(commit: string, target: string): Promise<void> {
-    const args = ['archive', '--format=tar', `--output=${target}`, commit];
+    const args = ['archive', '--format=tar', `--output=${ARCHIVE}`, commit];
     const result = await this.#run(args, ACTION_ARCHIVE_MS, this.#bytes);
-    const size = await stat(target).then(
-      (found) => found.size,
-      () => 0,
+    const failure = (): Error => this.#failure(result, ACTION_ARCHIVE_MS);
+    // It is git's file, and may be anything: no link is followed, and nothing is waited for.
+    const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+    const path = join(this.#directory, ARCHIVE);
+    const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
+    if (file === undefined) throw failure();
+    await using _file = file;
+    const found = await file.stat();
+    if (found.size >= this.#bytes) throw this.#tooLarge();
+    const isWhole = result.exitCode === 0 && found.isFile() && found.nlink === 1;
+    if (!isWhole || !(await hasTarEnd(file, found.size))) throw failure();
+    // A copy, which nobody but us ever had open.
+    const copy = createWriteStream(target, { flags: 'wx', mode: 0o600 });
+    await pipeline(
+      file.createReadStream({ start: 0, end: found.size - 1, autoClose: false }),
+      copy,
     );
-    if (size >= this.#bytes) throw this.#tooLarge();
-    if (result.exitCode !== 0) throw this.#failure(result, ACTION_ARCHIVE_MS);
-    // An archive that was cut off must not be taken for a small one.
-    await using file = await open(target);
-    const end = Buffer.alloc(TAR_END_BYTES, 1);
-    await file.read(end, 0, TAR_END_BYTES, size - TAR_END_BYTES);
-    if (end.some((byte) => byte !== 0)) throw this.#failure(result, ACTION_ARCHIVE_MS);
   }
 
   async #run(
@@ -150,12 +161,14 @@ export class GitRemote implements AsyncDisposable {
     // More than may come: the proxy says better why it is broken off.
     fileBytes = 2 * this.#bytes,
   ): Promise<ToolResult> {
-    const { directory, signal } = this.#options;
-    return await runBounded(this.#git, [`--git-dir=${directory}`, ...args], {
+    const { confinement, signal } = this.#options;
+    // By a relative path: the directories above may be closed to who git is.
+    return await runBounded(this.#git, ['--git-dir=.', ...args], {
+      confinement,
       timeoutMs,
       memoryBytes: ACTION_GIT_MEMORY_BYTES,
       fileBytes,
-      directory,
+      directory: this.#directory,
       environment: this.#environment(),
       signal,
     });
@@ -168,7 +181,7 @@ export class GitRemote implements AsyncDisposable {
   }
 
   #environment(): Record<string, string> {
-    const { directory, url } = this.#options;
+    const { url } = this.#options;
     const config: Record<string, string> = {
       'core.bare': 'true',
       'core.hooksPath': '/dev/null',
@@ -204,7 +217,7 @@ export class GitRemote implements AsyncDisposable {
       GIT_TERMINAL_PROMPT: '0',
       GIT_NO_REPLACE_OBJECTS: '1',
       // Else curl looks for the user's .netrc.
-      HOME: directory,
+      HOME: '/nonexistent',
       LC_ALL: 'C',
     };
   }
@@ -242,6 +255,23 @@ export class GitRemote implements AsyncDisposable {
     const kind = NO_SUCH_COMMIT.test(standardError) ? 'no_version' : 'unreachable';
     return new ActionUnavailable(kind, `${url} could not be read: ${complaint}`);
   }
+}
+
+/** What `git init --bare` makes, without its hooks, and without a process. */
+async function makeRepository(directory: string, user: number | undefined): Promise<void> {
+  const paths = [directory, join(directory, 'objects'), join(directory, 'refs')];
+  for (const path of paths) await mkdir(path, { mode: 0o700 });
+  const head = join(directory, 'HEAD');
+  await writeFile(head, 'ref: refs/heads/none\n');
+  if (user === undefined) return;
+  for (const path of [...paths, head]) await chown(path, user, user);
+}
+
+/** An archive that was cut off must not be taken for a small one. */
+async function hasTarEnd(file: FileHandle, size: number): Promise<boolean> {
+  const end = Buffer.alloc(TAR_END_BYTES, 1);
+  await file.read(end, 0, TAR_END_BYTES, Math.max(0, size - TAR_END_BYTES));
+  return end.every((byte) => byte === 0);
 }
 
 /** Two empty blocks of 512 bytes end an archive (POSIX, pax, "ustar Interchange Format"). */

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../errors.ts';
 import type { Guard, GuardContext } from '../guard/guard.ts';
+import { tryConfinement, type Confinement } from '../host/bounded-tool.ts';
 import { ACTION_RETRY_MS } from '../limits.ts';
 import { isFullSha, type ActionReference } from './action-reference.ts';
 import { keyOf, type ActionStore } from './action-store.ts';
@@ -41,6 +42,8 @@ type NetworkOptions = {
 export class NetworkActions {
   readonly #options: NetworkOptions;
   readonly #fetching = new SharedWork<string>();
+  /** Tried at the first use. */
+  #confinement: Promise<Confinement> | undefined;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -162,6 +165,10 @@ export class NetworkActions {
     const { bytes, guard } = this.#options;
     const { context, signal } = requester;
     const limit = bytes === undefined ? {} : { bytes };
-    return await GitRemote.open({ url, directory, guard, context, signal, ...limit });
+    const confinement = await (this.#confinement ??= tryConfinement());
+    return await GitRemote.open({
+      ...{ url, directory, confinement, guard, context, signal },
+      ...limit,
+    });
   }
 }
