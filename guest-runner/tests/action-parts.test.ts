@@ -38,10 +38,14 @@ async function runAction(
   return await runToEnd({ task: makeTask([step, run('echo last')]), bulk });
 }
 
-const runWithPre = async (pre: string, parts: Partial<UsesStep>): Promise<TestHost> =>
+const runWithPre = async (
+  pre: string,
+  parts: Partial<UsesStep>,
+  when = 'always()',
+): Promise<TestHost> =>
   await runAction(
     {
-      'action.yml': 'runs: { using: node24, pre: pre.js, main: main.js }\n',
+      'action.yml': `runs: { using: node24, pre: pre.js, pre-if: "${when}", main: main.js }\n`,
       'pre.js': pre,
       'main.js': "console.log('main ran');",
     },
@@ -77,6 +81,26 @@ test('timeout-minutes of a step is the time of its pre part too', async () => {
     host.finished.message,
     /The action 'Pre Run acme\/pre@v1' has timed out after 0\.01 minutes/,
   );
+});
+
+test('a pre part whose condition is false is skipped; the condition sees the env of the step', async () => {
+  const pre = "console.log('pre ran');";
+  for (const [go, conclusion] of [
+    ['yes', 'success'],
+    ['no', 'skipped'],
+  ] as const) {
+    await using host = await runWithPre(pre, { env: map({ GO: go }) }, "env.GO == 'yes'");
+    assert.equal(preOf(host)?.conclusion, conclusion, host.text());
+    assert.equal(host.lines(0).includes('pre ran'), go === 'yes');
+    assert.ok(host.lines(0).includes('main ran'));
+  }
+});
+
+test('a pre condition that cannot be evaluated fails the job with its place', async () => {
+  await using host = await runWithPre('', {}, "fromJSON('{')");
+  assert.equal(preOf(host)?.conclusion, 'failure');
+  assert.equal(host.finished.reason, 'invalid_expression', host.text());
+  assert.match(host.finished.message, /^\.github\/workflows\/ci\.yml \(Line: /);
 });
 
 test('defaults of inputs and `with` see the repository and the ref of the action', async () => {

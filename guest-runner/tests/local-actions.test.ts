@@ -359,22 +359,27 @@ test('a cancelled job ends the step inside an action; always() and post parts st
 
 test('a running post part goes on when the job is cancelled, unless its condition forbids', async () => {
   const post = "console.log('begins'); setTimeout(() => console.log('whole'), 1_000);";
-  for (const [when, isWhole] of [
-    ['always()', true],
-    ['success()', false],
+  for (const [used, when, isWhole] of [
+    ['a', 'always()', true],
+    ['a', 'success()', false],
+    ['wrap', 'always()', true],
+    ['wrap', 'success()', false],
   ] as const) {
     const files = {
       'a/action.yml': node(`  post: post.js\n  post-if: ${when}\n`),
       'a/main.js': '',
       'a/post.js': post,
+      'wrap/action.yml': composite('    - uses: ./a\n'),
     };
-    await using host = await runWith(files, [local('a')], {}, (one) => {
+    await using host = await runWith(files, [local(used)], {}, (one) => {
       one.onRow = ({ text }) => {
         if (text !== 'begins') return;
         one.send({ type: 'cancel', reason: 'cancelled', graceMs: 20_000, timeoutMs: 300_000 });
       };
     });
     assert.equal(host.lines(0).includes('whole'), isWhole, host.text());
+    const ended = host.steps().find(({ index, phase }) => index === 0 && phase === 'post');
+    assert.equal(ended?.conclusion, isWhole ? 'success' : 'cancelled');
     assert.equal(host.finished.conclusion, 'cancelled');
   }
 });

@@ -3,8 +3,8 @@
  * of the job. Whoever had a pre part has its post part run, whatever becomes of its step.
  */
 import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
-import type { UsesStep } from '@onejob/protocol';
-import { type JobState, toTexts } from '../job/job-state.ts';
+import type { StepConclusion, UsesStep } from '@onejob/protocol';
+import { explainEvaluation, type JobState, toTexts } from '../job/job-state.ts';
 import { perform, ToldFailure } from '../job/perform.ts';
 import { sendStep } from '../job/send-step.ts';
 import { nameOf } from '../job/step-name.ts';
@@ -31,7 +31,15 @@ function isDue(run: StepRun, { manifest: { runs } }: LoadedAction): boolean {
   return isTruthy(evaluateExpression(runs.pre.condition, run.scope));
 }
 
-/** @throws ToldFailure: one inside failed; else gives the exit code of its script, if it ran */
+/** Its environment, then its condition, in GitHub's order. @throws EvaluationError */
+function begin(run: StepRun, step: UsesStep, action: LoadedAction): boolean {
+  run.name = nameOf(run);
+  enterAction(run, action);
+  run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
+  return isDue(run, action);
+}
+
+/** @throws ToldFailure: one inside failed or was cancelled; else gives the exit code of its script, if it has one */
 async function runPre(
   run: StepRun,
   step: UsesStep,
@@ -41,11 +49,9 @@ async function runPre(
   const { job } = run;
   const { directory, manifest } = action;
   const { runs } = manifest;
-  enterAction(run, action);
-  run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
   const inputs = readInputs(run, step, manifest, false);
   if (runs.kind === 'node') {
-    if (runs.pre === null || !isDue(run, action)) return;
+    if (runs.pre === null) return;
     // One inside a composite action has its post part when its step has run.
     if (run.isTop) registerPost(run, step, action);
     logHead(run, step, inputs);
@@ -57,28 +63,42 @@ async function runPre(
     const loaded = job.loaded.get(inner);
     if (loaded === undefined || !hasPre(job, loaded)) continue;
     const innerRun = new StepRun(job, inner, frame, run);
+    if (!begin(innerRun, inner, loaded)) continue;
     const result = await perform(innerRun, {
       isDue: () => isDue(innerRun, loaded),
       act: async (innerFiles) => await runPre(innerRun, inner, loaded, innerFiles),
     });
-    const { failure } = judge(innerRun, result, `Pre ${nameOf(innerRun)}`);
+    const { outcome, failure } = judge(innerRun, result, `Pre ${innerRun.name}`);
+    if (outcome === 'cancelled') throw new ToldFailure('The operation was canceled.', true);
     if (failure !== undefined) throw new ToldFailure(failure.message);
   }
 }
 
 async function executePre(job: JobState, step: UsesStep, action: LoadedAction): Promise<void> {
   const run = new StepRun(job, step, job.root);
-  run.name = nameOf(run);
-  const row = { index: step.index, name: `Pre ${run.name}` };
-  sendStep(job, row, 'pre', { status: 'running' });
+  const name = `Pre ${nameOf(run)}`;
+  const send = (rest: Parameters<typeof sendStep>[3]): void =>
+    sendStep(job, { index: step.index, name }, 'pre', rest);
+  const end = (outcome: StepConclusion, conclusion = outcome): void => {
+    run.log.flush();
+    send({ status: 'completed', outcome, conclusion });
+  };
+  try {
+    if (!begin(run, step, action)) return end('skipped');
+  } catch (error) {
+    const message = explainEvaluation(error, job.root.parts.file, step.at);
+    run.error(message);
+    job.root.fail({ reason: 'invalid_expression', message });
+    return end('failure');
+  }
+  send({ status: 'running' });
   const result = await perform(run, {
     isDue: () => isDue(run, action),
     act: async (files) => await runPre(run, step, action, files),
   });
-  const { outcome, conclusion, failure } = judge(run, result, row.name);
+  const { outcome, conclusion, failure } = judge(run, result, name);
   if (failure !== undefined) job.root.fail(failure);
-  run.log.flush();
-  sendStep(job, row, 'pre', { status: 'completed', outcome, conclusion });
+  end(outcome, conclusion);
 }
 
 export async function runPres(job: JobState): Promise<void> {

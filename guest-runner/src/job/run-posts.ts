@@ -39,13 +39,16 @@ async function runPost(run: StepRun, post: PostStep): Promise<Verdict> {
 /** Those of the steps inside a composite action, as one. @throws ToldFailure */
 export async function runInnerPosts(around: StepRun, posts: readonly PostStep[]): Promise<void> {
   let failure: JobFailure | undefined;
+  let isCancelled = false;
   for (const post of posts) {
     if (around.job.isOver) break;
     const run = new StepRun(around.job, post.step, post.frame, around);
     if (!begin(run, post)) continue;
     const verdict = await runPost(run, post);
     failure ??= verdict.failure;
+    isCancelled ||= verdict.outcome === 'cancelled';
   }
+  if (isCancelled) throw new ToldFailure('The operation was canceled.', true);
   if (failure !== undefined) throw new ToldFailure(failure.message);
 }
 
