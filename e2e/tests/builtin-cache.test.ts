@@ -92,6 +92,24 @@ test('a key with a line break is refused, and is no command', async () => {
   assert.ok(annotations.every(({ annotation }) => annotation.level === 'error'));
 });
 
+test('inside a composite action a cache is saved after the job, too', async () => {
+  const wrap = `runs:
+  using: composite
+  steps:
+    - uses: actions/cache@v4
+      with: { path: deps, key: c-1 }
+    - { run: 'mkdir -p deps; echo wrapped >> deps/file', shell: bash }
+`;
+  const steps = `
+      - uses: actions/checkout@v4
+      - uses: ./wrap
+      - run: cat deps/file`;
+  const wrapped = { workflow: workflow(job('one', steps)), files: { 'wrap/action.yml': wrap } };
+  assertRows(await all.run({ ...wrapped, ...ON_MAIN }), 'one', ['Cache saved with key: c-1']);
+  const second = await all.run({ ...wrapped, ...ON_MAIN });
+  assert.equal(rowsOf(second, 'one').filter((row) => row === 'wrapped').length, 2);
+});
+
 test('save-always is deprecated, as the action says', async () => {
   const ended = await run(cache('key: s-1, save-always: true'));
   assertRows(ended, 'one', [

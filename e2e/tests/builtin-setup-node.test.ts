@@ -1,14 +1,22 @@
 /** onejob's own setup-node, in jobs of real runs, with a mirror of nodejs.org that holds scripts. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startConstellation, type Constellation, type EndedRun } from '@onejob/testing';
-import { assertRows, job, workflow } from './_built-in.ts';
+import { assertRows, job, rowsOf, workflow } from './_built-in.ts';
 
 const PLATFORM = `linux-${arch()}`;
 const INDEX = [
@@ -152,6 +160,29 @@ test('a version that is not there, and a mirror that is not there, fail with a s
     /^##\[error\]The input 'mirror' is no address: file:\/\/\/etc/,
     /^##\[error\]The input 'architecture' names none: \.\.\/x/,
   ]);
+});
+
+test('where nothing can be downloaded, the Node of the machine serves without npm', async () => {
+  const path = join(scratch, 'only-node');
+  mkdirSync(path);
+  symlinkSync(process.execPath, join(path, 'node'));
+  const major = process.versions.node.split('.')[0];
+  const steps = [`'${major}'`, "'lts/*'", "'1'"].map(
+    (version) => `
+      - uses: actions/setup-node@v5
+        continue-on-error: true
+        env: { PATH: '${path}' }
+        with: { node-version: ${version}, mirror: 'http://127.0.0.1:1' }`,
+  );
+  const ended = await run(steps.join(''));
+  const isLts = process.release.lts !== undefined;
+  const fallbacks = rowsOf(ended, 'one').filter((row) =>
+    /^##\[warning\]The list of Node releases, .* is used instead\. This machine has no npm\.$/.test(
+      row,
+    ),
+  );
+  assert.equal(fallbacks.length, isLts ? 2 : 1, rowsOf(ended, 'one').join('\n'));
+  assertRows(ended, 'one', [/^##\[error\]The list of Node releases, .* could not be read: /]);
 });
 
 test('a registry is in a file of the job, with the token that a step brings', async () => {

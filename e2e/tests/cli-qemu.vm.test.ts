@@ -19,6 +19,7 @@ jobs:
       - run: |
           echo "kernel $(uname -r), $(ls /sys/class/net | tr '\\n' ' ')"
           cat note.txt
+          echo "npm $(npm --version)"
       - uses: actions/upload-artifact@v4
         with: { path: note.txt }
   slow:
@@ -50,6 +51,7 @@ test('without a flag a job runs in a machine with its own kernel', async () => {
   const log = await line.run(['logs', 'latest', 'kernel'], place);
   assert.match(log.stdout, /^kernel \d+\.\d+.*, lo $/m);
   assert.match(log.stdout, /^from the checkout$/m);
+  assert.match(log.stdout, /^npm 11\.\d+\.\d+$/m);
   assert.match(log.stdout, /^Artifact artifact has been successfully uploaded!/m);
 });
 

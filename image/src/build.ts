@@ -164,6 +164,7 @@ async function readRecipe(options: ImageOptions): Promise<Recipe> {
   ]);
   const initDigest = sha256([init.toString(), COMPILER_FLAGS]);
   const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
+  inputs.push(node.npm.version);
   inputs.push(initDigest, ROOT_UUID, BOOT_MODULES.join(' '), PACK_SCRIPT);
   inputs.push(start.digest, ...compileCache);
   return { key: sha256(inputs), archives, runner, start, node };

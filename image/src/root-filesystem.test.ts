@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFile, mkdir, mkdtempDisposable, open, readFile, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  mkdir,
+  mkdtempDisposable,
+  open,
+  readFile,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -19,6 +27,18 @@ async function makeBase(directory: string): Promise<string> {
   execFileSync('tar', ['-cf', tar, '-C', base, '--owner=0', '--group=0', '.']);
   await copyFile('/bin/true', join(directory, 'node'));
   return tar;
+}
+
+/** A package with a program, its file, and a link, as npm's has them. */
+async function makeNpm(directory: string): Promise<string> {
+  const npm = join(directory, 'npm');
+  await mkdir(join(npm, 'bin'), { recursive: true });
+  await mkdir(join(npm, 'node_modules/.bin'), { recursive: true });
+  await writeFile(join(npm, 'package.json'), '{}', { mode: 0o600 });
+  for (const name of ['npm', 'npx'])
+    await writeFile(join(npm, `bin/${name}-cli.js`), `"${name}"\n`);
+  await symlink('../../bin/npm-cli.js', join(npm, 'node_modules/.bin/npm'));
+  return npm;
 }
 
 async function pack(directory: string, baseTar: string, round: string): Promise<Buffer> {
@@ -46,7 +66,11 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
     runner,
     actionParserPath,
     builtinActionsPath,
-    node: { version: '24.0.0', path: join(directory, 'node') },
+    node: {
+      version: '24.0.0',
+      path: join(directory, 'node'),
+      npm: { version: '11.0.0', path: await makeNpm(workDirectory) },
+    },
     archives: [
       { uri: 'http://u:p@mirror.example/debian', suite: 'bookworm', checkValidUntil: true },
     ],
@@ -78,4 +102,13 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
     });
     assert.match(stat, /Uid: 0\s+Gid: 0\s+Access: 0644/, name);
   }
+  const npm = execFileSync(
+    'dump.erofs',
+    ['--path=/usr/local/lib/node_modules/npm/bin/npm-cli.js', out],
+    {
+      encoding: 'utf8',
+    },
+  );
+  assert.match(npm, /Uid: 0\s+Gid: 0\s+Access: 0755/);
+  assert.ok(first.includes('../lib/node_modules/npm/bin/npx-cli.js'));
 });

@@ -12,6 +12,8 @@ import {
   mkdir,
   readdir,
   readFile,
+  stat,
+  symlink,
   writeFile,
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -23,24 +25,30 @@ import { RUNNER_FILES } from './guest/runner-script.ts';
 import { ROOT_UUID, SOURCE_DATE_EPOCH } from './recipe.ts';
 import type { RunTool } from './tool.ts';
 
-/** The Node program that goes into the guest: the one of the npm package `node`. */
+/** What goes into the guest: the program of the npm package `node`, and the npm package `npm`. */
 export interface GuestNode {
   version: string;
   path: string;
+  /** The package's directory is `path`. */
+  npm: { version: string; path: string };
 }
 
 export async function findGuestNode(): Promise<GuestNode> {
   try {
-    const manifest = createRequire(import.meta.url).resolve('node/package.json');
-    const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
+    const require = createRequire(import.meta.url);
+    const manifest = require.resolve('node/package.json');
+    const npmManifest = require.resolve('npm/package.json');
+    const versionIn = async (file: string): Promise<string> =>
+      (JSON.parse(await readFile(file, 'utf8')) as { version: string }).version;
     // npm prunes the platform's own package, but the package `node` keeps a link to its program
     const path = join(dirname(manifest), 'bin/node');
     await access(path, constants.X_OK);
-    return { version, path };
+    const npm = { version: await versionIn(npmManifest), path: dirname(npmManifest) };
+    return { version: await versionIn(manifest), path, npm };
   } catch (cause) {
     throw new ImageError(
       'image_tool_missing',
-      'the program of the npm package node is not installed, and the guest gets its Node from ' +
+      'the npm packages node and npm are not installed, and the guest gets its Node and npm from ' +
         'there; run npm ci in the repository',
       { cause },
     );
@@ -120,6 +128,7 @@ export async function buildRootFilesystem(
   const node = join(stage, 'usr/local/bin/node');
   await run({ step: 'root', command: ['strip', '-o', node, options.node.path] });
   await chmod(node, 0o755);
+  await addNpm(join(stage, 'usr/local'), options.node.npm.path);
 
   const tree = join(options.workDirectory, 'tree');
   const values = [tree, options.baseTar, stage, options.target];
@@ -128,10 +137,25 @@ export async function buildRootFilesystem(
   await run({ step: 'root', command });
 }
 
+/** Where an installation of Node has it. */
+async function addNpm(prefix: string, npmPath: string): Promise<void> {
+  const target = join(prefix, 'lib/node_modules/npm');
+  await cp(npmPath, target, { recursive: true, verbatimSymlinks: true });
+  await openForAll(target);
+  for (const name of ['npm', 'npx']) {
+    const program = `npm/bin/${name}-cli.js`;
+    await chmod(join(prefix, 'lib/node_modules', program), 0o755);
+    await symlink(`../lib/node_modules/${program}`, join(prefix, 'bin', name));
+  }
+}
+
 /** Whatever the umask of whoever builds: equal inputs give equal bytes. */
 async function openForAll(directory: string): Promise<void> {
   await chmod(directory, 0o755);
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
-    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+    if (entry.isSymbolicLink()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const isOpen = entry.isDirectory() || ((await stat(path)).mode & 0o100) !== 0;
+    await chmod(path, isOpen ? 0o755 : 0o644);
   }
 }

@@ -13,11 +13,13 @@ const PLATFORM =
 const CPU_NAMES = { aarch64: 'arm64', armv7: 'arm' };
 
 /**
- * The optional packages that the lock file names and has no entry for.
+ * The optional packages that the lock file names and has no entry for. What a package brings in its
+ * own archive is no business of the registry.
  * @param {Lock} lock
  */
 export function missingOptionalPackages(lock) {
-  return Object.entries(lock.packages).flatMap(([location, entry]) =>
+  const asked = Object.entries(lock.packages).filter(([, { inBundle }]) => inBundle !== true);
+  return asked.flatMap(([location, entry]) =>
     Object.entries(entry.optionalDependencies ?? {}).flatMap(([name, version]) => {
       const places = [`${location}/node_modules/${name}`, `node_modules/${name}`];
       return places.some((place) => lock.packages[place] !== undefined)

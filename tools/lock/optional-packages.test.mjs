@@ -11,6 +11,10 @@ test('an optional package without an entry is found, wherever an entry would do'
     packages: {
       'node_modules/x': { ...linter, optionalDependencies },
       'node_modules/x/node_modules/x-linux-x64': linter,
+      'node_modules/y/node_modules/z': {
+        inBundle: true,
+        optionalDependencies: { 'iconv-lite': '1' },
+      },
     },
   };
   assert.deepEqual(

@@ -34,6 +34,9 @@ async function gitDirectory(place: string): Promise<string | undefined> {
 const gitArguments = (repository: string): string[] => [
   '-c',
   'safe.directory=*',
+  // A mirror that is a partial clone would fetch what is missing, at a job's wish and past its guard.
+  '-c',
+  'protocol.allow=never',
   `--git-dir=${repository}`,
 ];
 

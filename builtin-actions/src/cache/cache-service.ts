@@ -1,4 +1,4 @@
-/** What saving and restoring a cache have in common: whether there is a service, and when keys are one. */
+/** Whether there is a service of caches for this job; and how what it does not do is told. */
 import { isFeatureAvailable } from '@actions/cache';
 import { readGitHub } from '../config/environment.ts';
 import { say } from '../toolkit/inputs.ts';
@@ -21,18 +21,3 @@ export function canCache(): boolean {
   );
   return false;
 }
-
-/** The service takes keys as one that differ in case only. */
-export function isSameKey(one: string, other: string): boolean {
-  return one.localeCompare(other, undefined, { sensitivity: 'accent' }) === 0;
-}
-
-/** A key that is printed must not begin a line of the log. */
-export function checkKeys(keys: readonly string[]): void {
-  if (!keys.some((key) => /\p{Cc}/u.test(key))) return;
-  throw new Error('Key Validation Error: a key cannot contain line breaks or control characters.');
-}
-
-/** Patterns of `path`; a space after `!` means nothing. */
-export const pathsOf = (lines: readonly string[]): string[] =>
-  lines.map((line) => line.replace(/^!\s+/, '!'));

@@ -5,7 +5,8 @@
 import { restoreCache } from '@actions/cache';
 import { getInput, setOutput } from '@actions/core';
 import { linesOf, say } from '../toolkit/inputs.ts';
-import { canCache, checkKeys, isSameKey, pathsOf } from './cache-service.ts';
+import { checkKeys, isSameKey, pathsOf } from './cache-keys.ts';
+import { canCache } from './cache-service.ts';
 
 const isTrue = (name: string): boolean => getInput(name) === 'true';
 

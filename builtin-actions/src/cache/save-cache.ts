@@ -6,19 +6,12 @@ import { saveCache } from '@actions/cache';
 import { getInput } from '@actions/core';
 import { linesOf, readInteger, say } from '../toolkit/inputs.ts';
 import { messageOf } from '../toolkit/run-action.ts';
-import { canCache, checkKeys, isSameKey, pathsOf, warnInLog } from './cache-service.ts';
+import { checkKeys, pathsOf } from './cache-keys.ts';
+import { canCache, warnInLog } from './cache-service.ts';
 
-/** What the restoring half has done; empty: there was none, or it found nothing. */
-export type Restored = { key: string; matched: string };
-
-async function saveAloud({ key: restoredKey, matched }: Restored): Promise<boolean> {
-  const key = restoredKey || getInput('key');
+async function saveAloud(key: string): Promise<boolean> {
   if (key === '') {
     warnInLog('Key is not specified.');
-    return true;
-  }
-  if (matched !== '' && isSameKey(key, matched)) {
-    say(`Cache hit occurred on the primary key ${key}, not saving cache.`);
     return true;
   }
   checkKeys([key]);
@@ -34,13 +27,16 @@ async function saveAloud({ key: restoredKey, matched }: Restored): Promise<boole
   return true;
 }
 
-/** @returns false: it was tried and did not work; the log says why */
-export async function save(restored: Restored): Promise<boolean> {
+/**
+ * @param restoredKey what the restoring half was asked for; empty: there was none
+ * @returns false: it was tried and did not work; the log says why
+ */
+export async function save(restoredKey: string): Promise<boolean> {
   // A stream of an upload that has failed already may fail once more, with nobody to hear it.
   process.on('uncaughtException', (error) => warnInLog(error.message));
   if (!canCache()) return true;
   try {
-    return await saveAloud(restored);
+    return await saveAloud(restoredKey || getInput('key'));
   } catch (error) {
     warnInLog(messageOf(error));
     return false;

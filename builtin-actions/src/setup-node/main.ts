@@ -6,11 +6,9 @@ import { endGroup, getInput, setOutput, startGroup, warning } from '@actions/cor
 import { getExecOutput } from '@actions/exec';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { canCache } from '../cache/cache-service.ts';
 import { readGitHub } from '../config/environment.ts';
 import { say } from '../toolkit/inputs.ts';
 import { runAction } from '../toolkit/run-action.ts';
-import { restoreDependencies } from './dependency-cache.ts';
 import { installNode } from './install-node.ts';
 import { NodeDist } from './node-dist.ts';
 import { writeRegistry } from './npm-registry.ts';
@@ -101,7 +99,8 @@ await runAction(async () => {
     writeRegistry({ url, scope: getInput('scope'), alwaysAuth: getInput('always-auth') });
   }
   const manager = chooseManager();
-  if (manager !== '' && canCache()) {
+  if (manager !== '') {
+    const { restoreDependencies } = await import('./dependency-cache.ts');
     await restoreDependencies(manager, getInput('cache-dependency-path'));
   }
   addMatchers();

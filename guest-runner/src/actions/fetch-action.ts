@@ -70,11 +70,13 @@ async function textOf(stream: ClientHttp2Stream): Promise<string> {
   return text.slice(0, PROXY_REASON_CHARACTERS);
 }
 
+/** One for each action: `x/y` and `x-y` are two refs, and no server's name is that of an owner. */
 function emptyDirectory(job: JobState, remote: RemoteAction): string {
   const { server, owner, repository, ref } = remote;
   const directory = join(
     job.parts.layout.actions,
-    ...[server.replace(':', '_'), owner, repository, ref.replaceAll('/', '-')],
+    ...(server === '' ? [] : ['_server', server.replace(':', '_')]),
+    ...[owner, repository, encodeURIComponent(ref)],
   );
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });

@@ -4,5 +4,5 @@ import { runAction } from '../../toolkit/run-action.ts';
 import { save } from '../save-cache.ts';
 
 await runAction(async () => {
-  if (!(await save({ key: '', matched: '' }))) warning('Cache save failed.');
+  if (!(await save(''))) warning('Cache save failed.');
 });
