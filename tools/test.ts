@@ -30,6 +30,9 @@ const TIMEOUT_MS: Record<TestKind, number> = {
   long: 3_600_000,
 };
 
+/** Files at the same time: each waits for half of its time, for timers, disks and other processes. */
+const WIDTH = os.availableParallelism() * 2;
+
 interface Request {
   readonly root: string;
   readonly files: readonly TestFile[];
@@ -70,7 +73,7 @@ async function runTests(request: Request): Promise<number> {
     const ofKind = (...kinds: TestKind[]): TestFile[] =>
       request.files.filter((file) => kinds.includes(file.kind));
     const { signal } = interrupt;
-    await runPass(request, ofKind('parallel'), os.availableParallelism(), report, signal);
+    await runPass(request, ofKind('parallel'), WIDTH, report, signal);
     await runPass(request, ofKind('serial', 'long'), 1, report, signal);
   } finally {
     process.off('SIGINT', onSignal);

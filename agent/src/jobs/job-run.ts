@@ -151,7 +151,7 @@ export class JobRun implements LeaseHolder {
     this.#observed.asked ??= reason;
     if (kill || !this.#isTaskSent) {
       this.#stopAtOnce(new AgentError('stopped', 'The job was cancelled.'));
-    } else if (isFirst) {
+    } else if (isFirst && !this.#hasEnded) {
       const timeoutMs = this.#agent.cancelTimeoutMs;
       this.#link?.send({ type: 'cancel', reason: 'cancelled', graceMs, timeoutMs });
       this.#backstop = setTimeout(() => this.#end(), timeoutMs + KILL_AFTER_GRACE_MS);
