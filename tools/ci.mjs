@@ -53,6 +53,9 @@ async function main() {
     });
   }
 
+  // Since npm 11 Node keeps npm's compiled code in the temporary directory.
+  process.env['NODE_DISABLE_COMPILE_CACHE'] = '1';
+
   // `--list` makes `test` install everything and run nothing. The packages it installs have
   // directories of their own in /run.
   print('== set-up\n\n');

@@ -4,7 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { assertBuried, type Constellation, startConstellation } from '@onejob/testing';
+import {
+  assertBuried,
+  type Constellation,
+  NOTHING_KEPT,
+  startConstellation,
+} from '@onejob/testing';
 import { type CaseCommits, type CasePlace, commitCases, REPOSITORY } from './case-commits.ts';
 import { type ConformanceCase, loadCases } from './case-file.ts';
 import { assertExpected, type Happening, isPlan, type Said } from './expectation.ts';
@@ -51,7 +56,16 @@ async function runCase(
   const request = {
     ...{ repository: REPOSITORY, sha, ref: event.ref, workflows: [file] },
     ...{ event: { name: event.name, payload: event.payload }, actor: 'mona' },
-    ...{ secrets, vars, inputs, env: {}, jobs: [], matrix: {}, driver, keepSandbox: false },
+    ...{
+      secrets,
+      vars,
+      inputs,
+      env: NOTHING_KEPT,
+      jobs: [],
+      matrix: {},
+      driver,
+      keepSandbox: false,
+    },
   };
   try {
     if (isPlan(one.expect)) return { kind: 'planned', plan: await api.plan(request) };

@@ -18,7 +18,7 @@ jobs:
       - uses: actions/checkout@v4
       - run: |
           echo "kernel $(uname -r), $(ls /sys/class/net | tr '\\n' ' ')"
-          cat note.txt
+          cat note.txt; echo
           echo "npm $(npm --version)"
       - uses: actions/upload-artifact@v4
         with: { path: note.txt }

@@ -60,6 +60,9 @@ export type RunRequest = Partial<Omit<CreateRun, 'sha'>> & {
   files?: Record<string, string>;
 };
 
+/** Without a machine of its own a job shares `/tmp`, where npm and others have Node keep compiled code. */
+export const NOTHING_KEPT = { NODE_DISABLE_COMPILE_CACHE: '1' };
+
 const WORKFLOW_FILE = '.github/workflows/test.yml';
 
 export async function startConstellation(
@@ -143,7 +146,7 @@ async function startRun(
     actor: 'test',
     secrets: {},
     vars: {},
-    env: {},
+    env: NOTHING_KEPT,
     inputs: {},
     jobs: [],
     matrix: {},

@@ -1,6 +1,7 @@
 /** The whole constellation in one process, for tests, end-to-end tests and benchmarks. */
 export { makeCheckout, type TestCheckout } from './checkout.ts';
 export {
+  NOTHING_KEPT,
   startConstellation,
   TEST_CACHE,
   type Constellation,
