@@ -44,69 +44,71 @@ jobs:
   b: { needs: a, outputs: { x: '\${{ 1 }}' }, ${RUNS} }
 `;
 
-onEveryDatabase('called workflows', (start) => {
-  test('a call passes typed inputs and mapped secrets down, and outputs back', async () => {
-    await using platform = await start();
-    const agent = await TestAgent.announce(platform);
-    const files = { 'ci.yml': CALLER, 'called.yml': CALLED };
-    const secrets = { OUTER: 'sesame', OTHER: 'not passed on' };
-    const run = await runFiles(platform, files, { secrets });
-    assert.deepEqual(shown(run), [
-      ['first', 'first', 'queued'],
-      ['call', 'call', 'waiting'],
-      ['last', 'last', 'waiting'],
-    ]);
-    await (await agent.start()).finish('steps_completed', { outputs: { word: 'hello' } });
-    const opened = await platform.run(run.id);
-    assert.deepEqual(shown(opened), [
-      ['first', 'first', 'success'],
-      ['call.a', 'call / a', 'queued'],
-      ['call.b', 'call / b', 'waiting'],
-      ['last', 'last', 'waiting'],
-    ]);
-    assert.deepEqual(named(opened, 'call / b').needs, ['call.a']);
-    const a = await agent.start();
-    const { job, contexts, secrets: passed } = a.task!;
-    assert.deepEqual(contexts.inputs, { word: 'hello', flag: true, count: 3 });
-    assert.deepEqual(passed, { key: 'sesame-twice' });
-    assert.deepEqual([job.name, job.key, job.file], ['call / a', 'a', `${FOLDER}/called.yml`]);
-    assert.equal(contexts.github['job'], 'a');
-    assert.equal(contexts.github['workflow_ref'], `acme/app/${FOLDER}/ci.yml@refs/heads/main`);
-    assert.deepEqual(job.env, [{ map: [{ key: 'FROM', value: 'called' }] }]);
-    assert.equal(job.defaults.shell, 'sh');
-    assert.deepEqual(contexts.needs, {});
-    assert.deepEqual(contexts.job, {
-      workflow_ref: `acme/app/${FOLDER}/called.yml@refs/heads/main`,
-      workflow_sha: run.sha,
-      workflow_repository: 'acme/app',
-      workflow_file_path: `${FOLDER}/called.yml`,
+onEveryDatabase(
+  'called workflows',
+  (start) => {
+    test('a call passes typed inputs and mapped secrets down, and outputs back', async () => {
+      await using platform = await start();
+      const agent = await TestAgent.announce(platform);
+      const files = { 'ci.yml': CALLER, 'called.yml': CALLED };
+      const secrets = { OUTER: 'sesame', OTHER: 'not passed on' };
+      const run = await runFiles(platform, files, { secrets });
+      assert.deepEqual(shown(run), [
+        ['first', 'first', 'queued'],
+        ['call', 'call', 'waiting'],
+        ['last', 'last', 'waiting'],
+      ]);
+      await (await agent.start()).finish('steps_completed', { outputs: { word: 'hello' } });
+      const opened = await platform.run(run.id);
+      assert.deepEqual(shown(opened), [
+        ['first', 'first', 'success'],
+        ['call.a', 'call / a', 'queued'],
+        ['call.b', 'call / b', 'waiting'],
+        ['last', 'last', 'waiting'],
+      ]);
+      assert.deepEqual(named(opened, 'call / b').needs, ['call.a']);
+      const a = await agent.start();
+      const { job, contexts, secrets: passed } = a.task!;
+      assert.deepEqual(contexts.inputs, { word: 'hello', flag: true, count: 3 });
+      assert.deepEqual(passed, { key: 'sesame-twice' });
+      assert.deepEqual([job.name, job.key, job.file], ['call / a', 'a', `${FOLDER}/called.yml`]);
+      assert.equal(contexts.github['job'], 'a');
+      assert.equal(contexts.github['workflow_ref'], `acme/app/${FOLDER}/ci.yml@refs/heads/main`);
+      assert.deepEqual(job.env, [{ map: [{ key: 'FROM', value: 'called' }] }]);
+      assert.equal(job.defaults.shell, 'sh');
+      assert.deepEqual(contexts.needs, {});
+      assert.deepEqual(contexts.job, {
+        workflow_ref: `acme/app/${FOLDER}/called.yml@refs/heads/main`,
+        workflow_sha: run.sha,
+        workflow_repository: 'acme/app',
+        workflow_file_path: `${FOLDER}/called.yml`,
+      });
+      await a.finish();
+      const b = await agent.start();
+      assert.deepEqual(b.task?.contexts.needs, { a: { result: 'success', outputs: {} } });
+      await b.finish('steps_completed', { outputs: { x: 'hello', hidden: 'sesame-twice' } });
+      assert.deepEqual((await platform.job(b.jobId)).outputs, { x: 'hello' });
+      const last = await agent.start();
+      assert.deepEqual(last.task?.contexts.needs, {
+        call: { result: 'success', outputs: { result: 'made of hello' } },
+      });
+      await last.finish();
+      const end = await platform.run(run.id);
+      assert.deepEqual([end.conclusion, end.jobs.length], ['success', 4]);
+      assert.deepEqual(end.referencedWorkflows, [
+        {
+          path: `acme/app/${FOLDER}/called.yml@refs/heads/main`,
+          ref: 'refs/heads/main',
+          sha: run.sha,
+        },
+      ]);
     });
-    await a.finish();
-    const b = await agent.start();
-    assert.deepEqual(b.task?.contexts.needs, { a: { result: 'success', outputs: {} } });
-    await b.finish('steps_completed', { outputs: { x: 'hello', hidden: 'sesame-twice' } });
-    assert.deepEqual((await platform.job(b.jobId)).outputs, { x: 'hello' });
-    const last = await agent.start();
-    assert.deepEqual(last.task?.contexts.needs, {
-      call: { result: 'success', outputs: { result: 'made of hello' } },
-    });
-    await last.finish();
-    const end = await platform.run(run.id);
-    assert.deepEqual([end.conclusion, end.jobs.length], ['success', 4]);
-    assert.deepEqual(end.referencedWorkflows, [
-      {
-        path: `acme/app/${FOLDER}/called.yml@refs/heads/main`,
-        ref: 'refs/heads/main',
-        sha: run.sha,
-      },
-    ]);
-  });
 
-  test('a matrix of calls that comes from an output opens legs by max-parallel', async () => {
-    await using platform = await start();
-    const agent = await TestAgent.announce(platform);
-    const run = await runFiles(platform, {
-      'ci.yml': `on: push
+    test('a matrix of calls that comes from an output opens legs by max-parallel', async () => {
+      await using platform = await start();
+      const agent = await TestAgent.announce(platform);
+      const run = await runFiles(platform, {
+        'ci.yml': `on: push
 jobs:
   list: { ${RUNS}, outputs: { legs: '\${{ 1 }}' } }
   call:
@@ -117,32 +119,34 @@ jobs:
     uses: ./.github/workflows/called.yml
     with: { n: '\${{ matrix.n }}' }
 `,
-      'called.yml': `on:
+        'called.yml': `on:
   workflow_call: { inputs: { n: { type: number, required: true } } }
 jobs:
   work:
     strategy: { matrix: { of: ['\${{ inputs.n }}', x] } }
     ${RUNS.replace(', ', '\n    ')}
 `,
+      });
+      await (await agent.start()).finish('steps_completed', { outputs: { legs: '[7, 8]' } });
+      const opened = await platform.run(run.id);
+      assert.deepEqual(shown(opened).slice(1), [
+        ['call.0.work', 'call (7) / work (7)', 'queued'],
+        ['call.0.work', 'call (7) / work (x)', 'queued'],
+        ['call', 'call (8)', 'waiting'],
+      ]);
+      assert.equal(named(opened, 'call (8)').waitingReason, 'max_parallel');
+      const names = await finishAll(agent);
+      assert.deepEqual(names, [
+        'call (7) / work (7)',
+        'call (7) / work (x)',
+        'call (8) / work (8)',
+        'call (8) / work (x)',
+      ]);
+      assert.equal((await platform.run(run.id)).conclusion, 'success');
     });
-    await (await agent.start()).finish('steps_completed', { outputs: { legs: '[7, 8]' } });
-    const opened = await platform.run(run.id);
-    assert.deepEqual(shown(opened).slice(1), [
-      ['call.0.work', 'call (7) / work (7)', 'queued'],
-      ['call.0.work', 'call (7) / work (x)', 'queued'],
-      ['call', 'call (8)', 'waiting'],
-    ]);
-    assert.equal(named(opened, 'call (8)').waitingReason, 'max_parallel');
-    const names = await finishAll(agent);
-    assert.deepEqual(names, [
-      'call (7) / work (7)',
-      'call (7) / work (x)',
-      'call (8) / work (8)',
-      'call (8) / work (x)',
-    ]);
-    assert.equal((await platform.run(run.id)).conclusion, 'success');
-  });
-});
+  },
+  { pglite: 'in long tests' },
+);
 
 test('a skipped caller is one skipped job, and what needs it is skipped too', async () => {
   await using platform = await Platform.start();

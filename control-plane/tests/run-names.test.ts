@@ -14,24 +14,28 @@ import { Platform, RUN } from './_platform.ts';
 
 const named = (runName: string): string => `name: CI\nrun-name: ${runName}\n${withJobs({ a: [] })}`;
 
-onEveryDatabase('names of runs', (start) => {
-  test("a run is called by its workflow's words, by its event, or as its workflow", async () => {
-    await using platform = await start();
-    const words = '"${{ inputs.x }} ${{ vars.y }} ${{ github.run_number }}/${{ github.run_id }}"';
-    const run = await starter(platform, named(words));
-    const first = await run({ inputs: { x: 'a\0b' }, vars: { y: 'c' } });
-    assert.equal(first.name, 'a\ufffdb c 1/1');
-    const { runs } = (await platform.api('GET', '/runs')).body as { runs: Run[] };
-    assert.deepEqual(
-      runs.map((one) => one.name),
-      [first.name],
-    );
-    const plain = await starter(platform, `name: CI\n${withJobs({ a: [] })}`);
-    const payload = { head_commit: { message: 'Fix it\n\nWith care.' } };
-    assert.equal((await plain({ event: { name: 'push', payload } })).name, 'Fix it');
-    assert.equal((await plain()).name, 'CI');
-  });
-});
+onEveryDatabase(
+  'names of runs',
+  (start) => {
+    test("a run is called by its workflow's words, by its event, or as its workflow", async () => {
+      await using platform = await start();
+      const words = '"${{ inputs.x }} ${{ vars.y }} ${{ github.run_number }}/${{ github.run_id }}"';
+      const run = await starter(platform, named(words));
+      const first = await run({ inputs: { x: 'a\0b' }, vars: { y: 'c' } });
+      assert.equal(first.name, 'a\ufffdb c 1/1');
+      const { runs } = (await platform.api('GET', '/runs')).body as { runs: Run[] };
+      assert.deepEqual(
+        runs.map((one) => one.name),
+        [first.name],
+      );
+      const plain = await starter(platform, `name: CI\n${withJobs({ a: [] })}`);
+      const payload = { head_commit: { message: 'Fix it\n\nWith care.' } };
+      assert.equal((await plain({ event: { name: 'push', payload } })).name, 'Fix it');
+      assert.equal((await plain()).name, 'CI');
+    });
+  },
+  { pglite: 'in long tests' },
+);
 
 test('a name that cannot be evaluated is refused with its place, and nothing is stored', async () => {
   await using platform = await Platform.start();

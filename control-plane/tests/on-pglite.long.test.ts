@@ -1,0 +1,18 @@
+/** What suites leave to the long tests: the same on PGlite. */
+import { doLongTests } from './_databases.ts';
+
+doLongTests();
+const SUITES = [
+  'called-workflows',
+  'caps',
+  'concurrency-calls',
+  'concurrency-jobs',
+  'concurrency',
+  'dependents',
+  'minutes',
+  'queue-order',
+  'reruns-of-calls',
+  'reruns',
+  'run-names',
+];
+for (const suite of SUITES) await import(`./${suite}.test.ts`);
