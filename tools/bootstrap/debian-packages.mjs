@@ -43,12 +43,15 @@ const POSTGRES = {
 /** @type {DebianPackage} */
 const CPIO = { name: 'cpio', why: 'tests unpack the initramfs with it', proof: ['cpio'] };
 
+/** @type {DebianPackage} */
+const SSH = { name: 'openssh-client', why: 'tests check a repository out by it', proof: ['ssh'] };
+
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {
   onejob: SANDBOX,
   demo: SANDBOX,
-  test: [...SANDBOX, POSTGRES, CPIO],
-  'test:long': [...SANDBOX, POSTGRES, CPIO],
+  test: [...SANDBOX, POSTGRES, CPIO, SSH],
+  'test:long': [...SANDBOX, POSTGRES, CPIO, SSH],
   bench: [...SANDBOX, POSTGRES],
   check: [],
 };
