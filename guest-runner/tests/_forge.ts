@@ -2,90 +2,17 @@
  * Servers of git for tests: the run's own source as the agent relays it, and a forge that a sandbox
  * reaches through its guard. Both are git's own `http-backend` on real repositories.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { join } from 'node:path';
 import type { RepositoryName } from '@onejob/protocol';
+import { answerByGit, commitIn, gitIn, readAll } from '@onejob/testing/git-backend';
 import { makeTask } from './_task.ts';
-
-const GIT_ENV = {
-  PATH: process.env['PATH'] ?? '',
-  HOME: '/nonexistent',
-  GIT_CONFIG_NOSYSTEM: '1',
-  GIT_AUTHOR_NAME: 'a',
-  GIT_AUTHOR_EMAIL: 'a@localhost',
-  GIT_COMMITTER_NAME: 'a',
-  GIT_COMMITTER_EMAIL: 'a@localhost',
-};
-
-export const git = (directory: string, ...args: string[]): string =>
-  execFileSync('git', args, { cwd: directory, env: GIT_ENV, encoding: 'utf8' }).trim();
-
-export function commit(directory: string, message: string, files: Record<string, string>): string {
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(dirname(join(directory, path)), { recursive: true });
-    writeFileSync(join(directory, path), content);
-  }
-  git(directory, 'add', '--all');
-  git(directory, 'commit', '-q', '-m', message);
-  return git(directory, 'rev-parse', 'HEAD');
-}
-
-type CgiRequest = {
-  root: string;
-  path: string;
-  query: string;
-  method: string;
-  headers: IncomingHttpHeaders;
-  body: Readable;
-};
-type CgiAnswer = { status: number; fields: Record<string, string>; body: Buffer };
-
-/** One request, answered by `git http-backend`. */
-async function runBackend(request: CgiRequest): Promise<CgiAnswer> {
-  const { headers } = request;
-  const settings = [
-    ['safe.directory', '*'],
-    ['uploadpack.allowAnySHA1InWant', 'true'],
-    ['uploadpack.allowFilter', 'true'],
-  ];
-  const child = spawn('git', ['http-backend'], {
-    env: {
-      ...GIT_ENV,
-      ...Object.fromEntries(
-        settings.flatMap(([key, value], index) => [
-          [`GIT_CONFIG_KEY_${index}`, key],
-          [`GIT_CONFIG_VALUE_${index}`, value],
-        ]),
-      ),
-      GIT_CONFIG_COUNT: String(settings.length),
-      GIT_PROJECT_ROOT: request.root,
-      GIT_HTTP_EXPORT_ALL: '1',
-      PATH_INFO: request.path,
-      QUERY_STRING: request.query,
-      REQUEST_METHOD: request.method,
-      CONTENT_TYPE: headers['content-type'] ?? '',
-      HTTP_CONTENT_ENCODING: headers['content-encoding'] ?? '',
-      GIT_PROTOCOL: String(headers['git-protocol'] ?? ''),
-    },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  child.stdin.on('error', () => {});
-  request.body.pipe(child.stdin);
-  const all = Buffer.concat(await Array.fromAsync<Buffer>(child.stdout));
-  const end = all.indexOf('\r\n\r\n');
-  const lines = all.toString('latin1', 0, end).split('\r\n');
-  const found = lines.map((line) => line.split(': ', 2) as [string, string]);
-  const { Status: status = '200', ...fields } = Object.fromEntries(found);
-  return { status: Number.parseInt(status, 10), fields, body: all.subarray(end + 4) };
-}
 
 /** The run's own: two commits on main, a branch and a tag. */
 export class Repository {
@@ -95,14 +22,14 @@ export class Repository {
   /** @param files of the second commit */
   constructor(files: Record<string, string> = {}) {
     this.git('init', '-q', '-b', 'main');
-    commit(this.directory, 'one', { 'file.txt': 'one' });
+    commitIn(this.directory, { 'file.txt': 'one' }, 'one');
     this.git('tag', 'v1');
     this.git('branch', 'side');
-    this.sha = commit(this.directory, 'two', { 'file.txt': 'two', ...files });
+    this.sha = commitIn(this.directory, { 'file.txt': 'two', ...files }, 'two');
   }
 
   git(...args: string[]): string {
-    return git(this.directory, ...args);
+    return gitIn(this.directory, ...args);
   }
 
   [Symbol.dispose](): void {
@@ -111,18 +38,21 @@ export class Repository {
 
   /** /source/..., as the agent relays it. */
   serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    void this.#answer(stream, headers);
+  }
+
+  async #answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const url = new URL(headers[':path'] ?? '/', 'http://x');
-    void runBackend({
+    const { body, fields, status } = await answerByGit({
       root: this.directory,
       path: url.pathname.replace('/source', '/.git'),
       query: url.search.slice(1),
       method: headers[':method'] ?? 'GET',
       headers,
-      body: stream,
-    }).then(({ body, fields, status }) => {
-      stream.respond({ ':status': status, ...fields });
-      stream.end(body);
+      body: await readAll(stream),
     });
+    stream.respond({ ':status': status, ...fields });
+    stream.end(body);
   }
 
   task(steps: Parameters<typeof makeTask>[0], parts: Parameters<typeof makeTask>[1] = {}) {
@@ -165,8 +95,8 @@ export class Forge {
   add(name: string, files: Record<string, string>, token?: string): string {
     const directory = join(this.root, name);
     mkdirSync(directory, { recursive: true });
-    git(directory, 'init', '-q', '-b', 'main');
-    commit(directory, 'first', files);
+    gitIn(directory, 'init', '-q', '-b', 'main');
+    commitIn(directory, files, 'first');
     if (token !== undefined) this.tokens.set(name, token);
     return directory;
   }
@@ -210,13 +140,13 @@ export class Forge {
       return void response.end();
     }
     if (this.extra(request, response)) return;
-    const { body, fields, status } = await runBackend({
+    const { body, fields, status } = await answerByGit({
       root: this.root,
       path: url.pathname.replace(/^(\/[^/]+\/[^/]+?)(?:\.git)?\//, '$1/.git/'),
       query: url.search.slice(1),
       method: request.method ?? 'GET',
       headers: request.headers,
-      body: request,
+      body: await readAll(request),
     });
     response.writeHead(status, fields);
     response.end(body);

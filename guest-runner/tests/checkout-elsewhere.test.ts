@@ -5,7 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { commit, Forge, git, Repository } from './_forge.ts';
+import { commitIn, gitIn } from '@onejob/testing/git-backend';
+import { Forge, Repository } from './_forge.ts';
 import { runToEnd, TestHost } from './_host.ts';
 import { call, checkout, expr, path, run, text, type TaskParts } from './_task.ts';
 
@@ -35,11 +36,11 @@ test('another repository comes from its server: its default branch, a branch, a 
   await using forge = await new Forge().start();
   using own = new Repository();
   const lib = forge.add('acme/lib', { 'a.txt': 'one' });
-  git(lib, 'tag', 'v1');
-  const first = git(lib, 'rev-parse', 'HEAD');
-  git(lib, 'branch', 'side');
-  const second = commit(lib, 'two', { 'a.txt': 'two' });
-  git(lib, 'checkout', '-q', '-b', 'trunk');
+  gitIn(lib, 'tag', 'v1');
+  const first = gitIn(lib, 'rev-parse', 'HEAD');
+  gitIn(lib, 'branch', 'side');
+  const second = commitIn(lib, { 'a.txt': 'two' }, 'two');
+  gitIn(lib, 'checkout', '-q', '-b', 'trunk');
   await using host = await runWith(forge, own, [
     checkout({ repository: 'acme/lib', path: 'a', 'fetch-depth': 0 }, { id: 'c' }),
     echo('ref'),
@@ -184,10 +185,10 @@ function addSubmodules(forge: Forge, own: Repository): void {
   const link = (directory: string, name: string, url: string, target: string): void => {
     const modules = `[submodule "${name}"]\n\tpath = ${name}\n\turl = ${url}\n`;
     writeFileSync(join(directory, '.gitmodules'), modules);
-    git(directory, 'add', '.gitmodules');
-    const sha = git(target, 'rev-parse', 'HEAD');
-    git(directory, 'update-index', '--add', '--cacheinfo', `160000,${sha},${name}`);
-    git(directory, 'commit', '-q', '-m', 'link');
+    gitIn(directory, 'add', '.gitmodules');
+    const sha = gitIn(target, 'rev-parse', 'HEAD');
+    gitIn(directory, 'update-index', '--add', '--cacheinfo', `160000,${sha},${name}`);
+    gitIn(directory, 'commit', '-q', '-m', 'link');
   };
   link(lib, 'inner', 'git@forge.test:acme/inner.git', inner);
   link(own.directory, 'lib', '../lib.git', lib);

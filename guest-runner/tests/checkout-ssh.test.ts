@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { Forge, git, Repository } from './_forge.ts';
+import { gitIn } from '@onejob/testing/git-backend';
+import { Forge, Repository } from './_forge.ts';
 import { runToEnd, type TestHost } from './_host.ts';
 import { startSshServer } from './_ssh-server.ts';
 import { checkout, run } from './_task.ts';
@@ -77,7 +78,7 @@ test('submodules of the run’s own repository are fetched by ssh where there is
       '[submodule "again"]\n\tpath = again\n\turl = git@forge.test:acme/lib.git\n',
   });
   for (const name of ['lib', 'again']) {
-    const sha = git(lib, 'rev-parse', 'HEAD');
+    const sha = gitIn(lib, 'rev-parse', 'HEAD');
     own.git('update-index', '--add', '--cacheinfo', `160000,${sha},${name}`);
   }
   own.git('commit', '-q', '-m', 'link');

@@ -2,13 +2,13 @@
  * A forge as git sees it: git's own HTTP server (`git http-backend`) on loopback, over a directory of
  * repositories. It keeps what it was asked, and can be told to answer otherwise.
  */
-import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { answerByGit, commitIn, gitIn, readAll } from './git-backend.ts';
 
 export type ForgeRequest = {
   /** `ls-refs` and `fetch` are git's; `info` opens each conversation. */
@@ -29,12 +29,6 @@ export type ForgeRepository = {
   git: (...args: string[]) => string;
   /** Writes these files and commits all. @returns the SHA */
   commit: (files: Record<string, string>) => string;
-};
-
-const ENVIRONMENT = {
-  PATH: process.env['PATH'] ?? '',
-  HOME: '/nonexistent',
-  GIT_CONFIG_NOSYSTEM: '1',
 };
 
 export class GitForge implements AsyncDisposable {
@@ -62,25 +56,11 @@ export class GitForge implements AsyncDisposable {
   repository(name: string): ForgeRepository {
     const directory = join(this.root, name);
     mkdirSync(directory, { recursive: true });
-    const git = (...args: string[]): string =>
-      execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', ...args], {
-        cwd: directory,
-        env: ENVIRONMENT,
-        encoding: 'utf8',
-      }).trim();
-    git('init', '--quiet', '--initial-branch=main');
+    gitIn(directory, 'init', '--quiet', '--initial-branch=main');
     return {
       directory,
-      git,
-      commit: (files) => {
-        for (const [path, text] of Object.entries(files)) {
-          mkdirSync(dirname(join(directory, path)), { recursive: true });
-          writeFileSync(join(directory, path), text);
-        }
-        git('add', '--all');
-        git('commit', '--quiet', '--message', 'x');
-        return git('rev-parse', 'HEAD');
-      },
+      git: (...args) => gitIn(directory, ...args),
+      commit: (files) => commitIn(directory, files),
     };
   }
 
@@ -106,46 +86,13 @@ export class GitForge implements AsyncDisposable {
       authorization: request.headers.authorization,
     };
     this.requests.push(told);
-    if (!(await this.intercept(request, response, told))) this.#answer(request, response, body);
+    if (await this.intercept(request, response, told)) return;
+    const { method = 'GET', headers } = request;
+    const asked = { path: url.pathname, query: url.search.slice(1), method, headers, body };
+    const answer = await answerByGit({ root: this.root, ...asked });
+    response.writeHead(answer.status, answer.fields);
+    response.end(answer.body);
   }
-
-  #answer(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
-    const url = new URL(request.url ?? '/', 'http://forge');
-    const child = spawn('git', ['http-backend'], {
-      env: {
-        ...ENVIRONMENT,
-        GIT_PROJECT_ROOT: this.root,
-        GIT_HTTP_EXPORT_ALL: '1',
-        PATH_INFO: url.pathname,
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: request.method ?? 'GET',
-        CONTENT_TYPE: request.headers['content-type'] ?? '',
-        HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
-        GIT_PROTOCOL: String(request.headers['git-protocol'] ?? ''),
-        GIT_CONFIG_COUNT: '1',
-        GIT_CONFIG_KEY_0: 'safe.directory',
-        GIT_CONFIG_VALUE_0: '*',
-      },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    child.stdin.on('error', () => {}); // it had read enough
-    child.stdin.end(body);
-    void readAll(child.stdout).then((all) => {
-      const end = all.indexOf('\r\n\r\n');
-      for (const field of all.toString('latin1', 0, end).split('\r\n')) {
-        const [name = '', value = ''] = field.split(': ', 2);
-        if (name === 'Status') response.statusCode = Number.parseInt(value, 10);
-        else response.setHeader(name, value);
-      }
-      response.end(all.subarray(end + 4));
-    });
-  }
-}
-
-async function readAll(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const part of stream) parts.push(part);
-  return Buffer.concat(parts);
 }
 
 function whatOf(url: URL, body: Buffer): ForgeRequest['what'] {

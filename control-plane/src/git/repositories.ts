@@ -50,10 +50,7 @@ export class Repositories {
   }
 
   async exists(repository: RepositoryId): Promise<boolean> {
-    return await stat(join(this.path(repository), 'HEAD')).then(
-      () => true,
-      () => false,
-    );
+    return await fileExists(join(this.path(repository), 'HEAD'));
   }
 
   /** Makes an empty one, whole or not at all. */
@@ -161,17 +158,19 @@ export class Repositories {
   ): Promise<readonly string[]> {
     const path = this.path(repository);
     const environment = this.#withQuarantine(repository, quarantine);
+    const walk = [
+      ...['--shallow-file', join(quarantine, SHALLOW)],
+      ...this.#in(repository),
+      ...['rev-list', '--objects', '--quiet', sha, '--not', `--glob=${SNAPSHOTS}*`],
+    ];
+    // Nearly all are whole, and one walk shows it.
+    if (!(await fileExists(join(path, SHALLOW)))) {
+      if ((await runGit(walk, { environment })).exitCode === 0) return [];
+    }
     const ends = await findShallow({ gitDirectory: path, environment }, sha);
     // git takes an empty file for a shallow repository, and none for a whole one.
     if (ends.length > 0) await writeShallow(join(quarantine, SHALLOW), ends);
-    const whole = await runGit(
-      [
-        ...['--shallow-file', join(quarantine, SHALLOW)],
-        ...this.#in(repository),
-        ...['rev-list', '--objects', '--quiet', sha, '--not', `--glob=${SNAPSHOTS}*`],
-      ],
-      { environment },
-    );
+    const whole = await runGit(walk, { environment });
     if (whole.exitCode === 0) return ends;
     throw new ControlPlaneError(
       'snapshot_rejected',
@@ -180,12 +179,8 @@ export class Repositories {
   }
 
   async hasCommit(repository: RepositoryId, sha: string): Promise<boolean> {
-    if (!SHA.test(sha) || !(await this.exists(repository))) return false;
-    const found = await runGit([
-      ...this.#in(repository),
-      ...['show-ref', '--verify', '--quiet', `${SNAPSHOTS}${sha}`],
-    ]);
-    return found.exitCode === 0;
+    // What git keeps loose is a file, and nothing here packs refs.
+    return SHA.test(sha) && (await fileExists(join(this.path(repository), `${SNAPSHOTS}${sha}`)));
   }
 
   /** Notes which commit a branch or tag is; other refs (pull requests) are not noted. */
@@ -240,13 +235,16 @@ export class Repositories {
   ): Promise<{ bytes: number; text: string | null } | undefined> {
     const clean = path.replace(/^\.\//, '');
     if (clean === '' || clean.startsWith('/') || clean.includes('\0')) return undefined;
-    const spec = `${sha}:${clean}`;
-    const kind = await runGit([...this.#in(repository), 'cat-file', '-t', spec]);
-    if (kind.exitCode !== 0 || kind.stdout.toString().trim() !== 'blob') return undefined;
-    const bytes = Number(await git([...this.#in(repository), 'cat-file', '-s', spec]));
+    // One git for the name, the kind and the size; a name may hold all but the end of a line.
+    if (clean.includes('\n')) return undefined;
+    const check = ['cat-file', '--batch-check=%(objecttype) %(objectsize) %(objectname)'];
+    const found = await git([...this.#in(repository), ...check], { input: `${sha}:${clean}\n` });
+    const [kind, size, blob = ''] = found.toString('utf8').trim().split(' ');
+    if (kind !== 'blob' || !SHA.test(blob)) return undefined;
+    const bytes = Number(size);
     if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
-    const blob = await git([...this.#in(repository), 'cat-file', 'blob', spec]);
-    return { bytes, text: blob.toString('utf8') };
+    const text = await git([...this.#in(repository), 'cat-file', 'blob', blob]);
+    return { bytes, text: text.toString('utf8') };
   }
 
   /** Paths an event changed, at most CHANGED_FILES; null: not known. */
@@ -268,19 +266,12 @@ export class Repositories {
     });
   }
 
-  /** Removes the view of a run that has ended; again is no error. */
+  /** Removes the view of a run that has ended; again is no error. Its refs are never packed. */
   async closeView(repository: RepositoryId, runId: string): Promise<void> {
-    if (!(await this.exists(repository))) return;
+    if (!isUuid(runId)) throw new Error(`not the name of a view: ${runId}`);
+    const space = join(this.path(repository), 'refs', 'namespaces', runId);
     await this.#inTurn(repository, async () => {
-      const space = `refs/namespaces/${runId}`;
-      const refs = lines(
-        await git([...this.#in(repository), 'for-each-ref', '--format=%(refname)', `${space}/`]),
-      );
-      const head = `${space}/HEAD`;
-      await runGit([...this.#in(repository), 'symbolic-ref', '--delete', head]);
-      for (const ref of refs) {
-        await git([...this.#in(repository), 'update-ref', '--no-deref', '-d', ref]);
-      }
+      await rm(space, { recursive: true, force: true });
     });
   }
 
@@ -336,6 +327,12 @@ export class Repositories {
     }
   }
 }
+
+const fileExists = async (path: string): Promise<boolean> =>
+  await stat(path).then(
+    () => true,
+    () => false,
+  );
 
 /** An index is what makes git see a pack, so it comes last. */
 async function movePacks(from: string, to: string): Promise<void> {
