@@ -238,9 +238,11 @@ export class Repositories {
     // One git for the name, the kind and the size; a name may hold all but the end of a line.
     if (clean.includes('\n')) return undefined;
     const check = ['cat-file', '--batch-check=%(objecttype) %(objectsize) %(objectname)'];
-    const found = await git([...this.#in(repository), ...check], { input: `${sha}:${clean}\n` });
-    const [kind, size, blob = ''] = found.toString('utf8').trim().split(' ');
-    if (kind !== 'blob' || !SHA.test(blob)) return undefined;
+    const input = `${sha}:${clean}\n`;
+    const found = await runGit([...this.#in(repository), ...check], { input });
+    const [kind, size, blob = ''] = found.stdout.toString('utf8').trim().split(' ');
+    // git fails at a path that leads out.
+    if (found.exitCode !== 0 || kind !== 'blob' || !SHA.test(blob)) return undefined;
     const bytes = Number(size);
     if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
     const text = await git([...this.#in(repository), 'cat-file', 'blob', blob]);

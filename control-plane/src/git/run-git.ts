@@ -55,6 +55,10 @@ export function killGroup(child: ChildProcess): void {
   }
 }
 
+/** Settings, which have a dot, and places come before it. */
+const commandOf = (argv: readonly string[]): string =>
+  argv.find((word) => /^[a-z][a-z-]*$/.test(word)) ?? '';
+
 type GitResult = { exitCode: number; stdout: Buffer; stderr: string };
 
 /** Runs git to its end. Throws `git_failed` when it cannot run, says too much or takes too long. */
@@ -70,7 +74,7 @@ export async function runGit(
 ): Promise<GitResult> {
   const timeoutMs = options.timeoutMs ?? GIT_COMMAND_MS;
   const outputBytes = options.outputBytes ?? GIT_OUTPUT_BYTES;
-  const what = `git ${argv.find((word) => /^[a-z]/.test(word)) ?? ''}`;
+  const what = `git ${commandOf(argv)}`;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal =
     options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
@@ -138,9 +142,8 @@ export async function git(
 ): Promise<Buffer> {
   const result = await runGit(argv, options);
   if (result.exitCode === 0) return result.stdout;
-  const what = argv.find((word) => /^[a-z]/.test(word)) ?? '';
   throw new ControlPlaneError(
     'git_failed',
-    `git ${what} failed with exit code ${result.exitCode}: ${result.stderr}`,
+    `git ${commandOf(argv)} failed with exit code ${result.exitCode}: ${result.stderr}`,
   );
 }
