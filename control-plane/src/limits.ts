@@ -74,6 +74,11 @@ export const GIT_COMMAND_MS = 60 * SECOND_MS;
 export const SOURCE_CHILDREN = 64;
 /** Of those, of one tenant: git needs a moment for each, and others must not wait for one tenant. */
 export const SOURCE_CHILDREN_PER_TENANT = 16;
+/** Archives of actions that git makes at the same time, in all and of one tenant. */
+export const ACTION_ARCHIVES = 16;
+export const ACTION_ARCHIVES_PER_TENANT = 4;
+/** Making one: git reads the whole tree, and whoever asks reads it meanwhile. */
+export const ACTION_ARCHIVE_MS = 300 * SECOND_MS;
 /** Bodies of one job's fetch requests, in all at a time: wants and haves, no pack. */
 export const SOURCE_REQUEST_BYTES = 8 * MiB;
 /**
@@ -108,6 +113,10 @@ export const CALLED_WORKFLOWS_BYTES = 10 * MiB;
 export const PROBLEMS_TOLD = 100;
 /** Characters of one plan: ten times what 1024 jobs of twenty steps take; no file may make an answer of gigabytes. */
 export const PLAN_CHARACTERS = 16 * MiB;
+/** Actions of its own commit that are looked at for a request: ten times what large repositories have. */
+export const LOCAL_ACTIONS = 200;
+/** Composite actions in one another, as deep as GitHub runs them. */
+export const LOCAL_ACTION_LEVELS = 10;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

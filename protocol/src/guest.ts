@@ -143,7 +143,7 @@ export const ActionEvent = Type.Object(
     uses: ShortText,
     /** Empty: a directory of the host's, without commits, or one of onejob's own. */
     commit: Type.String({ pattern: '^(?:[0-9a-f]{40})?$' }),
-    origin: Type.Enum(['mirror', 'network', 'builtin']),
+    origin: Type.Enum(['mirror', 'platform', 'network', 'builtin']),
   },
   { additionalProperties: false },
 );

@@ -34,7 +34,8 @@ export type RunStep = CompiledStepBase & {
 export type ActionReference =
   | { kind: 'repository'; owner: string; repository: string; path: string; ref: string }
   | { kind: 'url'; url: string; path: string; ref: string }
-  | { kind: 'local'; path: string }
+  /** `container`: why it needs one, where that is known of the run's commit. */
+  | { kind: 'local'; path: string; container?: string }
   | { kind: 'docker'; image: string };
 
 export type UsesStep = CompiledStepBase & {

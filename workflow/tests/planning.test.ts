@@ -303,6 +303,52 @@ test('what is not there yet is refused with file and line, the first of the file
   );
 });
 
+test('all of a container that is known is evaluated, and what is no container is refused', () => {
+  const planned = (...lines: string[]) => {
+    const { job } = jobWith(...lines);
+    try {
+      return expandJob(job, { ...SCOPE, vars: { BAD: '{', PORTS: '["80:80"]', NONE: '' } })[0]
+        ?.containers;
+    } catch (error) {
+      return error instanceof PlanError ? error.message : error;
+    }
+  };
+  const wrong: Readonly<Record<string, RegExp>> = {
+    'container: { image: a, options: "${{ fromJSON(vars.BAD) }}" }': /:5:\d+: .*'container'/,
+    'container: { image: a, options: "${{ github }}" }': /A mapping was not expected/,
+    'container: { image: a, ports: ["${{ vars.NONE }}"] }': /Unexpected value ''/,
+    'container: { image: a, ports: "${{ fromJSON(vars.PORTS)[0] }}" }': /Unexpected value '80:80'/,
+    'container: { image: a, volumes: "${{ fromJSON(vars.BAD) }}" }': /'container'/,
+    'container: { image: a, env: { A: "${{ fromJSON(vars.BAD) }}", B: "${{ secrets.X }}" } }':
+      /'container'/,
+    'container: { image: a, credentials: { username: "${{ fromJSON(vars.BAD) }}", password: b } }':
+      /'container'/,
+    "container: '${{ fromJSON(''{\"picture\":\"a\"}'') }}'": /Unexpected value 'picture'/,
+    "container: '${{ fromJSON(''[]'') }}'": /A sequence was not expected/,
+    'services: { db: { image: a, ports: ["${{ fromJSON(vars.BAD) }}"] } }': /:5:\d+: .*'services'/,
+    "services: { db: '${{ fromJSON(''{\"image\":{}}'') }}' }": /A mapping was not expected/,
+  };
+  for (const [line, says] of Object.entries(wrong)) {
+    const found = planned(line);
+    assert.equal(typeof found, 'string', line);
+    assert.match(String(found), says, line);
+  }
+  const later = 'env: { A: "${{ secrets.X }}", B: "${{ job.status }}" }';
+  const login = 'credentials: { username: "${{ env.A }}", password: "${{ secrets.P }}" }';
+  assert.deepEqual(
+    planned(
+      `container: { image: "docker://node:24", ${later}, ${login} }`,
+      `services: { db: { image: "docker://pg", ports: "\${{ fromJSON(vars.PORTS) }}", ${login} } }`,
+    ),
+    { job: 'node:24', services: ['db'] },
+  );
+  const prefix = "${{ github.actor && 'docker://' }}";
+  assert.deepEqual(
+    planned(`container: ${prefix}`, `services: { a: "${prefix}", b: { image: "${prefix}" } }`),
+    { job: null, services: [] },
+  );
+});
+
 test('no input of a checkout is refused in the plan: the action itself says what it cannot do', () => {
   const { workflow, job } = jobWith(
     'steps: [{ uses: actions/checkout@v4, with: { submodules: true, repository: a/b, depth: 1 } }]',

@@ -13,6 +13,7 @@ import type { RepositoryId } from '../git/repositories.ts';
 import { PROBLEMS_TOLD } from '../limits.ts';
 import { asksForFiles, changeOf } from './event-change.ts';
 import { loadCalls } from './load-calls.ts';
+import { LocalActions } from './local-actions.ts';
 import { WorkflowFiles, type WorkflowSource } from './workflow-files.ts';
 
 export type ReadWorkflow = {
@@ -83,12 +84,13 @@ async function readOne(
 async function withCalls(
   { repositories }: WorkflowSource,
   files: WorkflowFiles,
-  { full }: { full: string },
+  repository: RepositoryId & { full: string },
   { ref, sha }: CreateRun,
   read: readonly ReadWorkflow[],
 ): Promise<ReadWorkflow[]> {
   const problems: Problem[] = [];
   const all: ReadWorkflow[] = [];
+  const actions = new LocalActions(files, { repository, sha });
   for (const one of read) {
     if (!one.triggered) {
       all.push(one);
@@ -98,7 +100,7 @@ async function withCalls(
     const keys = new Set(one.jobs.map((job) => job.key));
     const root = {
       workflow,
-      repository: full,
+      repository: repository.full,
       path: workflow.file.replace(/^\.\//, ''),
       ref,
       fullRef: ref,
@@ -106,10 +108,15 @@ async function withCalls(
     };
     const loaded = await loadCalls(repositories, files, root, keys);
     problems.push(...loaded.problems);
-    const jobs = loaded.workflow.jobs.filter((job) => keys.has(job.key));
+    const noted = await actions.note(loaded.workflow);
+    const jobs = noted.jobs.filter((job) => keys.has(job.key));
     const warnings = [...one.warnings, ...loaded.warnings];
-    const { called, referenced } = loaded;
-    all.push({ ...one, workflow: loaded.workflow, jobs, warnings, called, referenced });
+    const called: CalledWorkflows = {};
+    for (const [name, other] of Object.entries(loaded.called)) {
+      called[name] = { ...other, workflow: await actions.note(other.workflow) };
+    }
+    const { referenced } = loaded;
+    all.push({ ...one, workflow: noted, jobs, warnings, called, referenced });
   }
   if (problems.length > 0) throw refusal('invalid_workflow', problems);
   return all;

@@ -1,15 +1,18 @@
 /**
- * The workflow files of one request: each is read from its commit and parsed once, whoever asks for
+ * The workflow files of one request, and the actions of its commit: each is read from its commit and parsed once, whoever asks for
  * it, and all of them together within one limit of time.
  */
 import { oversizeProblem } from '@onejob/workflow';
 import type { ParseResult } from '@onejob/workflow/parse';
+import type { ActionParseResult } from '@onejob/workflow/parse-action';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { WORKFLOWS_PARSE_MS } from '../limits.ts';
 import type { WorkflowParser } from './workflow-parser.ts';
 
 /** What workflows are read with. */
 export type WorkflowSource = { repositories: Repositories; parser: WorkflowParser };
+
+export type FilePlace = { repository: RepositoryId; sha: string; path: string };
 
 export class WorkflowFiles {
   readonly #source: WorkflowSource;
@@ -28,10 +31,7 @@ export class WorkflowFiles {
    * @param file what the file is called in messages
    * @returns undefined: the commit has no such file
    */
-  async read(
-    at: { repository: RepositoryId; sha: string; path: string },
-    file: string,
-  ): Promise<ParseResult | undefined> {
+  async read(at: FilePlace, file: string): Promise<ParseResult | undefined> {
     const { tenant, name } = at.repository;
     const key = `${tenant}/${name}/${at.path.replace(/^\.\//, '')}@${at.sha}`;
     const known = this.#read.get(key);
@@ -41,10 +41,23 @@ export class WorkflowFiles {
     return result;
   }
 
-  async #parse(
-    at: { repository: RepositoryId; sha: string; path: string },
-    file: string,
-  ): Promise<ParseResult | undefined> {
+  /** Of an action; undefined: the commit has no such file, or there is no time left to read it. */
+  async readAction(at: FilePlace, file: string): Promise<ActionParseResult | undefined> {
+    if (this.isOverTime) return undefined;
+    const { repositories, parser } = this.#source;
+    const found = await repositories.readWorkflow(at.repository, at.sha, at.path);
+    if (found?.text === null || found === undefined) return undefined;
+    const { result, tookMs } = await parser.parseAction({ file, text: found.text });
+    this.#tookMs += tookMs;
+    return result;
+  }
+
+  async exists({ repository, sha, path }: FilePlace): Promise<boolean> {
+    const found = await this.#source.repositories.readWorkflow(repository, sha, path);
+    return found !== undefined;
+  }
+
+  async #parse(at: FilePlace, file: string): Promise<ParseResult | undefined> {
     const { repositories, parser } = this.#source;
     const found = await repositories.readWorkflow(at.repository, at.sha, at.path);
     if (found === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Parses workflow files in a thread beside this one: a hostile file takes seconds and hundreds of
- * megabytes until it is refused, and the API goes on meanwhile.
+ * Parses workflow files, and metadata files of actions, in a thread beside this one: a hostile file
+ * takes seconds and hundreds of megabytes until it is refused, and the API goes on meanwhile.
  *
  *     no thread -- warm, parse --> idle <--> parsing -- time or memory is over --> no thread
  *
@@ -11,6 +11,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { ParseResult } from '@onejob/workflow/parse';
+import type { ActionParseResult } from '@onejob/workflow/parse-action';
+import type { Problem } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
 import {
   PARSE_WATCH_MS,
@@ -19,8 +21,10 @@ import {
   WORKFLOW_PARSE_MS,
   WORKFLOWS_PARSE_MS,
 } from '../limits.ts';
+import type { FileToParse } from './parser-thread.ts';
 
 type Source = { file: string; text: string };
+type Refusal = { ok: false; problems: Problem[] };
 type Thread = { worker: Worker; ready: Promise<unknown>; isUsed: boolean };
 
 type Excess = { kind: 'time' | 'memory'; what: string };
@@ -55,6 +59,17 @@ export class WorkflowParser implements AsyncDisposable {
    * already, and `shutting_down`.
    */
   async parse(source: Source): Promise<{ result: ParseResult; tookMs: number }> {
+    const { result, tookMs } = await this.#inTurn({ ...source, kind: 'workflow' });
+    return { result: result as ParseResult, tookMs };
+  }
+
+  /** The same of an action's metadata file. */
+  async parseAction(source: Source): Promise<{ result: ActionParseResult; tookMs: number }> {
+    const { result, tookMs } = await this.#inTurn({ ...source, kind: 'action' });
+    return { result: result as ActionParseResult, tookMs };
+  }
+
+  async #inTurn(source: FileToParse): Promise<{ result: unknown; tookMs: number }> {
     if (this.#waiting >= PARSES_WAITING) {
       throw new ControlPlaneError(
         'overloaded',
@@ -81,7 +96,7 @@ export class WorkflowParser implements AsyncDisposable {
     if (this.#thread !== undefined) await this.#end(this.#thread);
   }
 
-  async #parseNow(source: Source): Promise<ParseResult> {
+  async #parseNow(source: FileToParse): Promise<unknown> {
     const thread = this.#open();
     const { worker } = thread;
     // Its parent waits for it only while there is something to wait for.
@@ -97,7 +112,7 @@ export class WorkflowParser implements AsyncDisposable {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
       worker.postMessage(source);
       const signal = AbortSignal.any([over.signal, this.#stopping]);
-      const [result] = (await once(worker, 'message', { signal })) as [ParseResult];
+      const [result] = (await once(worker, 'message', { signal })) as [unknown];
       worker.unref();
       thread.isUsed = true;
       return result;
@@ -167,9 +182,9 @@ export class WorkflowParser implements AsyncDisposable {
 const shuttingDown = (): ControlPlaneError =>
   new ControlPlaneError('shutting_down', 'The control plane stops; no workflow is read any more.');
 
-function refusal({ file }: Source, what: string): ParseResult {
+function refusal({ file, kind }: FileToParse, what: string): Refusal {
   const message =
-    `The workflow file takes ${what} to read, which is the limit. Split it into several ` +
+    `The ${kind} file takes ${what} to read, which is the limit. Split it into several ` +
     'workflows; look for what repeats or nests thousands of times';
   return { ok: false, problems: [{ file, line: 1, column: 1, message }] };
 }

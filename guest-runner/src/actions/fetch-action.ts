@@ -1,6 +1,6 @@
 /**
  * Gets the files of an action of another repository from the host, by the link. The host knows where
- * they are: in its mirrors, or on a server that it asks for everybody.
+ * they are: in its mirrors, in repositories of the platform, or on a server that it asks for everybody.
  */
 import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
@@ -18,7 +18,7 @@ export type FetchedAction = {
   directory: string;
   /** Empty: files of a mirror that has no commits. */
   commit: string;
-  origin: 'mirror' | 'network';
+  origin: 'mirror' | 'platform' | 'network';
 };
 
 /** An action of another repository, by its server's name (empty: the default) and its own. */
@@ -98,7 +98,8 @@ async function fetchFromHost(
     directory,
     environment: job.environment({}, {}),
   });
-  const origin = headers[ACTION_ORIGIN_HEADER] === 'mirror' ? 'mirror' : 'network';
+  const said = headers[ACTION_ORIGIN_HEADER];
+  const origin = said === 'mirror' || said === 'platform' ? said : 'network';
   return { directory, commit: String(headers[ACTION_COMMIT_HEADER] ?? ''), origin };
 }
 

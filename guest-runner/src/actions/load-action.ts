@@ -69,7 +69,7 @@ export async function loadAction(
 }
 
 /** The steps of a composite action that use actions themselves. */
-export function innerActions({ manifest: { runs } }: LoadedAction): UsesStep[] {
+export function innerActions({ manifest: { runs } }: Pick<LoadedAction, 'manifest'>): UsesStep[] {
   const steps: CompiledStep[] = runs.kind === 'composite' ? runs.steps : [];
   return steps.filter((step) => step.kind === 'uses');
 }

@@ -1,17 +1,23 @@
 /**
  * Gets every action of other repositories that a job names, and those that they name, before its
- * first step: what cannot be had is known then. Actions of the job's own repository are read when
- * their step runs, as on GitHub; so is what those name.
+ * first step: what cannot be had, or runs in a container, is known then. Actions of the job's own
+ * repository are read when their step runs, as on GitHub; so is what those name.
  */
 import type { CompiledStep, UsesStep } from '@onejob/protocol';
-import { messageOf } from '../errors.ts';
+import { GuestError, messageOf } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { ToldFailure } from '../job/perform.ts';
 import { COMPOSITE_DEPTH } from '../limits.ts';
 import type { StepLog } from '../logs/step-log.ts';
 import { isOwn } from './builtin.ts';
 import { fetchAction, nameOfRemote, remoteOf } from './fetch-action.ts';
-import { innerActions, loadAction } from './load-action.ts';
+import { innerActions, type LoadedAction, loadAction } from './load-action.ts';
+
+const FROM = {
+  mirror: ' from a mirror of this host',
+  platform: ' from a repository of this platform',
+  network: '',
+} as const;
 
 /** Says once a job where an action comes from, to people and to the run's record. */
 async function fetchAloud(job: JobState, step: UsesStep, log: StepLog): Promise<void> {
@@ -26,9 +32,21 @@ async function fetchAloud(job: JobState, step: UsesStep, log: StepLog): Promise<
   }
   const { commit, origin } = await fetchAction(job, remote);
   const what = commit === '' ? 'files without a commit' : `SHA:${commit}`;
-  const from = origin === 'mirror' ? ' from a mirror of this host' : '';
-  log.line(`Download action repository '${name}' (${what})${from}`);
+  log.line(`Download action repository '${name}' (${what})${FROM[origin]}`);
   job.parts.host.send({ type: 'action', uses: name, commit, origin });
+}
+
+/** GitHub makes the containers of all steps before the first one, whatever their conditions say. */
+function needsContainer({ uses }: UsesStep, inside: string): GuestError {
+  const why = `it runs in a container${inside}, which onejob cannot start yet`;
+  return new GuestError('unsupported', `The action '${uses}' cannot be run: ${why}.`);
+}
+
+/** @throws GuestError `unsupported` */
+function expectNoContainer(step: UsesStep, { manifest }: LoadedAction): void {
+  if (manifest.runs.kind === 'docker') throw needsContainer(step, '');
+  const inner = innerActions({ manifest }).find(({ action }) => action.kind === 'docker');
+  if (inner !== undefined) throw needsContainer(step, ` (\`uses: ${inner.uses}\`)`);
 }
 
 /** @throws GuestError, ToldFailure */
@@ -43,6 +61,7 @@ export async function prepareSteps(
     await fetchAloud(job, step, log);
     if (await isOwn(job, step)) continue;
     const action = await loadAction(job, step, (message) => log.line(`##[error]${message}`));
+    expectNoContainer(step, action);
     // Deeper ones fail when they run, with GitHub's sentence.
     if (depth < COMPOSITE_DEPTH) await prepareSteps(job, innerActions(action), log, depth + 1);
   }
@@ -58,7 +77,9 @@ export async function prepareActions(job: JobState, log: StepLog): Promise<void>
       const message = messageOf(error);
       if (!(error instanceof ToldFailure)) log.line(`##[error]${message}`);
       const place = `${compiled.file}:${step.at.line}:${step.at.column}`;
-      return job.root.fail({ reason: 'step_failed', message: `${place}: ${message}` });
+      const isUnsupported = error instanceof GuestError && error.code === 'unsupported';
+      const reason = isUnsupported ? 'unsupported' : 'step_failed';
+      return job.root.fail({ reason, message: `${place}: ${message}` });
     }
   }
 }

@@ -66,7 +66,11 @@ export type CancelTimes = { graceMs: number; timeoutMs: number };
 /** What the host says of actions, and the way to ask it for one. */
 export type ActionOffer = HostHello['actions'] & { bulk: () => Promise<ClientHttp2Session> };
 
-export type JobFailure = { reason: StepFailureReason | 'invalid_expression'; message: string };
+export type JobFailure = {
+  /** `unsupported`: found before the first step. */
+  reason: StepFailureReason | 'invalid_expression' | 'unsupported';
+  message: string;
+};
 
 /** The sentence of an expression's error, with its source. */
 export function explainEvaluation(error: unknown, file: string, fallback: Position): string {

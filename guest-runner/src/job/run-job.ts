@@ -292,6 +292,7 @@ function conclude(job: JobState): Finished {
   if (job.cancelReason === 'cancelled')
     return end('cancelled', 'cancelled', 'The job was cancelled.');
   const { failure } = job.root;
+  if (failure?.reason === 'unsupported') return end('refused', 'unsupported', failure.message);
   if (failure) return end('failure', failure.reason, failure.message);
   return end('success', 'steps_completed', 'All steps completed.');
 }

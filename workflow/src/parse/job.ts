@@ -5,6 +5,7 @@ import type { CompiledStep, Position, Template } from '@onejob/protocol';
 import { parseCallReference } from '../call/reference.ts';
 import { foldCase } from '../evaluate/values.ts';
 import type { CallArgument, PlannedJob, WorkflowCall } from '../model.ts';
+import { checkImages } from './images.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import { readStep } from './steps.ts';
 import type { TemplateReader } from './template.ts';
@@ -83,6 +84,7 @@ export function readJob(
   const read = (name: string) => reader.read(entries.get(name)?.value);
   const condition = reader.condition(entries.get('if')?.value);
   const at = reader.problems.at(entry.key);
+  checkImages(reader.problems, entries);
   return {
     file,
     key,

@@ -11,7 +11,7 @@ import type { PlannedJob } from '../model.ts';
 import { quoted } from '../quote.ts';
 import { readsContext } from '../some-node.ts';
 import { entryOf } from '../template-entry.ts';
-import { containersOf, type LegContainers } from './containers.ts';
+import { type ContainerPlanner, containersOf, type LegContainers } from './containers.ts';
 import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
 import { evaluationScope, type PlanScope } from './scope.ts';
 
@@ -94,6 +94,13 @@ class JobPlanner {
       }
       throw error;
     }
+  }
+
+  forContainers(key: 'container' | 'services', contexts: Record<string, Json>): ContainerPlanner {
+    return {
+      evaluate: (template) => this.evaluate(key, template, contexts),
+      fail: (message) => this.fail(key, message),
+    };
   }
 
   labels(contexts: Record<string, Json>): string[] {
@@ -199,7 +206,10 @@ export function expandSome(
       maxParallel,
       continueOnError: planner.boolean('continue-on-error', goesOn, false),
       environment: environmentOf(planner, job, contexts),
-      containers: containersOf(job, (key, value) => planner.evaluate(key, value, contexts)),
+      containers: containersOf(job, {
+        container: planner.forContainers('container', contexts),
+        services: planner.forContainers('services', contexts),
+      }),
     };
   });
 }

@@ -11,8 +11,13 @@ import type { JobLeg } from './legs.ts';
 export type Refusal = { message: string; at: Position };
 
 function refusedStep(step: CompiledStep): string | null {
-  if (step.kind === 'run' || step.action.kind !== 'docker') return null;
-  return `the step uses a container (\`uses: ${step.uses}\`), which onejob cannot run yet`;
+  if (step.kind === 'run') return null;
+  const { action, uses } = step;
+  const inContainer = (why: string) =>
+    `the step uses a container (\`uses: ${uses}\`${why}), which onejob cannot run yet`;
+  if (action.kind === 'docker') return inContainer('');
+  const why = action.kind === 'local' ? action.container : undefined;
+  return why === undefined ? null : inContainer(`: ${why}`);
 }
 
 function refusal(
