@@ -34,6 +34,7 @@ export type LabJob = AsyncDisposable & {
 export type LabOptions = {
   mirrors?: string[];
   urls?: string[];
+  owners?: ReadonlyMap<string, string>;
   /** Loopback is as closed as for any job. */
   isLoopbackClosed?: boolean;
   limits?: Partial<StoreLimits>;
@@ -76,6 +77,7 @@ export class ActionsLab implements AsyncDisposable {
     const config = {
       actionMirrors: options.mirrors ?? [],
       actionsUrls: options.urls ?? [],
+      actionOwners: options.owners ?? new Map(),
       builtinActions: 'fallback',
       warn: (message: string) => void this.warnings.push(message),
     } as const;

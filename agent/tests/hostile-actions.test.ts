@@ -163,11 +163,8 @@ test('a server that wants a login is told none', async () => {
     return true;
   };
   const { status, text } = await (await lab.job()).ask({ ref: 'main' });
-  assert.equal(status, 404);
-  assert.match(
-    text,
-    /repository not found at .*, or it needs a login: actions are fetched without/,
-  );
+  assert.equal(status, 403);
+  assert.match(text, /wants a login, or is not there and its server does not say so\. Actions are/);
   assert.ok(forge.requests.length > 0);
   assert.deepEqual(
     forge.requests.filter(({ authorization }) => authorization !== undefined),

@@ -157,6 +157,67 @@ test('servers are asked in order, and the next one only where there is no such r
   assert.equal(second.requests.length, length + 1, 'a silent server is no reason to ask the next');
 });
 
+test('a server that wants a login, or refuses, is not passed over for the next one', async () => {
+  await using second = await GitForge.start();
+  const sha = second.repository('acme/greet').commit({ 'action.yml': 'somebody else’s' });
+  await lab.restart({ urls: [forge.url, second.url] });
+  const answers = [
+    { status: 401, headers: { 'www-authenticate': 'Basic realm="forge"' } },
+    { status: 401, headers: {} },
+    { status: 403, headers: { 'content-type': 'text/plain' } },
+    { status: 410, headers: {} },
+    { status: 302, headers: { location: '/login' } },
+  ];
+  for (const { status, headers } of answers) {
+    forge.intercept = (request, response) => {
+      const isLogin = request.url?.startsWith('/login') === true;
+      if (isLogin) response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+      // What a server writes is not what git says.
+      else response.writeHead(status, headers).end("fatal: repository 'x' not found\n");
+      return true;
+    };
+    for (const ref of ['main', sha]) {
+      const answer = await (await lab.job()).ask({ ref });
+      assert.notEqual(answer.status, 200, `${status}`);
+      assert.notEqual(answer.status, 404, answer.text);
+      if (![401, 403].includes(status)) continue;
+      assert.equal(answer.status, 403);
+      assert.match(
+        answer.text,
+        /\/acme\/greet wants a login, or is not there and its server does not say so\. .*ONEJOB_ACTIONS_URL/,
+      );
+    }
+  }
+  assert.deepEqual(second.requests, []);
+});
+
+test('what an owner has comes from its own server alone, and nothing else does', async () => {
+  await using second = await GitForge.start();
+  forge.repository('acme/greet').commit({ 'action.yml': 'own' });
+  second.repository('acme/greet').commit({ 'action.yml': 'public namesake' });
+  second.repository('acme/other').commit({ 'action.yml': 'public namesake' });
+  second.repository('octo/greet').commit({ 'action.yml': 'octo' });
+  await lab.restart({ urls: [second.url], owners: new Map([['acme', forge.url]]) });
+  const job = await lab.job();
+  assert.equal(fileIn((await job.ask({ ref: 'main' })).body), 'own');
+  assert.equal(
+    (await job.ask({ owner: 'ACME', ref: 'main' })).status,
+    404,
+    'names have no case here',
+  );
+  const missing = await job.ask({ repository: 'other', ref: 'main' });
+  assert.deepEqual(
+    [missing.status, missing.text],
+    [404, `repository not found at ${forge.url}/acme/other.`],
+  );
+  assert.deepEqual(second.requests, []);
+  assert.equal(fileIn((await job.ask({ owner: 'octo', ref: 'main' })).body), 'octo');
+  const named = new URL(forge.url).host;
+  assert.equal(fileIn((await job.ask({ server: named, ref: 'main' })).body), 'own');
+  await lab.restart({ urls: [], owners: new Map([['acme', forge.url]]) });
+  assert.equal((await (await lab.job()).ask({ owner: 'octo', ref: 'main' })).status, 404);
+});
+
 test('a server that a job names is asked as it is configured, and only where any is', async () => {
   const sha = forge.repository('acme/greet').commit({ 'action.yml': 'one' });
   const server = new URL(forge.url).host;

@@ -26,6 +26,7 @@ import { SourceServer } from './git/source-server.ts';
 import { recordLife } from './leases/expire-leases.ts';
 import { LogArchive } from './logs/log-archive.ts';
 import { RunIntake } from './runs/run-intake.ts';
+import { ActionServer } from './actions/action-server.ts';
 import { WorkflowParser } from './runs/workflow-parser.ts';
 import { forgetPresence } from './store/announce-agent.ts';
 import { Notifier } from './store/notifier.ts';
@@ -72,34 +73,19 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const repositories = await Repositories.open(data.repositoriesPath);
   const parser = undo.use(new WorkflowParser(stopping.signal));
   const archive = new LogArchive(data.objectsPath);
-  const source = undo.use(new SourceServer({ store, repositories, stallMs: config.sourceStallMs }));
+  const { fleet, sourceStallMs: stallMs, sweepMs, version } = config;
+  const source = undo.use(new SourceServer({ store, repositories, stallMs }));
   await source.recoverViews();
-  undo.use(
-    startSweeper({
-      store,
-      terms,
-      archive,
-      source,
-      sweepMs: config.sweepMs,
-      fleet: config.fleet,
-      reportFault,
-    }),
-  );
-  const agentParts = { store, vault, terms, source, stopping: stopping.signal, reportFault };
-  undo.use(await serveAgents(data.agentSocketPath, agentParts));
+  undo.use(startSweeper({ store, terms, archive, source, sweepMs, fleet, reportFault }));
+  const forPullRequests = config.actionsForPullRequests;
+  const actions = new ActionServer({ store, repositories, parser, stallMs, forPullRequests });
+  const shared = { store, vault, stopping: stopping.signal, reportFault };
+  undo.use(await serveAgents(data.agentSocketPath, { ...shared, terms, source, actions }));
 
-  const intake = new RunIntake(store, config.fleet !== 'none');
+  const intake = new RunIntake(store, fleet !== 'none');
   const apiParts: ApiParts = {
-    store,
-    repositories,
-    parser,
-    archive,
-    vault,
-    version: config.version,
-    fleet: config.fleet,
-    intake,
-    stopping: stopping.signal,
-    reportFault,
+    ...shared,
+    ...{ repositories, parser, archive, version, fleet, intake },
   };
   const apiUrl = await serveApi(undo, apiParts, data, config.listen);
   // First of all: long polls and streams end, or closing servers would wait for them.

@@ -4,6 +4,7 @@
 const STATUSES = {
   not_asked_for: 400,
   refused: 403,
+  not_public: 403,
   no_repository: 404,
   no_version: 404,
   too_large: 413,

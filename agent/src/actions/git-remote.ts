@@ -8,7 +8,7 @@
  * time and bytes are bounded.
  */
 import { constants, createWriteStream } from 'node:fs';
-import { chown, mkdir, open, writeFile, type FileHandle } from 'node:fs/promises';
+import { chown, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AgentError } from '../errors.ts';
@@ -28,6 +28,7 @@ import { isFullSha } from './action-reference.ts';
 import { ActionUnavailable } from './action-unavailable.ts';
 import { diskFull } from './action-store.ts';
 import { GuardedProxy } from './guarded-proxy.ts';
+import { hasTarEnd } from './tar-end.ts';
 
 export type GitRemoteOptions = {
   url: string;
@@ -48,9 +49,13 @@ const MiB = 1024 * 1024;
 const FETCHED = 'refs/onejob/action';
 const REPOSITORY = 'repository';
 const ARCHIVE = 'archive.tar';
-/** What git says, in English, of a server without that repository; and of one that wants a login. */
-const NO_REPOSITORY =
-  /repository '.*' not found|could not read Username|Authentication failed|returned error: (?:401|403|404|410)/;
+/**
+ * What git itself says, in English, of a server that answers 404; and of one that wants a login or
+ * refuses (401, 403). Lines of the server's own begin with `remote:`.
+ */
+const NO_REPOSITORY = /^fatal: repository '.*' not found/;
+const NOT_PUBLIC =
+  /^(?:fatal|error): (?:could not read Username|Authentication failed|.*returned error: (?:401|403)\b|.*HTTP (?:401|403)\b)/;
 const NO_SUCH_COMMIT = /not our ref|unadvertised object|couldn't find remote ref/;
 const NO_SPACE = /No space left on device|Disk quota exceeded/;
 
@@ -247,9 +252,15 @@ export class GitRemote implements AsyncDisposable {
       const what = `${url} did not answer in ${timeoutMs / 1000} s`;
       return new ActionUnavailable('too_slow', `${what}.`);
     }
-    if (NO_REPOSITORY.test(standardError)) {
-      const what = `repository not found at ${url}, or it needs a login: actions are fetched without one`;
-      return new ActionUnavailable('no_repository', `${what}.`);
+    const lines = standardError.split('\n');
+    if (lines.some((line) => NOT_PUBLIC.test(line))) {
+      const what = `${url} wants a login, or is not there and its server does not say so`;
+      const how =
+        'Actions are fetched without one, and such an answer is no reason to ask another server: put the action into a mirror, or name the server of its owner in ONEJOB_ACTIONS_URL';
+      return new ActionUnavailable('not_public', `${what}. ${how}.`);
+    }
+    if (lines.some((line) => NO_REPOSITORY.test(line))) {
+      return new ActionUnavailable('no_repository', `repository not found at ${url}.`);
     }
     const complaint = complaintOf(standardError);
     const kind = NO_SUCH_COMMIT.test(standardError) ? 'no_version' : 'unreachable';
@@ -266,16 +277,6 @@ async function makeRepository(directory: string, user: number | undefined): Prom
   if (user === undefined) return;
   for (const path of [...paths, head]) await chown(path, user, user);
 }
-
-/** An archive that was cut off must not be taken for a small one. */
-async function hasTarEnd(file: FileHandle, size: number): Promise<boolean> {
-  const end = Buffer.alloc(TAR_END_BYTES, 1);
-  await file.read(end, 0, TAR_END_BYTES, Math.max(0, size - TAR_END_BYTES));
-  return end.every((byte) => byte === 0);
-}
-
-/** Two empty blocks of 512 bytes end an archive (POSIX, pax, "ustar Interchange Format"). */
-const TAR_END_BYTES = 1024;
 
 /** What git said first; a server may have a say in it, and it may be nothing. */
 function complaintOf(text: string): string {

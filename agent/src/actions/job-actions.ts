@@ -8,7 +8,7 @@ import { ACTION_COMMIT_HEADER, ACTION_ORIGIN_HEADER, explainError } from '@onejo
 import type { GuardContext } from '../guard/guard.ts';
 import { ACTION_BYTES, ACTION_FETCHED_BYTES_PER_JOB, ACTION_LOOKUPS_PER_JOB } from '../limits.ts';
 import { readActionReference, type ActionReference } from './action-reference.ts';
-import type { ActionSource, FoundAction } from './action-source.ts';
+import type { ActionSource, FoundAction, PlatformLookup } from './action-source.ts';
 import { ActionUnavailable } from './action-unavailable.ts';
 
 const TEXT = { 'content-type': 'text/plain; charset=utf-8' } as const;
@@ -17,11 +17,18 @@ const HOST_FAILED =
   'The host could not give the job an action it has. This is the platform’s failure, not the job’s; ' +
   'its operator was told.';
 
+type JobParts = {
+  context: GuardContext;
+  platform: PlatformLookup | undefined;
+  warn: (message: string) => void;
+};
+
 export class JobActions {
   /** Why this host, and not the job, is to blame for an action that it did not get. */
   failure: string | undefined;
   readonly #source: ActionSource;
   readonly #context: GuardContext;
+  readonly #platform: PlatformLookup | undefined;
   readonly #warn: (message: string) => void;
   readonly #closed = new AbortController();
   #spentBytes = 0;
@@ -29,9 +36,10 @@ export class JobActions {
   /** Those that wait for their turn. */
   readonly #queue: (() => void)[] = [];
 
-  constructor(source: ActionSource, context: GuardContext, warn: (message: string) => void) {
+  constructor(source: ActionSource, { context, platform, warn }: JobParts) {
     this.#source = source;
     this.#context = context;
+    this.#platform = platform;
     this.#warn = warn;
   }
 
@@ -65,14 +73,15 @@ export class JobActions {
 
   async #find(reference: ActionReference, signal: AbortSignal): Promise<FoundAction> {
     signal.throwIfAborted();
-    return await this.#source.find(reference, {
+    const requester = {
       context: this.#context,
       signal,
       checkBudget: () => this.#checkBudget(),
-      spend: (bytes) => {
+      spend: (bytes: number) => {
         this.#spentBytes += bytes;
       },
-    });
+    };
+    return await this.#source.find(reference, requester, this.#platform);
   }
 
   #checkBudget(): void {

@@ -3,8 +3,9 @@
  * the files of a commit come over the network once a host, and a full SHA that is kept needs none.
  *
  * Servers are asked in the order of the configuration, and the next one only where a server says that
- * it has no such repository: one that does not answer is a failure, not a reason to take the
- * repository of that name from somewhere else.
+ * it has no such repository (404): one that wants a login, refuses or does not answer is a failure,
+ * not a reason to take the repository of that name from somewhere else. Where an owner has a server of
+ * its own, no other one is asked for what it owns.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,9 +31,14 @@ export type Requester = {
   spend(bytes: number): void;
 };
 
+/** Address of the server by owner, in lower case. */
+export type ActionOwners = ReadonlyMap<string, string>;
+
 type NetworkOptions = {
   /** Addresses of servers, without the slash at the end; none: there is no network. */
   urls: readonly string[];
+  /** The one server of some owners, whose names are in lower case. */
+  owners?: ActionOwners;
   guard: Guard;
   store: ActionStore;
   /** What the largest may have. */
@@ -83,14 +89,26 @@ export class NetworkActions {
     throw new ActionUnavailable('no_repository', what);
   }
 
-  /** A server that is named is asked alone: as it is configured, else over https. */
   #urlsOf({ server, owner, repository }: ActionReference): string[] {
-    const { urls } = this.#options;
-    const configured = urls.find(
+    const urls = server === '' ? this.#serversOf(owner) : this.#named(server);
+    return urls.map((url) => `${url}/${owner}/${repository}`);
+  }
+
+  #serversOf(owner: string): readonly string[] {
+    const { owners, urls } = this.#options;
+    const own = owners?.get(owner.toLowerCase());
+    return own === undefined ? urls : [own];
+  }
+
+  /** A server that is named is asked alone: as it is configured, else over https. */
+  #named(server: string): string[] {
+    const { owners, urls } = this.#options;
+    const all = [...urls, ...(owners?.values() ?? [])];
+    if (all.length === 0) return [];
+    const configured = all.find(
       (url) => new URL(url).host === server && new URL(url).pathname === '/',
     );
-    const named = urls.length === 0 ? [] : [configured ?? `https://${server}`];
-    return (server === '' ? urls : named).map((url) => `${url}/${owner}/${repository}`);
+    return [configured ?? `https://${server}`];
   }
 
   /** Most failures of a server are over in a moment. */

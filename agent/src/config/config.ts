@@ -36,6 +36,8 @@ export type AgentConfig = {
    * network, whatever address a `uses:` names. The first has the other repositories of checkouts too.
    */
   actionsUrls?: readonly string[];
+  /** By owner, in lower case, the one server that is asked for repositories of that owner. */
+  actionOwners?: ReadonlyMap<string, string>;
   builtinActions?: BuiltinPolicy;
   /** What jobs, and this agent for them, may reach beside what the guard allows by itself. */
   egress?: Omit<PolicyOptions, 'policy'>;
@@ -97,6 +99,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     prepareImage: false,
     actionMirrors: [],
     actionsUrls: DEFAULT_ACTIONS_URLS,
+    actionOwners: new Map(),
     builtinActions: 'fallback',
     egress: {},
     hostName: hostname(),

@@ -29,6 +29,7 @@ import { MASKS_PER_JOB } from '@onejob/protocol/limits';
 import { callUntilAnswered } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
 import type { JobActions } from '../actions/job-actions.ts';
+import { PlatformActions } from '../actions/platform-actions.ts';
 import type { JobResults } from '../results/job-results.ts';
 import { serveResults } from '../results/results-endpoint.ts';
 import { GuestLink } from '../link/guest-link.ts';
@@ -61,6 +62,7 @@ export class JobRun implements LeaseHolder {
   readonly #stack: ProvisionStack;
   readonly #reports: LeaseReports;
   readonly #actions: JobActions;
+  #tenant: string | undefined;
   /** Fires when the sandbox must die at once: fenced, killed by request, or the agent stops. */
   readonly #stop = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
@@ -135,7 +137,11 @@ export class JobRun implements LeaseHolder {
     this.#directory = join(agent.sandboxesDirectory, sandboxId);
     this.#journal = new Journal(agent.journalsDirectory, sandboxId, agent.onJournalLine);
     this.#stack = new ProvisionStack(this.#journal, agent.undo);
-    this.#actions = agent.actions.forJob({ sandboxId, jobId: offer.jobId as JobId });
+    const platform = new PlatformActions({
+      ...{ client: agent.client, lease: this.lease },
+      tenant: () => this.#tenant,
+    });
+    this.#actions = agent.actions.forJob({ sandboxId, jobId: offer.jobId as JobId }, platform);
     this.#reports = new LeaseReports({
       client: agent.client,
       lease: this.lease,
@@ -243,6 +249,7 @@ export class JobRun implements LeaseHolder {
       token: adoption.sourceToken,
       sessionCredential: this.lease.sessionCredential,
     };
+    this.#tenant = adoption.results?.repository.split('/')[0];
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
     const deadline = setTimeout(() => {

@@ -38,13 +38,15 @@ export type ActionSettings = {
   actionMirrors: string[];
   /** None: nothing is fetched over the network. */
   actionsUrls: string[];
+  /** By owner, in lower case: the one server that has its repositories. */
+  actionOwners: ReadonlyMap<string, string>;
   builtinActions: BuiltinPolicy;
 };
 
 /**
  * Where actions come from: ONEJOB_ACTION_MIRRORS (directories with `:` between), ONEJOB_ACTIONS_URL
- * (addresses with spaces between, the first for other repositories of checkouts too; `none`: nowhere) and
- * ONEJOB_BUILTIN_ACTIONS. Those that are not set are left out.
+ * (addresses with spaces between, the first for other repositories of checkouts too; `owner=address`:
+ * what that owner has comes from there alone; `none`: nowhere) and ONEJOB_BUILTIN_ACTIONS. Those that are not set are left out.
  * @throws CliError `usage`, naming the variable
  */
 export function actionSettings(): Partial<ActionSettings> {
@@ -62,7 +64,7 @@ export function actionSettings(): Partial<ActionSettings> {
   }
   if (mirrors.length > 0) settings.actionMirrors = mirrors;
   const urls = variable('ONEJOB_ACTIONS_URL');
-  if (urls !== undefined) settings.actionsUrls = readActionsUrls(urls);
+  if (urls !== undefined) Object.assign(settings, readActionsUrls(urls));
   const builtin = variable('ONEJOB_BUILTIN_ACTIONS');
   const policy = BUILTIN_POLICIES.find((one) => one === builtin);
   if (builtin !== undefined && policy === undefined) {
@@ -75,18 +77,34 @@ export function actionSettings(): Partial<ActionSettings> {
   return settings;
 }
 
-function readActionsUrls(text: string): string[] {
-  if (text === 'none') return [];
-  const urls = text.trim().split(/\s+/);
-  const isAddress = (one: string): boolean => /^https?:\/\/[^@?#]+$/.test(one) && URL.canParse(one);
-  if (!urls.every(isAddress)) {
-    // Not shown: there may be a password in it.
-    throw new CliError(
-      'usage',
-      'ONEJOB_ACTIONS_URL is wrong: none, or http(s) addresses without a user, with spaces between, was expected.',
-    );
+function readActionsUrls(text: string): Pick<ActionSettings, 'actionsUrls' | 'actionOwners'> {
+  const actionsUrls: string[] = [];
+  const actionOwners = new Map<string, string>();
+  if (text === 'none') return { actionsUrls, actionOwners };
+  for (const entry of text.trim().split(/\s+/)) {
+    const [, owner, address] = /^(?:([\w.-]{1,100})=)?(https?:\/\/[^@?#]+)$/.exec(entry) ?? [];
+    const name = owner?.toLowerCase();
+    if (address === undefined || !URL.canParse(address)) throw wrongActionsUrl();
+    const url = address.replace(/\/+$/, '');
+    if (name === undefined) {
+      actionsUrls.push(url);
+      continue;
+    }
+    if (actionOwners.has(name)) {
+      const message = `ONEJOB_ACTIONS_URL names two servers of the owner ${name}: one was expected.`;
+      throw new CliError('usage', message);
+    }
+    actionOwners.set(name, url);
   }
-  return urls.map((one) => one.replace(/\/+$/, ''));
+  return { actionsUrls, actionOwners };
+}
+
+/** What was given is not shown: there may be a password in it. */
+function wrongActionsUrl(): CliError {
+  return new CliError(
+    'usage',
+    'ONEJOB_ACTIONS_URL is wrong: none, or http(s) addresses without a user, with spaces between, was expected; with owner= before it, an address has the repositories of that owner alone.',
+  );
 }
 
 function variable(name: string): string | undefined {

@@ -158,6 +158,8 @@ async function tryStart(options: PlatformOptions): Promise<ControlPlane | undefi
       database: { kind: 'pglite' },
       fleet: fleetOf(options),
       tenantDefaults: OWN_MACHINE,
+      // Whoever writes a workflow here may read every repository of this directory anyway.
+      actionsForPullRequests: true,
       log: eachOnce((message) => warn(onOneLine(message))),
       ...(listen === undefined ? {} : { listen }),
     });

@@ -1,6 +1,7 @@
 /**
  * Where agents dial in: HTTP/2 with prior knowledge on a Unix socket in the data directory, whose
- * permissions say who may. The agent protocol and the source of runs are served here. TCP with
+ * permissions say who may. The agent protocol, the source of runs and actions of this
+ * platform's repositories are served here. TCP with
  * mutual TLS will be another transport in this file.
  */
 import { chmod } from 'node:fs/promises';
@@ -12,6 +13,7 @@ import {
 } from 'node:http2';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { AgentService } from '@onejob/protocol/agent-service';
+import type { ActionServer } from '../actions/action-server.ts';
 import type { SourceServer } from '../git/source-server.ts';
 import { AGENT_MESSAGE_BYTES } from '../limits.ts';
 import { type AgentServiceParts, createAgentService } from './agent-service.ts';
@@ -20,7 +22,7 @@ const SOCKET_MODE = 0o600;
 
 export async function serveAgents(
   socketPath: string,
-  parts: AgentServiceParts & { source: SourceServer },
+  parts: AgentServiceParts & { source: SourceServer; actions: ActionServer },
 ): Promise<AsyncDisposable> {
   const handleRpc = connectNodeAdapter({
     routes: (router) => void router.service(AgentService, createAgentService(parts)),
@@ -30,6 +32,7 @@ export async function serveAgents(
   });
   const handle = (request: Http2ServerRequest, response: Http2ServerResponse): void => {
     if (request.url.startsWith('/source/')) void parts.source.handle(request, response);
+    else if (request.url.startsWith('/actions/')) void parts.actions.handle(request, response);
     else handleRpc(request, response);
   };
   const server = createServer({}, handle);

@@ -40,6 +40,11 @@ export type ControlPlaneConfig = {
   globalConcurrency?: number | null;
   /** Which hosts it will have. Default: open. */
   fleet?: Fleet;
+  /**
+   * Whether jobs of pull requests are given actions from other repositories of their tenant: their
+   * workflow may be anybody's. Default: false.
+   */
+  actionsForPullRequests?: boolean;
   /** Told of failures that are ours, one sentence a line. Default: nowhere. */
   log?: (message: string) => void;
   version?: string;
@@ -57,7 +62,10 @@ export type CompleteConfig = Pick<
   'dataDirectory' | 'database' | 'listen' | 'log'
 > &
   Required<
-    Pick<ControlPlaneConfig, 'version' | 'fleet' | 'clock' | 'sweepMs' | 'sourceStallMs'>
+    Pick<
+      ControlPlaneConfig,
+      'version' | 'fleet' | 'clock' | 'sweepMs' | 'sourceStallMs' | 'actionsForPullRequests'
+    >
   > & {
     terms: LeaseTerms;
   };
@@ -152,6 +160,7 @@ const CONFIG_CHECKS: Readonly<Record<keyof ControlPlaneConfig, Check>> = {
   globalConcurrency: orNull(whole(0)),
   fleet: (value) =>
     FLEETS.some((one) => one === value) ? undefined : `one of ${FLEETS.join(', ')}`,
+  actionsForPullRequests: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
   log: anything,
   version: anything,
   leaseMs: whole(1),
@@ -216,6 +225,7 @@ export function completeConfig(config: ControlPlaneConfig): CompleteConfig {
     ...(log === undefined ? {} : { log }),
     version: config.version ?? '0.1.0',
     fleet: config.fleet ?? 'open',
+    actionsForPullRequests: config.actionsForPullRequests ?? false,
     clock: config.clock ?? systemClock,
     sweepMs: config.sweepMs ?? SWEEP_MS,
     sourceStallMs: config.sourceStallMs ?? SOURCE_STALL_MS,

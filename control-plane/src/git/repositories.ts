@@ -13,7 +13,7 @@ import { isUuid, SNAPSHOT_PACK_BYTES, WORKFLOW_FILE_BYTES } from '@onejob/protoc
 import { ControlPlaneError } from '../errors.ts';
 import { SNAPSHOT_INDEX_MS, TIPS, WORKFLOW_FILES } from '../limits.ts';
 import { type Change, findChangedFiles } from './changed-files.ts';
-import { git, runGit } from './run-git.ts';
+import { archiveCommit, git, runGit } from './run-git.ts';
 import { findShallow, SHALLOW, writeShallow } from './shallow.ts';
 
 export type RepositoryId = { tenant: string; name: string };
@@ -247,6 +247,18 @@ export class Repositories {
     if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
     const text = await git([...this.#in(repository), 'cat-file', 'blob', blob]);
     return { bytes, text: text.toString('utf8') };
+  }
+
+  /**
+   * The files of a commit as a tar archive. `ended` rejects unless it is whole; `stop` ends it, and
+   * again is no error.
+   */
+  archive(
+    repository: RepositoryId,
+    sha: string,
+    signal: AbortSignal,
+  ): { stream: Readable; ended: Promise<void>; stop: () => void } {
+    return archiveCommit([...this.#in(repository), 'archive', '--format=tar', sha], signal);
   }
 
   /** Paths an event changed, at most CHANGED_FILES; null: not known. */

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ControlPlaneError } from '../errors.ts';
-import { GIT_COMMAND_MS, GIT_OUTPUT_BYTES } from '../limits.ts';
+import { ACTION_ARCHIVE_MS, GIT_COMMAND_MS, GIT_OUTPUT_BYTES } from '../limits.ts';
 
 /** Where git and what it runs are looked for. */
 const SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -133,6 +133,25 @@ async function feed(child: ChildProcess, input: Readable | string | undefined): 
     if (!isBrokenPipe(error)) killGroup(child);
     throw error;
   }
+}
+
+/** What git writes, as it comes; see Repositories.archive. */
+export function archiveCommit(
+  argv: readonly string[],
+  signal: AbortSignal,
+): { stream: Readable; ended: Promise<void>; stop: () => void } {
+  const timeout = AbortSignal.timeout(ACTION_ARCHIVE_MS);
+  const child = spawnGit(argv, { signal: AbortSignal.any([signal, timeout]) });
+  child.stderr?.resume();
+  child.stdin?.on('error', () => {});
+  child.stdin?.end();
+  const ended = (async (): Promise<void> => {
+    const [exitCode] = (await once(child, 'close')) as [number | null];
+    if (exitCode !== 0) throw new ControlPlaneError('git_failed', 'git archive did not end well.');
+  })();
+  ended.catch(() => {}); // whoever reads to the end asks
+  if (child.stdout === null) throw new ControlPlaneError('git_failed', 'git has no output.');
+  return { stream: child.stdout, ended, stop: () => killGroup(child) };
 }
 
 /** Runs git and wants exit code 0. */

@@ -9,10 +9,10 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
-import { isUuid, parseRepositoryName } from '@onejob/protocol';
+import { parseRepositoryName } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { SOURCE_REQUESTS_PER_JOB } from '@onejob/protocol/limits';
-import { matchesHash } from '../credentials.ts';
+import { findRunningJob } from '../leases/running-job.ts';
 import { SOURCE_CHILDREN, SOURCE_CHILDREN_PER_TENANT } from '../limits.ts';
 import type { Store } from '../store/store.ts';
 import { FetchTurns } from './fetch-turns.ts';
@@ -78,33 +78,30 @@ export class SourceServer implements AsyncDisposable {
     const jobId = match?.[1] ?? '';
     const service = match?.[5];
     const session = request.headers[SESSION_CREDENTIAL_HEADER];
-    if (!isUuid(jobId) || typeof session !== 'string') return nothing;
     const isFetch =
       (service === 'info/refs' &&
         request.method === 'GET' &&
         query === 'service=git-upload-pack') ||
       (service === 'git-upload-pack' && request.method === 'POST' && query === '');
     if (!isFetch) return 'Only fetching is served here.';
-    const job = await this.#store.db
-      .selectFrom('jobs')
-      .innerJoin('runs', 'runs.id', 'jobs.run_id')
-      .select(['jobs.session_hash', 'jobs.attempt', 'jobs.run_id', 'jobs.lease_expires_at_ms'])
-      .select(['runs.repository', 'runs.ref', 'runs.sha'])
-      .where('jobs.id', '=', jobId)
-      .where('jobs.state', '=', 'running')
-      .executeTakeFirst();
-    if (job === undefined || job.attempt !== Number(match?.[2])) return nothing;
-    if (!matchesHash(session, job.session_hash)) return nothing;
-    if ((job.lease_expires_at_ms ?? 0) <= this.#store.clock.nowMs()) return nothing;
-    const repository = parseRepositoryName(job.repository);
+    const attempt = Number(match?.[2]);
+    const running = await findRunningJob(this.#store, { jobId, attempt, session });
+    if (running === undefined) return nothing;
+    const { runId } = running;
+    const run = await this.#store.db
+      .selectFrom('runs')
+      .select(['repository', 'ref', 'sha'])
+      .where('id', '=', runId)
+      .executeTakeFirstOrThrow();
+    const repository = parseRepositoryName(run.repository);
     if (repository === undefined) return nothing;
     const [tenant, name] = [match?.[3], match?.[4]];
     if (tenant !== undefined && (tenant !== repository.tenant || name !== repository.name)) {
       return 'A job is served the repository of its own run only.';
     }
     return {
-      job: `${jobId}/${job.attempt}`,
-      source: { repository, runId: job.run_id, ref: job.ref, sha: job.sha },
+      job: `${jobId}/${attempt}`,
+      source: { repository, runId, ref: run.ref, sha: run.sha },
       service,
       query,
     };

@@ -37,7 +37,7 @@ const TRUSTED_EVENTS = new Set([
   'page_build',
 ]);
 /** Their code is the pull request's. */
-const PULL_REQUEST_EVENTS = new Set([
+export const PULL_REQUEST_EVENTS = new Set([
   'pull_request',
   'pull_request_review',
   'pull_request_review_comment',

@@ -1,0 +1,143 @@
+/** Actions from other repositories of the platform, as an agent asks for them in the name of a job. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { once } from 'node:events';
+import { after, test } from 'node:test';
+import type { CreateRun } from '@onejob/protocol';
+import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
+import { type Leased, TestAgent } from './_agent.ts';
+import { Platform } from './_platform.ts';
+
+const WORKFLOW = (steps: string): string =>
+  `on: [push, pull_request]\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n${steps}`;
+const ACTION = {
+  'action.yml': 'runs: { using: node24, main: m.js }\n',
+  '.github/workflows/ci.yml': WORKFLOW('      - run: a\n'),
+};
+const wraps = (uses: string) => ({
+  ...ACTION,
+  'action.yml': `runs:\n  using: composite\n  steps:\n    - uses: ${uses}\n`,
+});
+
+const platform = await Platform.start();
+let agent = await TestAgent.announce(platform, { slots: 50 });
+after(async () => await platform[Symbol.asyncDispose]());
+
+type Answer = { status: number; headers: IncomingHttpHeaders; body: Buffer };
+
+async function ask(
+  { lease, jobId }: Leased,
+  name: string,
+  session = lease.sessionCredential,
+): Promise<Answer> {
+  const [, owner = '', repository = '', ref = ''] = /^(.*?)\/(.*?)@(.*)$/.exec(name) ?? [];
+  const client = connectHttp2('http://agent.local', {
+    createConnection: () => connectSocket(platform.controlPlane.agentSocketPath),
+  });
+  try {
+    const query = new URLSearchParams({ owner, repository, ref }).toString();
+    const stream = client.request({
+      ':path': `/actions/${jobId}/1?${query}`,
+      [SESSION_CREDENTIAL_HEADER]: session,
+    });
+    const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    return { status: Number(headers[':status']), headers, body: await buffer(stream) };
+  } finally {
+    client.close();
+  }
+}
+
+const fileIn = (archive: Buffer, name: string): string =>
+  execFileSync('tar', ['-xO', name], { input: archive, encoding: 'utf8' });
+
+/** A repository that ran at a ref; its commit. */
+async function ran(
+  repository: string,
+  ref: string,
+  files: Record<string, string>,
+): Promise<string> {
+  const sha = await platform.snapshot(files, repository);
+  await platform.createRuns({ sha, repository, ref, jobs: [] });
+  return sha;
+}
+
+/** A job that runs, whose workflow has these steps. */
+async function jobOf(
+  steps: string,
+  more: Partial<CreateRun> & { files?: Record<string, string> } = {},
+): Promise<Leased> {
+  const { files, ...request } = more;
+  const sha = await platform.snapshot({ ...files, '.github/workflows/ci.yml': WORKFLOW(steps) });
+  const { runs } = await platform.createRuns({ sha, ...request });
+  const offers = await agent.poll(50);
+  const offer = offers.find(({ jobId }) => jobId === runs[0]?.jobs[0]?.id);
+  assert.ok(offer !== undefined);
+  const leased = await agent.lease(offer);
+  await leased.adopt();
+  return leased;
+}
+
+test('an action that the workflow names is the commit of its tag, its branch, or itself', async () => {
+  const main = await ran('acme/tool', 'refs/heads/main', ACTION);
+  const v1 = await ran('acme/tool', 'refs/tags/v1', { ...ACTION, 'm.js': 'tagged' });
+  await ran('acme/tool', 'refs/heads/v1', ACTION);
+  const names = ['main', 'v1', main, 'v9'].map((ref) => `acme/tool@${ref}`);
+  const job = await jobOf(names.map((name) => `      - uses: ${name}\n`).join(''));
+  const commits = [main, v1, main, undefined];
+  for (const [index, name] of names.entries()) {
+    const { body, headers, status } = await ask(job, name);
+    assert.equal(status, commits[index] === undefined ? 404 : 200, name);
+    assert.equal(headers['onejob-action-commit'], commits[index]);
+    if (status === 200) assert.equal(fileIn(body, 'action.yml'), ACTION['action.yml']);
+    if (commits[index] === v1) assert.equal(fileIn(body, 'm.js'), 'tagged');
+  }
+});
+
+test('what the workflow does not name is not given, but by way of composite actions of this platform', async () => {
+  await ran('acme/tool', 'refs/heads/main', ACTION);
+  await ran('acme/secret', 'refs/heads/main', ACTION);
+  await ran('acme/wrap', 'refs/heads/main', wraps('acme/tool@main'));
+  await ran('zoo/tool', 'refs/heads/main', ACTION);
+  const direct = await jobOf('      - uses: zoo/tool@main\n      - uses: acme/wrap@main\n');
+  assert.equal((await ask(direct, 'acme/wrap@main')).status, 200);
+  assert.equal((await ask(direct, 'acme/tool@main')).status, 200);
+  for (const name of ['acme/secret@main', 'acme/tool@v1', 'zoo/tool@main', 'acme/app@main']) {
+    const { body, status } = await ask(direct, name);
+    assert.deepEqual([status, String(body)], [404, 'This platform has no such action.'], name);
+  }
+  const files = { 'local/action.yml': wraps('acme/secret@main')['action.yml'] };
+  const local = await jobOf('      - uses: ./local\n', { files });
+  assert.equal((await ask(local, 'acme/secret@main')).status, 200);
+  assert.equal((await ask(local, 'acme/tool@main')).status, 404);
+});
+
+test('only the session of a running job is answered', async () => {
+  await ran('acme/tool', 'refs/heads/main', ACTION);
+  const job = await jobOf('      - uses: acme/tool@main\n');
+  const other = await jobOf('      - run: a\n');
+  const stolen = await ask(job, 'acme/tool@main', other.lease.sessionCredential);
+  assert.equal(stolen.status, 403);
+  assert.equal((await ask(job, 'acme/tool@main')).status, 200);
+  await job.finish();
+  assert.equal((await ask(job, 'acme/tool@main')).status, 403);
+});
+
+test('the run of a pull request is given none, unless the platform says otherwise', async () => {
+  await ran('acme/tool', 'refs/heads/main', ACTION);
+  const event = { name: 'pull_request', payload: { number: 1 } };
+  const steps = '      - uses: acme/tool@main\n';
+  const closed = await ask(await jobOf(steps, { event }), 'acme/tool@main');
+  assert.equal(closed.status, 403);
+  assert.match(
+    String(closed.body),
+    /acme\/tool is a repository of this platform, which gives the run/,
+  );
+  await platform.stop();
+  await platform.startAgain({ actionsForPullRequests: true });
+  agent = await TestAgent.announce(platform, { slots: 50 });
+  const open = await ask(await jobOf(steps, { event }), 'acme/tool@main');
+  assert.equal(open.status, 200);
+});
