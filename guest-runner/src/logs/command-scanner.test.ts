@@ -20,9 +20,9 @@ function scan(chunks: Buffer[], accept: (line: string) => boolean): Seen {
 /** The same by lines, with all of it in memory. */
 function model(all: string, accept: (line: string) => boolean): Seen {
   const seen: Seen = { text: '', commands: [] };
-  for (const line of all.match(/[^\n]*\n|[^\n]+$/g) ?? []) {
-    const content = line.replace(/\r?\n$/, '').replace(/\r$/, '');
-    if (/^[ \t\r]*::|##\[/.test(line) && accept(content)) seen.commands.push(content);
+  for (const line of all.match(/[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$/g) ?? []) {
+    const content = line.replace(/[\r\n]+$/, '');
+    if (/^[ \t]*::|##\[/.test(line) && accept(content)) seen.commands.push(content);
     else seen.text += line;
   }
   return seen;
@@ -36,6 +36,7 @@ test('however output is cut, commands and text come as if it were whole', () => 
     '#',
     '\n',
     '\r\n',
+    '\r',
     ' ',
     '\t',
     'a',
@@ -56,6 +57,25 @@ test('however output is cut, commands and text come as if it were whole', () => 
       assert.deepEqual(scan(chunks, accept), model(all, accept));
     }),
   );
+});
+
+test('a carriage return alone ends a line, also where it is the last byte of a chunk', () => {
+  const accept = (): boolean => true;
+  for (const cuts of [[], [4], [5], [4, 5, 6]]) {
+    const bytes = Buffer.from('10%\r::add-mask::s\r\n20%\r::error::x');
+    const ends = [...cuts, bytes.length];
+    const chunks = ends.map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end));
+    assert.deepEqual(scan(chunks, accept), {
+      text: '10%\r20%\r',
+      commands: ['::add-mask::s', '::error::x'],
+    });
+  }
+});
+
+test('white space before a command may be of several bytes', () => {
+  const accept = (): boolean => true;
+  const seen = scan([Buffer.from('\u00a0\u2003::add-mask::s\n\u00e9::error::x\n')], accept);
+  assert.deepEqual(seen.commands, ['\u00a0\u2003::add-mask::s']);
 });
 
 test('a line that begins as a command but is too long is text, not held', () => {

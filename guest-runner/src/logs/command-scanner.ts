@@ -1,6 +1,7 @@
 /**
  * Finds the lines of a step's output that may be workflow commands (`::name::` at the beginning, after
- * white space, or `##[name]` anywhere) and lets everything else through as it came.
+ * white space, or `##[name]` anywhere) and lets everything else through as it came. A line ends as for
+ * GitHub's runner, which reads with .NET's `ReadLine`: at \n, at \r\n, or at a \r alone.
  *
  * Promises: all bytes are given on in order, once, however the output is chunked; at most
  * COMMAND_LINE_BYTES of a line are held, each byte copied a bounded number of times. A longer line is
@@ -15,16 +16,52 @@ type ScannerSink = {
 };
 
 const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
+const LONE_RETURN = Buffer.from('\r');
 const COLON = 58;
 const OLDER_FORM = '##[';
-const BLANKS = [32, 9, 11, 12, 13];
+const BLANKS = [32, 9, 11, 12];
+/** Above them a character has several bytes; some are blanks, too. */
+const LAST_ASCII = 127;
+/** Of a line that does not begin with ASCII, so much is looked at. */
+const WIDE_BLANKS_BYTES = 256;
 /** For the beginnings of ordinary lines. */
 const HELD_BYTES = 1024;
 
 function beginsAsCommand(bytes: Buffer, from: number, end: number): boolean {
   let at = from;
   while (at < end && BLANKS.includes(bytes[at]!)) at++;
+  if (at < end && bytes[at]! > LAST_ASCII) {
+    return /^\s*::/u.test(bytes.toString('utf8', at, Math.min(end, at + WIDE_BLANKS_BYTES)));
+  }
   return at + 1 < end && bytes[at] === COLON && bytes[at + 1] === COLON;
+}
+
+/** Where something comes next, looked for once however often it is asked. */
+class Finder {
+  private readonly bytes: Buffer;
+  private readonly what: number | string;
+  private found = -1;
+
+  constructor(bytes: Buffer, what: number | string) {
+    this.bytes = bytes;
+    this.what = what;
+  }
+
+  /** At `at` or behind it; Infinity: nowhere. `at` never goes back. */
+  from(at: number): number {
+    if (this.found >= at) return this.found;
+    const found = this.bytes.indexOf(this.what, at);
+    this.found = found < 0 ? Infinity : found;
+    return this.found;
+  }
+}
+
+/** Behind the end of the first line; 0: it has none. */
+function behindFirstLine(bytes: Buffer): number {
+  const newline = bytes.indexOf(NEWLINE);
+  const lone = bytes.subarray(0, newline < 0 ? undefined : newline).indexOf(CARRIAGE_RETURN);
+  return lone < 0 || lone === newline - 1 ? newline + 1 : lone + 1;
 }
 
 export class CommandScanner {
@@ -33,31 +70,41 @@ export class CommandScanner {
   private held: Buffer = Buffer.allocUnsafe(HELD_BYTES);
   private heldBytes = 0;
   private isTooLong = false;
+  /** The last byte was a carriage return: a line end, or the first half of one. */
+  private endsInReturn = false;
 
   constructor(sink: ScannerSink) {
     this.sink = sink;
   }
 
   push(chunk: Buffer): void {
-    const end = chunk.lastIndexOf(NEWLINE) + 1;
-    if (end === 0) return this.hold(chunk);
-    let from = 0;
-    if (this.isTooLong || this.heldBytes > 0) {
-      from = chunk.indexOf(NEWLINE) + 1;
-      this.hold(chunk.subarray(0, from));
-      const line = this.takeHeld();
-      this.isTooLong = false;
-      this.lines(line);
-    }
-    this.lines(chunk.subarray(from, end));
-    this.hold(chunk.subarray(end));
+    const bytes = this.endsInReturn ? Buffer.concat([LONE_RETURN, chunk]) : chunk;
+    this.endsInReturn = bytes.at(-1) === CARRIAGE_RETURN;
+    this.take(this.endsInReturn ? bytes.subarray(0, -1) : bytes);
   }
 
   /** The output ended. A command needs no line end. */
   flush(): void {
+    if (this.endsInReturn) this.hold(LONE_RETURN);
+    this.endsInReturn = false;
     const line = this.takeHeld();
     this.isTooLong = false;
     this.lines(line);
+  }
+
+  private take(bytes: Buffer): void {
+    const end = Math.max(bytes.lastIndexOf(NEWLINE), bytes.lastIndexOf(CARRIAGE_RETURN)) + 1;
+    if (end === 0) return this.hold(bytes);
+    let from = 0;
+    if (this.isTooLong || this.heldBytes > 0) {
+      from = behindFirstLine(bytes);
+      this.hold(bytes.subarray(0, from));
+      const line = this.takeHeld();
+      this.isTooLong = false;
+      this.lines(line);
+    }
+    this.lines(bytes.subarray(from, end));
+    this.hold(bytes.subarray(end));
   }
 
   private hold(bytes: Buffer): void {
@@ -87,25 +134,20 @@ export class CommandScanner {
   /** Whole lines; the last one may lack its end. */
   private lines(bytes: Buffer): void {
     let textFrom = 0;
-    let older = bytes.indexOf(OLDER_FORM);
+    const newlines = new Finder(bytes, NEWLINE);
+    const returns = new Finder(bytes, CARRIAGE_RETURN);
+    const older = new Finder(bytes, OLDER_FORM);
     for (let at = 0; at < bytes.length;) {
-      const newline = bytes.indexOf(NEWLINE, at);
-      const end = newline < 0 ? bytes.length : newline;
-      if (older >= 0 && older < at) older = bytes.indexOf(OLDER_FORM, at);
-      const hasOlder = older >= 0 && older < end;
-      const mayBe = hasOlder || beginsAsCommand(bytes, at, end);
+      const end = Math.min(newlines.from(at), returns.from(at), bytes.length);
+      const next = end + (newlines.from(at) === end + 1 && returns.from(at) === end ? 2 : 1);
+      const mayBe = older.from(at) < end || beginsAsCommand(bytes, at, end);
       if (mayBe && end - at <= COMMAND_LINE_BYTES) {
         this.text(bytes.subarray(textFrom, at));
-        textFrom = this.command(bytes, at, end) ? end + 1 : at;
+        textFrom = this.sink.command(bytes.toString('utf8', at, end)) ? next : at;
       }
-      at = end + 1;
+      at = next;
     }
     this.text(bytes.subarray(textFrom));
-  }
-
-  private command(bytes: Buffer, from: number, end: number): boolean {
-    const lineEnd = end > from && bytes[end - 1] === 13 ? end - 1 : end;
-    return this.sink.command(bytes.toString('utf8', from, lineEnd));
   }
 
   private text(bytes: Buffer): void {
