@@ -1,5 +1,10 @@
 /** The agent's own limits, each with its reason. What two zones must agree on is in protocol. */
-import { CANCEL_GRACE_MS, LOG_JOB_BYTES, LOG_WINDOW_BYTES } from '@onejob/protocol/limits';
+import {
+  CANCEL_GRACE_MS,
+  LINK_MESSAGE_BYTES,
+  LOG_JOB_BYTES,
+  LOG_WINDOW_BYTES,
+} from '@onejob/protocol/limits';
 
 const SECOND_MS = 1000;
 
@@ -24,7 +29,9 @@ export const LINK_HEADER_BYTES = 32 * 1024;
 /** A request body where the protocol has one message (hello). */
 export const HELLO_BYTES = 64 * 1024;
 /** What the guest has not read yet and we hold for it: a job message fits, a refusal to read ends. */
-export const LINK_UNREAD_BYTES = 20 * 1024 * 1024;
+export const LINK_UNREAD_BYTES = LINK_MESSAGE_BYTES + 4 * 1024 * 1024;
+/** HTTP/2's own memory of one carrier, in MB as Node counts: what is unread, and windows. */
+export const LINK_SESSION_MB = 128;
 /** Rows from the guest not yet durable. An honest runner stops at LOG_WINDOW_BYTES and one chunk. */
 export const RELAY_LOG_BYTES = 2 * LOG_WINDOW_BYTES;
 /** What a row costs besides its text, so that a flood of empty rows fills the relay too. */

@@ -32,6 +32,7 @@ const CODES = {
   rerun_limit: [409, false],
   nothing_failed: [422, false],
   secrets_missing: [422, false],
+  secrets_unmaskable: [422, false],
   snapshot_rejected: [422, false],
   snapshot_missing: [409, false],
   git_failed: [500, false],

@@ -15,6 +15,12 @@ export const maxValueBytes = 64 * 1024;
 export const maxTableStates = 2 ** 22;
 
 /**
+ * States that the secrets of one job may take together, for who has to know before the job: the rest is
+ * for its own tokens (about 10,000 states) and a few values that it adds.
+ */
+export const maxSecretStates = maxTableStates - 2 ** 16;
+
+/**
  * Shortest derived form (an encoding, a base64 middle, the value without its quotes), in
  * bytes. Three base64 characters turn up by chance four times in each megabyte of log. The value
  * itself, and each line of it, is masked from one byte on, as GitHub does: a secret of several lines

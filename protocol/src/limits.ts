@@ -20,8 +20,15 @@ export const LOG_ROW_COST_BYTES = 16;
 /** Unacknowledged log bytes a sender holds; then it stops reading the step's output. */
 export const LOG_WINDOW_BYTES = 2 * MiB;
 
-/** One JSON message on the link: a compiled job with 256 long steps fits, a flood does not. */
-export const LINK_MESSAGE_BYTES = 16 * MiB;
+/** The payload of an event, as JSON: GitHub's webhooks are capped at 25 MB. */
+export const EVENT_PAYLOAD_BYTES = 25 * MiB;
+/**
+ * The task of one job, as JSON: the largest event, and 15 MiB for its steps, the outputs it sees,
+ * variables, inputs and secrets. One that is larger is refused before it runs.
+ */
+export const TASK_BYTES = EVENT_PAYLOAD_BYTES + 15 * MiB;
+/** One JSON message on the link to the guest: the task, and what it is wrapped in. */
+export const LINK_MESSAGE_BYTES = TASK_BYTES + 1 * KiB;
 /** One message from the guest: no honest one is larger than a step summary. */
 export const GUEST_MESSAGE_BYTES = 2 * MiB;
 
@@ -52,8 +59,8 @@ export const CANCEL_TIMEOUT_MS = 5 * MINUTE_MS;
 export const SECRETS_PER_JOB = 1000;
 export const SECRET_BYTES = 48 * KiB;
 
-/** Body of an API request that is not a pack of git objects: event payloads are at most 25 MB. */
-export const API_BODY_BYTES = 26 * MiB;
+/** Body of an API request that is not a pack of git objects: the largest event, and what is said of it. */
+export const API_BODY_BYTES = EVENT_PAYLOAD_BYTES + 1 * MiB;
 /** Requests of one job to its source at the same time: git makes one after the other. */
 export const SOURCE_REQUESTS_PER_JOB = 4;
 /** A snapshot's pack. */

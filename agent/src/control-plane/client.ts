@@ -45,7 +45,7 @@ export function connectControlPlane(socketPath: string): ControlPlaneClient {
     baseUrl: AUTHORITY,
     sessionManager,
     interceptors: [identify],
-    // The largest answer is a task with its secrets; and secrets are not compressed.
+    // The largest answer is a task, and its secrets once more; and secrets are not compressed.
     readMaxBytes: 2 * LINK_MESSAGE_BYTES,
     acceptCompression: [],
   });

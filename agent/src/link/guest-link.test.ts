@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GUEST_PATHS, GUEST_PROTOCOL, type GuestMessage, type LogMessage } from '@onejob/protocol';
+import { TASK_BYTES } from '@onejob/protocol/limits';
 import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
 import { GuestLink } from './guest-link.ts';
 
@@ -391,23 +392,34 @@ test('an uploader that nobody reads is held at its window', async () => {
   assert.deepEqual(ends, []);
 });
 
-test('a guest that never reads its job of 16 MB blocks nothing, and goes with the link', async () => {
+test('a guest that never reads the largest job blocks nothing, and goes with the link', async () => {
   const session = guestSession(control);
   const hello = post(session, GUEST_PATHS.hello, HELLO);
   await text(hello);
   post(session, GUEST_PATHS.control, { type: 'ready' }).pause();
   await link.ready;
   control.pause();
-  link.sendTask(Buffer.alloc(16 * 1024 * 1024, 0x20));
+  link.sendTask(Buffer.alloc(TASK_BYTES, 0x20));
   link.send({ type: 'kill' });
   await sleep(50);
+  assert.deepEqual(ends, []);
+});
+
+test('the largest job there may be reaches its guest', async () => {
+  const { stream } = await employed();
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => void (bytes += chunk.length));
+  const task = Buffer.alloc(TASK_BYTES, 0x20);
+  link.sendTask(task);
+  const message = (size: number): number => '{"type":"job","task":}\n'.length + size;
+  while (bytes < message(TASK.length) + message(task.length) && ends.length === 0) await sleep(5);
   assert.deepEqual(ends, []);
 });
 
 test('a guest that reads nothing while it is sent more and more is cut off', async () => {
   await employed();
   control.pause();
-  for (let sent = 0; sent < 30 && ends.length === 0; sent++) {
+  for (let sent = 0; sent < 60 && ends.length === 0; sent++) {
     link.sendTask(Buffer.alloc(1024 * 1024, 0x20));
     await sleep(0);
   }

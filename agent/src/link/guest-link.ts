@@ -33,6 +33,7 @@ import {
   LINK_BULK_STREAMS,
   LINK_CONTROL_STREAMS,
   LINK_HEADER_BYTES,
+  LINK_SESSION_MB,
   LINK_STREAM_WINDOW_BYTES,
   LINK_WINDOW_BYTES,
 } from '../limits.ts';
@@ -120,7 +121,7 @@ export class GuestLink {
 
   #serve(socket: Socket, mostStreams: number, onStream: OnStream): void {
     const server = createServer({
-      maxSessionMemory: 64,
+      maxSessionMemory: LINK_SESSION_MB,
       maxHeaderListPairs: 128,
       settings: {
         maxConcurrentStreams: mostStreams,

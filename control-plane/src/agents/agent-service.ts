@@ -13,6 +13,7 @@ import { hashCredential, type Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { adoptJob } from '../leases/adopt-job.ts';
 import { buryLeases } from '../leases/expire-leases.ts';
+import { encodeTask } from '../leases/encode-task.ts';
 import { extendLeases } from '../leases/extend-leases.ts';
 import { finishJob } from '../leases/finish-job.ts';
 import { type Lease, staleLease } from '../leases/lease-guard.ts';
@@ -252,7 +253,7 @@ function leaseCalls(
             ),
         );
         return {
-          task: new TextEncoder().encode(JSON.stringify(adoption.task)),
+          task: encodeTask(adoption.task),
           maskValues: adoption.maskValues,
           jobTimeoutMs: BigInt(adoption.task.jobTimeoutMs),
           sourceToken: adoption.task.token,

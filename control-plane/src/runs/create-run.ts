@@ -11,12 +11,11 @@ import {
 } from '@onejob/workflow';
 import {
   type CreateRun,
+  EVENT_PAYLOAD_BYTES,
   type JsonObject,
   newJobId,
   newRunId,
   parseRepositoryName,
-  SECRET_BYTES,
-  SECRETS_PER_JOB,
 } from '@onejob/protocol';
 import type { Vault } from '../credentials.ts';
 import { ControlPlaneError } from '../errors.ts';
@@ -27,6 +26,7 @@ import { storable } from '../store/storable.ts';
 import { required, type Store, type Tx } from '../store/store.ts';
 import { beginRun } from './advance-run.ts';
 import { checkMatrix } from './check-matrix.ts';
+import { checkSecretValues } from './check-secret-values.ts';
 import { payloadFor } from './event-payload.ts';
 import { lockRun } from './lock-run.ts';
 import { invalidPlan } from './planned-legs.ts';
@@ -52,10 +52,12 @@ export async function checkRequest(
       ? 'repository must be tenant/name, each of letters, digits, ".", "_" and "-"'
       : !/^refs\/[\w./@+-]+$/.test(request.ref) || request.ref.includes('..')
         ? 'ref must be a full name such as refs/heads/main'
-        : whyWrongSecrets(request.secrets);
+        : undefined;
   if (wrong !== undefined || repository === undefined) {
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
+  checkPayload(request.event.payload);
+  await checkSecretValues(request.secrets);
   if (!(await repositories.hasCommit(repository, request.sha))) {
     throw new ControlPlaneError(
       'snapshot_missing',
@@ -66,13 +68,15 @@ export async function checkRequest(
   return repository;
 }
 
-/** Undefined: they may be a run's. */
-export function whyWrongSecrets(secrets: Readonly<Record<string, string>>): string | undefined {
-  const entries = Object.entries(secrets);
-  if (entries.length > SECRETS_PER_JOB) return `at most ${SECRETS_PER_JOB} secrets`;
-  const tooLong = entries.find(([, value]) => Buffer.byteLength(value) > SECRET_BYTES);
-  if (tooLong === undefined) return undefined;
-  return `the secret ${tooLong[0]} is longer than ${SECRET_BYTES} bytes`;
+/** Measured as it is handed on: `1e20` of a request has 21 digits then. */
+function checkPayload(payload: unknown): void {
+  const bytes = Buffer.byteLength(JSON.stringify(payload));
+  if (bytes <= EVENT_PAYLOAD_BYTES) return;
+  throw new ControlPlaneError(
+    'too_large',
+    `The event's payload has ${bytes} bytes as JSON, and may have ${EVENT_PAYLOAD_BYTES}; leave out ` +
+      'what no job reads.',
+  );
 }
 
 export async function createRuns(

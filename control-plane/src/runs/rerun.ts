@@ -16,7 +16,8 @@ import { sealSecrets } from '../store/insert-run.ts';
 import { required, type Store, type Tx } from '../store/store.ts';
 import type { JobRow } from '../store/transition-job.ts';
 import { beginRun } from './advance-run.ts';
-import { planOf, whyWrongSecrets } from './create-run.ts';
+import { checkSecretValues } from './check-secret-values.ts';
+import { planOf } from './create-run.ts';
 import { scopeOf } from './job-keys.ts';
 import { lockRun } from './lock-run.ts';
 import { nameBeforeRelease } from './open-call.ts';
@@ -27,13 +28,11 @@ import { isReplaced, readJobs, readPlannedJobs, RunState } from './run-state.ts'
 type Parts = { store: Store; repositories: Repositories; vault: Vault };
 
 export async function rerun(parts: Parts, runId: string, request: Rerun): Promise<void> {
-  const wrong =
-    request.failed && request.jobs.length > 0
-      ? 'either the failed jobs or chosen ones'
-      : whyWrongSecrets(request.secrets);
-  if (wrong !== undefined) {
+  if (request.failed && request.jobs.length > 0) {
+    const wrong = 'either the failed jobs or chosen ones';
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
+  await checkSecretValues(request.secrets);
   await checkSource(parts, runId);
   await parts.store.transaction(async (tx) => {
     const run = required(await lockRun(tx, runId), `run ${runId}`);
