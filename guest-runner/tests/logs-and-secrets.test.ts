@@ -188,3 +188,24 @@ sleep 60`;
   assert.match(host.finished.message, /could not be masked.*More than 10000 values/);
   assert.match(host.text(-1), /could not be masked.*is not shown/);
 });
+
+test('a line that adds a mask and is too long ends the job before it is shown', async () => {
+  const script = `v=$(head -c 1200000 /dev/zero | tr '\\0' x)
+echo "::add-mask::the-secret-$v"
+echo "the-secret-is-here"
+sleep 60`;
+  await using host = await runToEnd({ task: makeTask([run(script), run('echo later')]) });
+  assert.ok(!host.text().includes('xxx') && !host.text().includes('later'));
+  assert.equal(host.finished.conclusion, 'failure');
+  assert.match(
+    host.finished.message,
+    /could not be masked.*line that adds it is longer than 1048576/,
+  );
+  // Where commands are stopped, it is text.
+  const stopped = `echo "::stop-commands::go-on"
+v=$(head -c 1200000 /dev/zero | tr '\\0' x); echo "::add-mask::the-text-$v"
+echo "::go-on::"; echo fine`;
+  await using other = await runToEnd({ task: makeTask([run(stopped)]) });
+  assert.equal(other.finished.conclusion, 'success');
+  assert.ok(other.text().includes('::add-mask::the-text-xxx') && other.lines().includes('fine'));
+});

@@ -92,8 +92,13 @@ test('each shell runs with the options GitHub gives it', async () => {
 
 test('a shell that is not there, or is none, is named with the line', async () => {
   const at = { line: 42, column: 7 };
-  await using missing = await runToEnd({ task: makeTask([run('x', { shell: 'fish {0}', at })]) });
-  assert.match(missing.finished.message, /ci\.yml:42:7: .*The shell 'fish \{0\}' is not installed/);
+  await using missing = await runToEnd({
+    task: makeTask([run('x', { shell: 'nosuchshell {0}', at })]),
+  });
+  assert.match(
+    missing.finished.message,
+    /ci\.yml:42:7: .*The shell 'nosuchshell \{0\}' is not installed/,
+  );
   await using wrong = await runToEnd({ task: makeTask([run('x', { shell: 'fish', at })]) });
   assert.match(wrong.finished.message, /ci\.yml:42:7: .*Invalid shell option 'fish'/);
 });

@@ -61,6 +61,7 @@ export async function loadAction(
   const place = await placeOf(job, step);
   const manifest = await readManifest(place.directory, {
     workspace: job.parts.layout.workspace,
+    masker: job.parts.masker,
     complain,
   });
   const action = { ...place, manifest, state: record<string>(), hasPost: false };

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import type { SecretMasker } from '@onejob/masking';
 import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
 import type { ActionManifest } from '@onejob/workflow/parse-action';
 import { GuestError } from '../errors.ts';
@@ -12,6 +13,7 @@ import { readSmallFile } from '../matchers/small-file.ts';
 import type { Complain } from './load-action.ts';
 
 const NAMES = ['action.yml', 'action.yaml'];
+const UNSAID = 'What is wrong here is not said, because the file holds a secret.';
 
 /** A path as people know it: below the workspace where it is there. */
 function shownPath(path: string, workspace: string): string {
@@ -25,7 +27,7 @@ function shownPath(path: string, workspace: string): string {
  */
 export async function readManifest(
   directory: string,
-  { workspace, complain }: { workspace: string; complain: Complain },
+  { workspace, masker, complain }: { workspace: string; masker: SecretMasker; complain: Complain },
 ): Promise<ActionManifest> {
   const name = NAMES.find((one) => existsSync(join(directory, one)));
   if (name === undefined) {
@@ -42,10 +44,13 @@ export async function readManifest(
   const { parseAction } = await import('@onejob/workflow/parse-action');
   const parsed = await parseAction({ file, text });
   if (parsed.ok) return parsed.manifest;
-  for (const { line, column, message } of parsed.problems) {
+  // A problem quotes parts of the file, and may cut them: masking would not know those of a secret.
+  const isOpen = !masker.containsSecret(text);
+  const problems = parsed.problems.map((one) => (isOpen ? one : { ...one, message: UNSAID }));
+  for (const { line, column, message } of problems) {
     complain(`${file} (Line: ${line}, Col: ${column}): ${message}`);
   }
-  const [first] = parsed.problems;
+  const [first] = problems;
   const why =
     first === undefined ? '' : `: ${file}:${first.line}:${first.column}: ${first.message}`;
   complain(`Failed to load ${file}`);

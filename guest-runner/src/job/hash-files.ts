@@ -20,7 +20,8 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { GuestError } from '../errors.ts';
+import type { SecretMasker } from '@onejob/masking';
+import { GuestError, messageOf } from '../errors.ts';
 import { HASH_FILES_ENTRIES } from '../limits.ts';
 import { type GlobPattern, namesOf, readPattern, standing } from './glob-pattern.ts';
 
@@ -128,6 +129,16 @@ function addFile(hash: Hash, path: string, chunk: Buffer): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Why it failed, as it may be shown: patterns and paths are quoted as they were read, not as written. */
+export function whyHashFailed(
+  error: unknown,
+  masker: SecretMasker,
+  patterns: readonly string[],
+): string {
+  if (!masker.containsSecret(patterns.join('\n'))) return messageOf(error);
+  return 'why is not said, because a pattern holds a secret';
 }
 
 /** The first argument may be an option. */

@@ -25,7 +25,7 @@ import type { FetchedAction } from '../actions/fetch-action.ts';
 import type { LoadedAction } from '../actions/load-action.ts';
 import type { GuestConfig } from '../config/config.ts';
 import { GuestError, messageOf } from '../errors.ts';
-import { MASK_VALUE_BYTES } from '../limits.ts';
+import { COMMAND_LINE_BYTES, MASK_VALUE_BYTES } from '../limits.ts';
 import type { HostControl } from '../link/host.ts';
 import type { LogSender } from '../logs/log-sender.ts';
 import { ProblemMatchers } from '../matchers/problem-matchers.ts';
@@ -35,7 +35,7 @@ import type { PostStep } from '../steps/post-step.ts';
 import { killJobProcesses } from '../steps/process-tree.ts';
 import type { StepStop } from '../steps/step-process.ts';
 import { apiAddresses } from '../proxy/no-api.ts';
-import { hashFiles } from './hash-files.ts';
+import { hashFiles, whyHashFailed } from './hash-files.ts';
 import type { Layout } from './layout.ts';
 import type { StepFailureReason } from './observed-end.ts';
 import { record } from './record.ts';
@@ -201,6 +201,14 @@ export class JobState {
     }
   }
 
+  /** A line that adds a mask is too long to be read. The job is over, as where a value is too long. */
+  loseMask(): void {
+    this.hide(
+      'A value could not be masked, so the job was ended: the line that adds it is longer than ' +
+        `${COMMAND_LINE_BYTES} bytes.`,
+    );
+  }
+
   private hide(message: string): void {
     this.isHidden = true;
     this.isOver = true;
@@ -256,7 +264,8 @@ export class JobState {
     try {
       return hashFiles(this.parts.layout.workspace, patterns);
     } catch (error) {
-      throw new EvaluationError('function_failed', `hashFiles() failed: ${messageOf(error)}`, {
+      const why = whyHashFailed(error, this.parts.masker, patterns);
+      throw new EvaluationError('function_failed', `hashFiles() failed: ${why}`, {
         cause: error,
       });
     }

@@ -4,7 +4,7 @@
  */
 import { EvaluationError, evaluateTemplate } from '@onejob/workflow/evaluate';
 import { CANCEL_GRACE_MS } from '@onejob/protocol/limits';
-import { messageOf } from '../errors.ts';
+import { shownMessage } from '../errors.ts';
 import { StepFiles } from '../steps/step-files.ts';
 import type { StepRun } from '../steps/step-run.ts';
 import { explainEvaluation } from './job-state.ts';
@@ -82,7 +82,7 @@ export async function perform(run: StepRun, part: Part): Promise<Result> {
       result.trouble =
         error instanceof EvaluationError
           ? { message: explainEvaluation(error, frame.parts.file, step.at), kind: 'expression' }
-          : { message: messageOf(error), kind: 'step' };
+          : { message: shownMessage(error, job.parts.masker), kind: 'step' };
     }
   }
   clearTimeout(timer);
@@ -95,7 +95,7 @@ export async function perform(run: StepRun, part: Part): Promise<Result> {
 /** What the step wrote for others; done whether it failed or not, as GitHub does. */
 function takeFiles(run: StepRun, files: StepFiles, result: Result): void {
   const { job } = run;
-  const results = files.read();
+  const results = files.read((error) => shownMessage(error, job.parts.masker));
   files.remove();
   for (const [name, value] of results.variables) run.setVariable(name, value, '$GITHUB_ENV');
   for (const path of results.paths) job.addPath(path);

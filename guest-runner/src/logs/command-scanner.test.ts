@@ -11,6 +11,7 @@ function scan(chunks: Buffer[], accept: (line: string) => boolean): Seen {
   const scanner = new CommandScanner({
     text: (bytes) => (seen.text += bytes.toString('latin1')),
     command: (line) => accept(line) && seen.commands.push(line) > 0,
+    longMask: () => assert.fail('no line is long'),
   });
   for (const chunk of chunks) scanner.push(chunk);
   scanner.flush();
@@ -85,6 +86,7 @@ test('a line that begins as a command but is too long is text, not held', () => 
   const scanner = new CommandScanner({
     text: (bytes) => (given += bytes.length),
     command: () => assert.fail('too long'),
+    longMask: () => assert.fail('it adds no mask'),
   });
   const chunk = Buffer.alloc(64 * 1024, 'x');
   scanner.push(Buffer.from('::error::'));
@@ -97,4 +99,63 @@ test('a line that begins as a command but is too long is text, not held', () => 
   scanner.push(Buffer.from('\n'));
   assert.equal(given, sent + 1);
   assert.ok(largestHeld <= COMMAND_LINE_BYTES + chunk.length, `${largestHeld}`);
+});
+
+test('a line that adds a mask and is too long is told before its value, and shown no further', () => {
+  const value = 'v'.repeat(COMMAND_LINE_BYTES);
+  const lines = {
+    '::add-mask::': 0,
+    ' ::ADD-MASK a=b::': 0,
+    'shown ##[add-mask]': 6,
+    '##[other]##[add-mask]': -1,
+  };
+  for (const size of [1000, 64 * 1024, 4 * COMMAND_LINE_BYTES]) {
+    for (const [head, shownBytes] of Object.entries(lines)) {
+      for (const isObeyed of [true, false]) {
+        let [text, told] = ['', 0];
+        const scanner = new CommandScanner({
+          text: (bytes) => (text += bytes.toString()),
+          command: () => false,
+          longMask: () => {
+            told += 1;
+            return isObeyed;
+          },
+        });
+        const bytes = Buffer.from(`before\n${head}${value}\nafter\n`);
+        for (let at = 0; at < bytes.length; at += size) scanner.push(bytes.subarray(at, at + size));
+        scanner.flush();
+        assert.equal(told, shownBytes < 0 ? 0 : 1, head);
+        if (told === 0 || !isObeyed) assert.equal(text, bytes.toString());
+        else
+          assert.ok(
+            /^before\n(?:shown )?(?:after\n)?$/.test(text),
+            `${head} ${text.slice(0, 200)}`,
+          );
+        if (told === 1 && isObeyed) assert.ok(!text.includes('vvv') && text.endsWith('after\n'));
+      }
+    }
+  }
+});
+
+test('a command at the end of a very long line of text is found where it adds a mask', () => {
+  let told = 0;
+  let shown = '';
+  const scanner = new CommandScanner({
+    text: (bytes) => (shown += bytes.toString()),
+    command: () => false,
+    longMask: () => (told += 1) > 0,
+  });
+  for (const piece of [
+    'x'.repeat(2 * COMMAND_LINE_BYTES),
+    '##[add',
+    '-mask',
+    ']the value',
+    ' of it\n',
+    'next\n',
+  ]) {
+    scanner.push(Buffer.from(piece));
+  }
+  scanner.flush();
+  assert.equal(told, 1);
+  assert.ok(!shown.includes('value') && !shown.includes('of it') && shown.endsWith('next\n'));
 });

@@ -5,14 +5,17 @@
  *
  * Promises: all bytes are given on in order, once, however the output is chunked; at most
  * COMMAND_LINE_BYTES of a line are held, each byte copied a bounded number of times. A longer line is
- * text, and passes in constant memory.
+ * text, and passes in constant memory; one that adds a mask is told, and not given on from there.
  */
 import { COMMAND_LINE_BYTES } from '../limits.ts';
+import { LongLine } from './long-line.ts';
 
 type ScannerSink = {
   text(bytes: Buffer): void;
   /** A whole line without its end. False: it is no command, and comes again as text. */
   command(line: string): boolean;
+  /** A line that is too long adds a mask. False: it is text. */
+  longMask(): boolean;
 };
 
 const NEWLINE = 10;
@@ -72,6 +75,8 @@ export class CommandScanner {
   private isTooLong = false;
   /** The last byte was a carriage return: a line end, or the first half of one. */
   private endsInReturn = false;
+  /** What is known of that line. */
+  private long = new LongLine();
 
   constructor(sink: ScannerSink) {
     this.sink = sink;
@@ -110,9 +115,10 @@ export class CommandScanner {
   private hold(bytes: Buffer): void {
     const size = this.heldBytes + bytes.length;
     if (this.isTooLong || size > COMMAND_LINE_BYTES) {
-      this.text(this.takeHeld());
+      if (!this.isTooLong) this.long = new LongLine();
       this.isTooLong = true;
-      return this.text(bytes);
+      this.longText(this.takeHeld());
+      return this.longText(bytes);
     }
     if (size > this.held.length) {
       const larger = Buffer.allocUnsafe(Math.max(size, 2 * this.held.length));
@@ -141,13 +147,25 @@ export class CommandScanner {
       const end = Math.min(newlines.from(at), returns.from(at), bytes.length);
       const next = end + (newlines.from(at) === end + 1 && returns.from(at) === end ? 2 : 1);
       const mayBe = older.from(at) < end || beginsAsCommand(bytes, at, end);
-      if (mayBe && end - at <= COMMAND_LINE_BYTES) {
+      if (mayBe && end - at > COMMAND_LINE_BYTES) {
+        this.text(bytes.subarray(textFrom, at));
+        this.long = new LongLine();
+        this.longText(bytes.subarray(at, next));
+        textFrom = next;
+      } else if (mayBe) {
         this.text(bytes.subarray(textFrom, at));
         textFrom = this.sink.command(bytes.toString('utf8', at, end)) ? next : at;
       }
       at = next;
     }
     this.text(bytes.subarray(textFrom));
+  }
+
+  /** A part of a line that is too long. */
+  private longText(bytes: Buffer): void {
+    if (this.long.isDropped) return;
+    if (this.long.isMask(bytes)) this.long.isDropped = this.sink.longMask();
+    if (!this.long.isDropped) this.text(bytes);
   }
 
   private text(bytes: Buffer): void {

@@ -13,6 +13,9 @@ import { OutputLines } from './output-lines.ts';
 import type { LineReader } from './output-lines.ts';
 import { RowCutter } from './row-cutter.ts';
 
+/** Each gives false where what it is told of is text. */
+type CommandTaker = { take(line: string): boolean; takeLongMask(): boolean };
+
 export class StepLog {
   private readonly sender: LogSender;
   private readonly masked: MaskStream;
@@ -21,7 +24,7 @@ export class StepLog {
   private readonly lines: OutputLines;
   /** Whether the last byte of text was not a line end. */
   private midLine = false;
-  private takeCommand: ((line: string) => boolean) | undefined;
+  private taker: CommandTaker | undefined;
 
   constructor(step: number, sender: LogSender, masker: SecretMasker) {
     this.sender = sender;
@@ -33,13 +36,14 @@ export class StepLog {
     });
     this.scanner = new CommandScanner({
       text: (bytes) => this.lines.push(bytes),
-      command: (line) => this.takeCommand?.(line) ?? false,
+      command: (line) => this.taker?.take(line) ?? false,
+      longMask: () => this.taker?.takeLongMask() ?? false,
     });
   }
 
   /** Who takes workflow commands from now on; undefined: they are text. */
-  set commands(take: ((line: string) => boolean) | undefined) {
-    this.takeCommand = take;
+  set commands(taker: CommandTaker | undefined) {
+    this.taker = taker;
   }
 
   /** Who looks at the lines of text from now on; undefined: nobody. */

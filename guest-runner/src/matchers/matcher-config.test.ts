@@ -85,8 +85,9 @@ test('a file without matchers adds none', () => {
 
 test('what is no matcher file is refused with a sentence', () => {
   for (const [text, sentence] of [
-    ['', /not valid JSON: /],
-    ['{"problemMatcher": [', /not valid JSON: /],
+    ['', /is not valid JSON\.$/],
+    ['{"problemMatcher":\n [1,2 3', /is not valid JSON \(line 2, column 7\)\.$/],
+    ['a secret word', /is not valid JSON\.$/],
     ['[]', /must be an object with a list 'problemMatcher'/],
     ['{"problemMatcher": {}}', /'problemMatcher' must be a list/],
     ['{"problemMatcher": [null]}', /Each entry of 'problemMatcher' must be an object/],

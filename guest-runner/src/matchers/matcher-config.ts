@@ -47,9 +47,17 @@ function parseJson(text: string): unknown {
     try {
       return JSON.parse(lenient(plain));
     } catch {
-      throw bad(`The problem matcher file is not valid JSON: ${messageOf(error)}`);
+      throw bad(`The problem matcher file is not valid JSON${placeOf(error, plain)}.`);
     }
   }
+}
+
+/** Where the reader gave up; its own sentence quotes what stands there. */
+function placeOf(error: unknown, text: string): string {
+  const position = /at position (\d+)/.exec(messageOf(error))?.[1];
+  if (position === undefined) return '';
+  const before = text.slice(0, Number(position)).split('\n');
+  return ` (line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1})`;
 }
 
 /** A member by name: written like this, or else in another case. Null counts as missing. */
@@ -177,18 +185,29 @@ function rawMatchers(text: string): object[] {
   return listOf(json, 'problemMatcher', MATCHERS_PER_JOB);
 }
 
+/** Values are quoted as they were read, a number not as it is written. */
+function quoting<T>(text: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new GuestError('step', messageOf(error), { cause: error, quotedFrom: text });
+  }
+}
+
 /** @throws GuestError `step` with what is wrong */
 export function parseMatchers(text: string, guard: TimeGuard): MatcherConfig[] {
-  const owners = new Set<string>();
-  return rawMatchers(text).map((raw) => {
-    const matcher = readMatcher(raw, guard);
-    const key = matcher.owner.toLowerCase();
-    if (owners.has(key)) throw bad(`Duplicate owner name '${matcher.owner}'`);
-    owners.add(key);
-    return matcher;
+  return quoting(text, () => {
+    const owners = new Set<string>();
+    return rawMatchers(text).map((raw) => {
+      const matcher = readMatcher(raw, guard);
+      const key = matcher.owner.toLowerCase();
+      if (owners.has(key)) throw bad(`Duplicate owner name '${matcher.owner}'`);
+      owners.add(key);
+      return matcher;
+    });
   });
 }
 
 /** The owners only: a file that names what to remove need not be valid otherwise. @throws GuestError */
 export const parseOwners = (text: string): string[] =>
-  rawMatchers(text).map((raw) => textOf(raw, 'owner'));
+  quoting(text, () => rawMatchers(text).map((raw) => textOf(raw, 'owner')));

@@ -4,7 +4,8 @@
  */
 import { GuestError } from '../errors.ts';
 
-const invalid = (message: string): GuestError => new GuestError('step', message);
+const invalid = (message: string, quotedFrom?: string): GuestError =>
+  new GuestError('step', message, quotedFrom === undefined ? {} : { quotedFrom });
 
 /** Text up to the next line end, and where the line after it begins; -1: there is none. */
 function readLine(text: string, from: number): { line: string; next: number } {
@@ -14,11 +15,12 @@ function readLine(text: string, from: number): { line: string; next: number } {
     : { line: text.slice(from, end), next: end + 1 };
 }
 
-/** The value of `name<<DELIMITER` whose first line begins at `from`; -1: the text has ended. */
+/** The value of `name<<DELIMITER` (`head`) that begins at `from`; -1: the text has ended. */
 function readHeredoc(
   text: string,
   from: number,
   delimiter: string,
+  head: string,
 ): { value: string; next: number } {
   let at = from;
   while (at >= 0 && at < text.length) {
@@ -27,7 +29,7 @@ function readHeredoc(
     if (next < 0) throw invalid('Invalid value. EOF marker missing new line.');
     at = next;
   }
-  throw invalid(`Invalid value. Matching delimiter not found '${delimiter}'`);
+  throw invalid(`Invalid value. Matching delimiter not found '${delimiter}'`, head);
 }
 
 /**
@@ -51,7 +53,7 @@ export function* readKeyValues(text: string): Generator<[string, string], void, 
           `Invalid format '${line}'. Name must not be empty and delimiter must not be empty`,
         );
       }
-      const { value, next: after } = readHeredoc(text, next, delimiter);
+      const { value, next: after } = readHeredoc(text, next, delimiter, line);
       yield [name, value];
       at = after;
     } else if (equals > 0) {

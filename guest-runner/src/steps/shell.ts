@@ -74,7 +74,7 @@ export function findProgram(
 }
 
 /** Words of a template, with double quotes around those that hold spaces. */
-function splitWords(template: string): string[] {
+export function splitWords(template: string): string[] {
   const words: string[] = [];
   for (const match of template.matchAll(/(?:[^\s"]|"[^"]*")+/g)) {
     words.push(match[0].replaceAll('"', ''));
@@ -115,5 +115,6 @@ export function resolveShell(wanted: string | null, searchPath: string, director
     'step',
     `The shell '${wanted ?? 'bash'}' is not installed here: ${programs.join(' or ')} was not found ` +
       'in PATH. Install it in a step before this one, or use another shell.',
+    { quotedFrom: wanted ?? '' },
   );
 }

@@ -3,7 +3,6 @@
  * the step fail (`hasFailed`), as there.
  */
 import type { Annotation } from '@onejob/protocol';
-import { messageOf } from '../errors.ts';
 import { COMMAND_NAMES, parseCommand } from './command.ts';
 import type { Command } from './command.ts';
 import { whyNotVariable } from './file-command.ts';
@@ -14,6 +13,8 @@ export type CommandEffects = {
   annotate(annotation: Annotation): void;
   /** @throws if the value cannot be masked */
   addMask(value: string): void;
+  /** A mask was asked for and cannot be known: nothing more may be shown. */
+  loseMask(): void;
   setOutput(name: string, value: string): void;
   saveState(name: string, value: string): void;
   /** A variable and a place in PATH for later steps. */
@@ -28,6 +29,10 @@ export type CommandEffects = {
     removeOwner(owner: string): string[];
   };
   showDebug: boolean;
+  /** A text without secrets, whole: what is cut from it shows no part of one. */
+  mask(text: string): string;
+  /** An error's sentence as it may be shown; it may quote parts of the line. */
+  explain(error: unknown, line: string): string;
   /** Files below it are told from there. */
   workspace: string;
 };
@@ -39,6 +44,9 @@ const OLD_COMMANDS =
 
 /** Commands whose own line is not echoed: they make one themselves, or hold what nobody may see. */
 const NOT_ECHOED = new Set(['add-mask', 'debug', 'error', 'notice', 'warning']);
+
+/** Commands that do nothing but show what they hold. */
+const SHOWN = new Set(['debug', 'error', 'group', 'notice', 'warning']);
 
 const NUMBERS: Record<string, 'line' | 'endLine' | 'column' | 'endColumn'> = {
   line: 'line',
@@ -104,14 +112,30 @@ export class StepCommands {
     const isEchoed = this.echo && !NOT_ECHOED.has(command.name) && command.name !== 'stop-commands';
     if (isEchoed) this.effects.line(line);
     try {
-      this.process(command, line);
+      this.process(this.masked(command, line), line);
     } catch (error) {
       const shown = NOT_ECHOED.has(command.name) ? command.name : line;
       this.problem(`Unable to process command '${shown}' successfully.`);
-      this.problem(messageOf(error));
+      this.problem(this.effects.explain(error, line));
       this.hasFailed = true;
     }
     return true;
+  }
+
+  /** A line that adds a mask is too long to be read. False: commands are stopped, it is text. */
+  takeLongMask(): boolean {
+    if (this.stopToken !== undefined) return false;
+    this.effects.loseMask();
+    this.hasFailed = true;
+    return true;
+  }
+
+  /** What is only shown is cut from the masked line: a comma in a secret would end a property. */
+  private masked(command: Command, line: string): Command {
+    if (!SHOWN.has(command.name)) return command;
+    const masked = this.effects.mask(line);
+    const again = masked === line ? undefined : parseCommand(masked);
+    return again?.name === command.name ? again : command;
   }
 
   private problem(message: string): void {

@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import type { JsonObject } from '@onejob/protocol';
 import { STEP_SUMMARY_BYTES } from '@onejob/protocol/limits';
-import { GuestError, messageOf } from '../errors.ts';
+import { GuestError } from '../errors.ts';
 import { FILE_COMMAND_BYTES } from '../limits.ts';
 import { parsePaths, readKeyValues, whyNotVariable } from './file-command.ts';
 
@@ -67,7 +67,8 @@ export class StepFiles {
     for (const file of Object.values(this.environment)) closeSync(openSync(file, 'w', 0o600));
   }
 
-  read(): StepFileResults {
+  /** @param explain gives an error's sentence as it may be shown */
+  read(explain: (error: unknown) => string): StepFileResults {
     const results: StepFileResults = {
       variables: [],
       paths: [],
@@ -84,7 +85,7 @@ export class StepFiles {
       } catch (error) {
         const kind = VARIABLES[name];
         results.problems.push(`Unable to process file command '${kind}' successfully.`);
-        results.problems.push(messageOf(error));
+        results.problems.push(explain(error));
       }
     };
     each('GITHUB_ENV', (text) => {
@@ -104,7 +105,7 @@ export class StepFiles {
     try {
       results.summary = this.text('GITHUB_STEP_SUMMARY');
     } catch (error) {
-      results.errors.push(messageOf(error));
+      results.errors.push(explain(error));
     }
     return results;
   }

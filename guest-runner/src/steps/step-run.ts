@@ -14,7 +14,7 @@ import {
   ANNOTATIONS_PER_LEVEL,
   GUEST_MESSAGE_BYTES,
 } from '@onejob/protocol/limits';
-import { GuestError } from '../errors.ts';
+import { GuestError, shownMessage } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { record } from '../job/record.ts';
 import { isFixedVariable } from '../job/variables.ts';
@@ -106,6 +106,7 @@ export class StepRun {
       line: (text) => this.log.line(text),
       annotate: (annotation) => this.annotate(annotation),
       addMask: (value) => job.addMask(value),
+      loseMask: () => job.loseMask(),
       setOutput: (name, value) => (this.outputs[name] = value),
       saveState: (name, value) => (this.state[name] = value),
       setVariable: (name, value) => this.setVariable(name, value, 'set-env'),
@@ -113,9 +114,11 @@ export class StepRun {
       variable: (name) => this.env[name],
       matchers,
       showDebug,
+      mask: (text) => job.parts.masker.maskText(text),
+      explain: (error, line) => shownMessage(error, job.parts.masker, line),
       workspace: job.parts.layout.workspace,
     });
-    this.log.commands = (line) => this.commands.take(line);
+    this.log.commands = this.commands;
     this.log.reader = matchers;
   }
 
