@@ -46,12 +46,18 @@ const CPIO = { name: 'cpio', why: 'tests unpack the initramfs with it', proof: [
 /** @type {DebianPackage} */
 const SSH = { name: 'openssh-client', why: 'tests check a repository out by it', proof: ['ssh'] };
 
+/** @type {DebianPackage[]} */
+const FOR_ACTIONS = [
+  { name: 'rsync', why: 'a published action that the tests run copies with it', proof: ['rsync'] },
+  { name: 'openssl', why: 'tests make a certificate for a server of theirs', proof: ['openssl'] },
+];
+
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {
   onejob: SANDBOX,
   demo: SANDBOX,
-  test: [...SANDBOX, POSTGRES, CPIO, SSH],
-  'test:long': [...SANDBOX, POSTGRES, CPIO, SSH],
+  test: [...SANDBOX, POSTGRES, CPIO, SSH, ...FOR_ACTIONS],
+  'test:long': [...SANDBOX, POSTGRES, CPIO, SSH, ...FOR_ACTIONS],
   bench: [...SANDBOX, POSTGRES],
   check: [],
 };
