@@ -3,6 +3,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { readWorkspaces } from './test-run/find-files.ts';
 import { checkClaims } from './tidy/claims.ts';
+import { checkLimitsPage } from './tidy/limits-page.ts';
 import {
   checkEnvironment,
   checkGuestRandomness,
@@ -42,6 +43,12 @@ const sources = workspaceFiles
   .filter((file) => isSource(file.path))
   .map((file) => readSource(file.path, file.text));
 const entryPoints = readEntryPoints(root);
+const limitsPages = otherFiles.filter((file) => file.path === 'docs/limits.md');
+/** What each `limits.ts` exports: the code itself is asked, not its text. */
+const limits = new Map<string, Record<string, unknown>>();
+for (const { path: file } of sources.filter((one) => one.path.endsWith('/limits.ts'))) {
+  limits.set(file, (await import(path.join(root, file))) as Record<string, unknown>);
+}
 const codeMaps = otherFiles.filter((file) => file.path === 'ARCHITECTURE.md');
 
 const rules: Record<string, () => Violation[]> = {
@@ -71,6 +78,8 @@ const rules: Record<string, () => Violation[]> = {
     otherFiles
       .filter((file) => file.path === 'SECURITY.md')
       .flatMap((file) => checkClaims(file, workspaceFiles)),
+  'the limits that the documentation names are those of the code': () =>
+    limitsPages.flatMap((page) => checkLimitsPage(page, (file, name) => limits.get(file)?.[name])),
   'the code map names every workspace': () =>
     codeMaps.flatMap((file) => checkCodeMap(file, readWorkspaces(root))),
 };
