@@ -44,6 +44,10 @@ export const LEASE_SLACK_MS = 5 * SECOND_MS;
 export const EVENTS_PER_JOB = 20_000;
 /** Bytes of events kept of one job: summaries are at most 1 MiB a step. */
 export const EVENT_BYTES_PER_JOB = 32 * MiB;
+/** Annotations of one job in a list or a stream: GitHub's number for a job. */
+export const ANNOTATIONS_LISTED_PER_JOB = 50;
+/** And of all jobs of one answer, as JSON: a page of runs has thousands of jobs, each message 64 KiB. */
+export const ANNOTATIONS_LISTED_BYTES = 1 * MiB;
 /** Notes about a job ("what the guard decided"), lines and characters each. */
 export const NOTES_PER_JOB = 1000;
 export const NOTE_CHARS = 4096;

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Job, LogPage } from '@onejob/protocol';
+import type { Job, JobAnnotations, LogPage, Run } from '@onejob/protocol';
 import { newRows } from '../src/logs/append-log.ts';
 import { TestAgent } from './_agent.ts';
 import { onEveryDatabase } from './_databases.ts';
@@ -169,6 +169,49 @@ onEveryDatabase('logs', (start) => {
       annotations.map((one) => one.annotation.message),
       ['one', 'two', 'three'],
     );
+  });
+
+  test('lists and streams show the first annotations within bounds and say how many there are', async () => {
+    await using platform = await start();
+    const agent = await TestAgent.announce(platform);
+    const run = await platform.runWorkflow(`on: push
+jobs:
+  many: { runs-on: ubuntu-latest, steps: [{ run: 'true' }] }
+  long: { runs-on: ubuntu-latest, steps: [{ run: 'true' }] }
+`);
+    const note = (message: string) => ({
+      type: 'annotation',
+      index: 0,
+      annotation: { level: 'notice', message },
+    });
+    const sent = {
+      many: Array.from({ length: 60 }, (_, at) => `note ${at}`),
+      long: Array.from({ length: 40 }, (_, at) => `${at} ${'x'.repeat(60_000)}`),
+    };
+    for (const leased of [await agent.start(), await agent.start()]) {
+      const messages = sent[leased.task?.job.key as keyof typeof sent];
+      assert.equal(await leased.events(0, messages.map(note)), messages.length);
+    }
+    const listed = await platform.api('GET', '/runs');
+    assert.ok(listed.text.length < 1.2 * 1024 * 1024, `${listed.text.length}`);
+    const { jobs } = (listed.body as { runs: Run[] }).runs[0]!;
+    const shownOf = (key: string): number =>
+      jobs.find((job) => job.key === key)?.annotations.length ?? 0;
+    assert.ok(shownOf('many') <= 50 && shownOf('long') <= 17);
+    assert.ok(shownOf('many') + shownOf('long') >= 17);
+    for (const job of [...jobs, ...(await platform.run(run.id)).jobs]) {
+      const messages = sent[job.key as keyof typeof sent];
+      assert.equal(job.annotationCount, messages.length);
+      assert.deepEqual(
+        job.annotations.map((one) => one.annotation.message),
+        messages.slice(0, job.annotations.length),
+      );
+      const all = (await platform.api('GET', `/jobs/${job.id}/annotations`)).body as JobAnnotations;
+      assert.deepEqual(
+        all.annotations.map((one) => one.annotation.message),
+        messages,
+      );
+    }
   });
 
   test('a job tells how long its summaries are, and their text where it is asked for', async () => {

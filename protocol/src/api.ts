@@ -18,6 +18,8 @@
  *     GET  /api/v1/jobs/:job                                 Job
  *     POST /api/v1/jobs/:job/cancel                          CancelBody -> Job
  *     GET  /api/v1/jobs/:job/log?offset=&limit=              LogPage
+ *     GET  /api/v1/jobs/:job/annotations                     JobAnnotations         all of them
+ *     GET  /api/v1/jobs/:job/summaries                       JobSummaries
  *     GET  /api/v1/jobs/:job/transitions                     { transitions: Transition[] }
  *
  * Every route needs `Authorization: Bearer <api token>`. Errors are ErrorBody.
@@ -84,6 +86,10 @@ export const StepView = Type.Object({
 });
 export type StepView = Static<typeof StepView>;
 
+/** The step it is of; -1: the job itself. */
+export const JobAnnotation = Type.Object({ step: Type.Integer(), annotation: Annotation });
+export type JobAnnotation = Static<typeof JobAnnotation>;
+
 export const Job = Type.Object({
   id: Type.String(),
   runId: Type.String(),
@@ -120,7 +126,10 @@ export const Job = Type.Object({
   /** provision, kernel, init, bridge, hello, adopt: milliseconds each. */
   phasesMs: Type.Record(Type.String(), Type.Number()),
   steps: Type.Array(StepView),
-  annotations: Type.Array(Type.Object({ step: Type.Integer(), annotation: Annotation })),
+  /** The first ones, bounded for the whole answer; all of a job: `/jobs/<id>/annotations`. */
+  annotations: Type.Array(JobAnnotation),
+  /** How many there are. */
+  annotationCount: Type.Integer(),
   /** The text of each is asked for by itself: `/jobs/<id>/summaries`. */
   summaries: Type.Array(Type.Object({ step: Type.Integer(), bytes: Type.Integer() })),
   /** What each `uses:` was resolved to, in the order it was looked up. */
@@ -137,6 +146,10 @@ export const Job = Type.Object({
   }),
 });
 export type Job = Static<typeof Job>;
+
+/** Annotations of a job's attempt, in the order they came. */
+export const JobAnnotations = Type.Object({ annotations: Type.Array(JobAnnotation) });
+export type JobAnnotations = Static<typeof JobAnnotations>;
 
 /** Step summaries of a job's attempt, in the order of its steps; of a step that added to it, several. */
 export const JobSummaries = Type.Object({

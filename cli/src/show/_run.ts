@@ -29,6 +29,7 @@ export function makeJob(some: Partial<Job> = {}): Job {
     phasesMs: {},
     steps: [],
     annotations: [],
+    annotationCount: 0,
     summaries: [],
     actions: [],
     outputs: {},

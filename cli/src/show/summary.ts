@@ -72,6 +72,8 @@ function remarks(paint: Paint, job: Job): string[] {
     const place = file === undefined ? '' : ` ${file}${line === undefined ? '' : `:${line}`}`;
     lines.push(`${level}${place}:${title === undefined ? '' : ` ${title}:`} ${message}`);
   }
+  const more = job.annotationCount - job.annotations.length;
+  if (more > 0) lines.push(`${more} more annotations; what they say is in the log`);
   if (job.log.missingRows !== null && job.log.missingRows > 0) {
     lines.push(`${job.log.missingRows} rows of its log never arrived.`);
   }

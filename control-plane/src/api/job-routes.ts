@@ -6,6 +6,7 @@ import {
   CancelBody,
   isUuid,
   type Job,
+  type JobAnnotations,
   type JobSummaries,
   type LogPage,
   type Transition,
@@ -13,6 +14,7 @@ import {
 import { LOG_PAGE_ROWS } from '../limits.ts';
 import { readLog } from '../logs/read-log.ts';
 import { cancelOneJob } from '../runs/cancel-run.ts';
+import { viewAnnotations } from '../runs/annotations.ts';
 import { viewJobs, viewSummaries } from '../runs/run-view.ts';
 import { required } from '../store/store.ts';
 import type { ApiParts } from './api-parts.ts';
@@ -61,6 +63,13 @@ export function addJobRoutes(server: FastifyInstance, parts: ApiParts): void {
         },
       );
     },
+  );
+
+  app.get(
+    '/api/v1/jobs/:job/annotations',
+    { schema: { params: JobParams, querystring: NoQuery } },
+    async (request): Promise<JobAnnotations> =>
+      await viewAnnotations(store, await findJob(request.params.job)),
   );
 
   app.get(

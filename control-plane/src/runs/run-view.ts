@@ -5,6 +5,7 @@ import type { Job, JobEvent, JobSummaries, Run, StepView } from '@onejob/protoco
 import type { Store } from '../store/store.ts';
 import type { JobLogsTable, RunsTable } from '../store/tables.ts';
 import type { JobRow } from '../store/transition-job.ts';
+import { listAnnotations, type ListedAnnotations } from './annotations.ts';
 import { readGroupWaits } from './group-waits.ts';
 import { isReplaced } from './run-state.ts';
 
@@ -13,9 +14,10 @@ type LogRowState = Pick<
   'job_id' | 'attempt' | 'row_count' | 'total_rows' | 'sealed'
 >;
 
-/** A summary is up to 1 MiB a step, and a job is looked at far more often than its summaries. */
+/** A summary is up to 1 MiB a step, and a job is looked at far more often than its summaries; annotations
+ * are read for themselves (`annotations.ts`). */
 type ViewedEvent =
-  | Exclude<JobEvent, { type: 'summary' }>
+  | Exclude<JobEvent, { type: 'summary' | 'annotation' }>
   | { type: 'summary'; index: number; bytes: number };
 
 const eventWithoutText = (): RawBuilder<ViewedEvent> => sql<ViewedEvent>`
@@ -171,10 +173,12 @@ export async function viewJobs(
     .select(['job_id', 'attempt'])
     .select(eventWithoutText().as('event'))
     .where('job_id', 'in', ids)
+    .where('type', '<>', 'annotation')
     .orderBy('job_id')
     .orderBy('attempt')
     .orderBy('sequence')
     .execute();
+  const annotations = await listAnnotations(store, ids);
   const inGroups = rows.filter((row) => row.waiting_reason === 'concurrency_group');
   const waits = await readGroupWaits(store, [...new Set(inGroups.map((row) => row.run_id))]);
   const eventsOf = Map.groupBy(events, (event) => `${event.job_id}/${event.attempt}`);
@@ -187,6 +191,7 @@ export async function viewJobs(
       waitsFor: waits.get(row.id) ?? waits.get(row.run_id) ?? null,
       log: logOf.get(attempt),
       events: (eventsOf.get(attempt) ?? []).map((one) => one.event),
+      listed: annotations.get(attempt) ?? { annotations: [], annotationCount: 0 },
     });
   });
 }
@@ -198,6 +203,7 @@ function viewJob(
     waitsFor: Job['waitsFor'];
     log: LogRowState | undefined;
     events: readonly ViewedEvent[];
+    listed: ListedAnnotations;
   },
 ): Job {
   return {
@@ -229,6 +235,7 @@ function viewJob(
     environment: viewEnvironment(row, parts.events),
     notes: row.notes,
     ...viewEvents(parts.events),
+    ...parts.listed,
     log: {
       rows: parts.log?.row_count ?? 0,
       sealed: parts.log?.sealed ?? false,
@@ -250,11 +257,8 @@ function missingRows(log: LogRowState | undefined): number | null {
 }
 
 /** Steps as they stand after all events, in the order they first appeared. */
-function viewEvents(
-  events: readonly ViewedEvent[],
-): Pick<Job, 'steps' | 'annotations' | 'summaries' | 'actions'> {
+function viewEvents(events: readonly ViewedEvent[]): Pick<Job, 'steps' | 'summaries' | 'actions'> {
   const steps = new Map<string, StepView>();
-  const annotations: Job['annotations'] = [];
   const summaries: Job['summaries'] = [];
   const actions: Job['actions'] = [];
   for (const event of events) {
@@ -270,9 +274,6 @@ function viewEvents(
       case 'environment':
         // Shown with the environment's name.
         break;
-      case 'annotation':
-        annotations.push({ step: event.index, annotation: event.annotation });
-        break;
       case 'action':
         actions.push({ uses: event.uses, commit: event.commit, origin: event.origin });
         break;
@@ -281,7 +282,7 @@ function viewEvents(
         break;
     }
   }
-  return { steps: [...steps.values()], annotations, summaries, actions };
+  return { steps: [...steps.values()], summaries, actions };
 }
 
 export async function viewSummaries(
