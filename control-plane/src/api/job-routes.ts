@@ -16,7 +16,7 @@ import { readLog } from '../logs/read-log.ts';
 import { cancelOneJob } from '../runs/cancel-run.ts';
 import { viewAnnotations } from '../runs/annotations.ts';
 import { viewJobs, viewSummaries } from '../runs/run-view.ts';
-import { required } from '../store/store.ts';
+import { required, type Store } from '../store/store.ts';
 import type { ApiParts } from './api-parts.ts';
 import { JobParams, NoQuery, toNumber, WholeNumber } from './parameters.ts';
 
@@ -84,21 +84,24 @@ export function addJobRoutes(server: FastifyInstance, parts: ApiParts): void {
     { schema: { params: JobParams, querystring: NoQuery } },
     async (request): Promise<{ transitions: Transition[] }> => {
       const { id } = await findJob(request.params.job);
-      const rows = await store.db
-        .selectFrom('job_transitions')
-        .selectAll()
-        .where('job_id', '=', id)
-        .orderBy('id')
-        .execute();
-      return {
-        transitions: rows.map((row) => ({
-          attempt: row.attempt,
-          from: row.from_state,
-          to: row.to_state,
-          reason: row.reason,
-          atMs: row.at_ms,
-        })),
-      };
+      return { transitions: await readTransitions(store, id) };
     },
   );
+}
+
+/** Of all attempts, in their order. */
+async function readTransitions(store: Store, jobId: string): Promise<Transition[]> {
+  const rows = await store.db
+    .selectFrom('job_transitions')
+    .selectAll()
+    .where('job_id', '=', jobId)
+    .orderBy('id')
+    .execute();
+  return rows.map((row) => ({
+    attempt: row.attempt,
+    from: row.from_state,
+    to: row.to_state,
+    reason: row.reason,
+    atMs: row.at_ms,
+  }));
 }

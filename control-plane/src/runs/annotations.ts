@@ -35,7 +35,7 @@ export async function listAnnotations(
   const found = new Map(
     counts.map((one): [string, ListedAnnotations] => [
       attemptKey(one),
-      { annotations: [], annotationCount: Number(one.count) },
+      { annotations: [], annotationCount: one.count },
     ]),
   );
   if (found.size === 0) return found;
