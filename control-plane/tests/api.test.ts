@@ -10,6 +10,7 @@ import {
   Health,
   Host,
   Job,
+  JobAnnotations,
   LogPage,
   Plan,
   Run,
@@ -110,6 +111,7 @@ onEveryDatabase('the API', (start) => {
     for (const one of runs) assertFits(Run, one);
     assertFits(Job, await read(`/jobs/${leased.jobId}`));
     assertFits(LogPage, await read(`/jobs/${leased.jobId}/log`));
+    assertFits(JobAnnotations, await read(`/jobs/${leased.jobId}/annotations`));
     const { transitions } = (await read(`/jobs/${leased.jobId}/transitions`)) as {
       transitions: unknown[];
     };
