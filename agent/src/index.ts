@@ -1,4 +1,5 @@
 /** The agent zone: what the embedded mode, tests and the agent's own entry start. */
+export { WorkflowRepositories } from './actions/workflow-repositories.ts';
 export { probeDrivers, startAgent, type Agent } from './agent.ts';
 export { needsImage } from './jobs/default-image.ts';
 export type { AgentConfig } from './config/config.ts';

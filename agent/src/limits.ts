@@ -81,6 +81,8 @@ export const ACTION_PROXY_CONNECTIONS = 8;
 export const ACTION_LOOKUPS_PER_JOB = 2;
 /** What one job may have fetched: four of the largest. What is kept does not count. */
 export const ACTION_FETCHED_BYTES_PER_JOB = 4 * ACTION_BYTES;
+/** A workflow file of a mirror or server: a quarter of GitHub's limit, hundreds of times an ordinary one. */
+export const WORKFLOW_TEXT_BYTES = 256 * 1024;
 /** What a server or git says of a failure, for people. */
 export const ACTION_COMPLAINT_CHARACTERS = 300;
 /** Kept actions of a host: more than the workflows of one company name, and room for long tails. */

@@ -73,19 +73,19 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const repositories = await Repositories.open(data.repositoriesPath);
   const parser = undo.use(new WorkflowParser(stopping.signal));
   const archive = new LogArchive(data.objectsPath);
-  const { fleet, sourceStallMs: stallMs, sweepMs, version } = config;
+  const { elsewhere, fleet, sourceStallMs: stallMs, sweepMs, version } = config;
   const source = undo.use(new SourceServer({ store, repositories, stallMs }));
   await source.recoverViews();
   undo.use(startSweeper({ store, terms, archive, source, sweepMs, fleet, reportFault }));
   const forPullRequests = config.actionsForPullRequests;
-  const actions = new ActionServer({ store, repositories, parser, stallMs, forPullRequests });
   const shared = { store, vault, stopping: stopping.signal, reportFault };
+  const actions = new ActionServer({ ...shared, repositories, parser, stallMs, forPullRequests });
   undo.use(await serveAgents(data.agentSocketPath, { ...shared, terms, source, actions }));
 
   const intake = new RunIntake(store, fleet !== 'none');
   const apiParts: ApiParts = {
     ...shared,
-    ...{ repositories, parser, archive, version, fleet, intake },
+    ...{ repositories, parser, elsewhere, archive, version, fleet, intake },
   };
   const apiUrl = await serveApi(undo, apiParts, data, config.listen);
   // First of all: long polls and streams end, or closing servers would wait for them.

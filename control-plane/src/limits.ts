@@ -121,6 +121,8 @@ export const PLAN_CHARACTERS = 16 * MiB;
 export const LOCAL_ACTIONS = 200;
 /** Composite actions in one another, as deep as GitHub runs them. */
 export const LOCAL_ACTION_LEVELS = 10;
+/** Fetching what one request calls of other servers: some fetches of a few seconds, one that stands still. */
+export const CALLED_ELSEWHERE_MS = 120 * SECOND_MS;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

@@ -24,6 +24,13 @@ const action = makeCheckout({
   'pre.js': SCRIPT('pre'),
   'main.js': SCRIPT('main'),
   'post.js': SCRIPT('post'),
+  '.github/workflows/shared.yml':
+    'on: { workflow_call: { inputs: { who: { type: string } } } }\njobs:\n' +
+    '  x: { runs-on: ubuntu-latest, steps: [{ run: \'echo shared "${{ inputs.who }}"\' }] }\n' +
+    '  y: { uses: ./.github/workflows/deeper.yml }\n',
+  '.github/workflows/deeper.yml':
+    'on: workflow_call\njobs:\n' +
+    '  z: { runs-on: ubuntu-latest, steps: [{ run: echo deeper }] }\n',
   'wrap/action.yml':
     'runs:\n  using: composite\n  steps:\n' +
     '    - { run: echo "wrap is $GITHUB_ACTION_REPOSITORY", shell: bash }\n' +
@@ -46,6 +53,10 @@ const checkout = makeCheckout({
       '      - uses: actions/checkout@v4\n',
   ),
   'other.yml': workflow('      - { uses: actions/checkout@v5, with: { repository: acme/lib } }\n'),
+  'call.yml':
+    'on: push\njobs:\n  a:\n    uses: acme/greet/.github/workflows/shared.yml@v1\n' +
+    '    with: { who: you }\n',
+  'call-nothing.yml': 'on: push\njobs:\n  a: { uses: acme/none/.github/workflows/x.yml@v1 }\n',
   'missing.yml': workflow('      - run: echo never\n      - uses: acme/nothing@v9\n'),
 });
 const line = await CommandLine.prepared();
@@ -107,6 +118,26 @@ test('an action that is nowhere fails the job before its first step, with the li
   assert.doesNotMatch(ended.stdout, /never/);
 });
 
+test('a workflow of a mirror is called, and what it calls at the same commit', async () => {
+  const { code, stderr, stdout } = await line.run([...RUN, '-W', 'call.yml', '--json'], place());
+  assert.equal(code, 0, stderr + stdout);
+  const events = jsonLines<RunStreamEvent>(stdout);
+  const run = events.flatMap((event) => (event.type === 'run' ? [event.run] : [])).at(-1);
+  const file = (name: string) => `acme/greet/.github/workflows/${name}.yml@v1`;
+  assert.deepEqual(run?.referencedWorkflows, [
+    { path: file('shared'), ref: 'v1', sha },
+    { path: file('deeper'), ref: 'v1', sha },
+  ]);
+  assert.match(stdout, /"shared you"/);
+  assert.match(stdout, /"deeper"/);
+  const none = await line.run([...RUN, '-W', 'call-nothing.yml'], place());
+  checkRefusal(
+    none,
+    1,
+    /call-nothing\.yml:3:14: job 'a' cannot run: .*its jobs get no actions over the network/,
+  );
+});
+
 test('onejob’s own checkout stands in as the policy says', async () => {
   const never = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'never' }));
   checkRefusal(never, 1, /Unable to resolve action `actions\/checkout@v4`/);
@@ -122,6 +153,8 @@ test('onejob’s own checkout stands in as the policy says', async () => {
     /ONEJOB_ACTIONS_URL is wrong: none, or http\(s\) addresses without a user/,
   );
   assert.doesNotMatch(secret.stderr, /secret/);
+  const twice = { ONEJOB_ACTIONS_URL: 'acme=https://a.example Acme=https://b.example' };
+  checkRefusal(await line.run(RUN, place(twice)), 2, /names two servers of the owner acme/);
   const gone = await line.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
   checkRefusal(gone, 2, /ONEJOB_ACTION_MIRRORS names \/nowhere\/at\/all/);
 });

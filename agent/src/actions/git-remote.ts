@@ -28,6 +28,7 @@ import { isFullSha } from './action-reference.ts';
 import { ActionUnavailable } from './action-unavailable.ts';
 import { diskFull } from './action-store.ts';
 import { GuardedProxy } from './guarded-proxy.ts';
+import { type FileText, readText } from './read-text.ts';
 import { hasTarEnd } from './tar-end.ts';
 
 export type GitRemoteOptions = {
@@ -135,6 +136,14 @@ export class GitRemote implements AsyncDisposable {
     const commit = standardOutput.trim();
     if (isFullSha(commit) && (!isFullSha(source) || source === commit)) return commit;
     throw new ActionUnavailable('no_version', `${url} has no commit ${source}.`);
+  }
+
+  /** One file of a fetched commit; undefined: it has none. */
+  async read(commit: string, path: string): Promise<FileText | undefined> {
+    return await readText(
+      async (args) => await this.#run(args, ACTION_RESOLVE_MS),
+      `${commit}:${path}`,
+    );
   }
 
   /** Writes the files of a fetched commit as a tar archive. @throws ActionUnavailable, AgentError */

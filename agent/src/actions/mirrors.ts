@@ -11,9 +11,10 @@ import { AgentError } from '../errors.ts';
 import { findTool, runTool } from '../host/short-tool.ts';
 import { ACTION_ARCHIVE_MS, ACTION_LOOK_MS } from '../limits.ts';
 import { isFullSha, type ActionReference } from './action-reference.ts';
+import { type FileText, readText } from './read-text.ts';
 
 export type MirroredAction =
-  | { kind: 'commit'; repository: string; commit: string }
+  | { kind: 'commit'; repository: string; commit: string; name: string }
   | { kind: 'files'; directory: string };
 
 const isDirectory = async (path: string): Promise<boolean> =>
@@ -46,7 +47,10 @@ async function git(): Promise<string> {
   throw new AgentError('tool_missing', 'Mirrors of actions need git: apt-get install git');
 }
 
-async function commitOf(repository: string, ref: string): Promise<string | undefined> {
+async function commitOf(
+  repository: string,
+  ref: string,
+): Promise<{ commit: string; name: string } | undefined> {
   const names = isFullSha(ref) ? [ref] : [`refs/tags/${ref}`, `refs/heads/${ref}`];
   for (const name of names) {
     const args = [...gitArguments(repository), 'rev-parse', '--verify', '--quiet'];
@@ -54,7 +58,7 @@ async function commitOf(repository: string, ref: string): Promise<string | undef
       timeoutMs: ACTION_LOOK_MS,
     });
     const commit = answer.standardOutput.trim();
-    if (answer.exitCode === 0 && isFullSha(commit)) return commit;
+    if (answer.exitCode === 0 && isFullSha(commit)) return { commit, name };
   }
   return undefined;
 }
@@ -67,15 +71,28 @@ export async function findInMirrors(
   for (const mirror of mirrors) {
     const place = join(mirror, server.replace(':', '_'), owner, repository);
     const found = await gitDirectory(place);
-    const commit = found === undefined ? undefined : await commitOf(found, ref);
-    if (found !== undefined && commit !== undefined) {
-      return { kind: 'commit', repository: found, commit };
+    const resolved = found === undefined ? undefined : await commitOf(found, ref);
+    if (found !== undefined && resolved !== undefined) {
+      return { kind: 'commit', repository: found, ...resolved };
     }
     if (isFullSha(ref) || ref.includes('/')) continue;
     const directory = `${place}@${ref}`;
     if (await isDirectory(directory)) return { kind: 'files', directory };
   }
   return undefined;
+}
+
+/** One file of a commit; undefined: it has none. @throws AgentError `tool_missing` */
+export async function readMirrored(
+  { commit, repository }: { commit: string; repository: string },
+  path: string,
+): Promise<FileText | undefined> {
+  const program = await git();
+  return await readText(
+    async (args) =>
+      await runTool(program, [...gitArguments(repository), ...args], { timeoutMs: ACTION_LOOK_MS }),
+    `${commit}:${path}`,
+  );
 }
 
 /** Writes the files as a tar archive. @throws AgentError `action_unreadable` */

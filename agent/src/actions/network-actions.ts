@@ -18,6 +18,7 @@ import { isFullSha, type ActionReference } from './action-reference.ts';
 import { keyOf, type ActionStore } from './action-store.ts';
 import { ActionUnavailable } from './action-unavailable.ts';
 import { GitRemote, type ResolvedRef } from './git-remote.ts';
+import type { FileText } from './read-text.ts';
 import { SharedWork } from './shared-work.ts';
 
 /** Whose wish it is. */
@@ -43,6 +44,13 @@ type NetworkOptions = {
   store: ActionStore;
   /** What the largest may have. */
   bytes?: number;
+};
+
+export type OpenRepository = AsyncDisposable & {
+  commit: string;
+  /** Full name of the ref; of a commit its SHA. */
+  name: string;
+  read(path: string): Promise<FileText | undefined>;
 };
 
 export class NetworkActions {
@@ -73,10 +81,51 @@ export class NetworkActions {
         if (file !== undefined) return { file, commit: ref };
       }
     }
+    return await this.#firstOf(
+      urls,
+      async (url) =>
+        await persistently(
+          requester.signal,
+          async () => await this.#fromServer(url, ref, requester),
+        ),
+    );
+  }
+
+  /**
+   * The repository, with the commit of the ref and nothing else in it, until it is disposed of.
+   * @throws ActionUnavailable, AgentError
+   */
+  async open(reference: ActionReference, requester: Requester): Promise<OpenRepository> {
+    return await this.#firstOf(
+      this.#urlsOf(reference),
+      async (url) =>
+        await persistently(
+          requester.signal,
+          async () => await this.#openAt(url, reference.ref, requester),
+        ),
+    );
+  }
+
+  async #openAt(url: string, ref: string, requester: Requester): Promise<OpenRepository> {
+    await using undo = new AsyncDisposableStack();
+    const draft = undo.use(await this.#options.store.draft());
+    const remote = undo.use(await this.#remote(url, draft.path, requester));
+    const name = isFullSha(ref) ? ref : (await remote.resolve(ref)).name;
+    const commit = await remote.fetch(name);
+    const owned = undo.move();
+    return {
+      ...{ commit, name },
+      read: async (path) => await remote.read(commit, path),
+      [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+    };
+  }
+
+  /** Asks servers until one has the repository. */
+  async #firstOf<T>(urls: readonly string[], ask: (url: string) => Promise<T>): Promise<T> {
     const missing: string[] = [];
     for (const url of urls) {
       try {
-        return await this.#persistently(url, ref, requester);
+        return await ask(url);
       } catch (error) {
         if (!(error instanceof ActionUnavailable) || error.kind !== 'no_repository') throw error;
         missing.push(error.message);
@@ -109,22 +158,6 @@ export class NetworkActions {
       (url) => new URL(url).host === server && new URL(url).pathname === '/',
     );
     return [configured ?? `https://${server}`];
-  }
-
-  /** Most failures of a server are over in a moment. */
-  async #persistently(
-    url: string,
-    ref: string,
-    requester: Requester,
-  ): Promise<{ file: FileHandle; commit: string }> {
-    try {
-      return await this.#fromServer(url, ref, requester);
-    } catch (error) {
-      if (!(error instanceof ActionUnavailable) || error.kind !== 'unreachable') throw error;
-      const { signal } = requester;
-      await sleep(ACTION_RETRY_MS, undefined, { signal });
-      return await this.#fromServer(url, ref, requester);
-    }
   }
 
   async #fromServer(
@@ -188,5 +221,16 @@ export class NetworkActions {
       ...{ url, directory, confinement, guard, context, signal },
       ...limit,
     });
+  }
+}
+
+/** Most failures of a server are over in a moment. */
+async function persistently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof ActionUnavailable) || error.kind !== 'unreachable') throw error;
+    await sleep(ACTION_RETRY_MS, undefined, { signal });
+    return await ask();
   }
 }

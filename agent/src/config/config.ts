@@ -80,7 +80,7 @@ const DEFAULT_LABELS = [
   'group:default',
 ];
 
-const DEFAULT_ACTIONS_URLS = ['https://github.com'];
+export const DEFAULT_ACTIONS_URLS = ['https://github.com'];
 
 export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   const stateDirectory = resolve(config.stateDirectory);

@@ -12,6 +12,7 @@ import {
   probeDrivers,
   needsImage,
   startAgent,
+  WorkflowRepositories,
   type Agent,
   type AgentConfig,
   type MachineImage,
@@ -87,7 +88,13 @@ export type Platform = AsyncDisposable & {
  */
 export async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using undo = new AsyncDisposableStack();
-  const controlPlane = await startOrJoin(options);
+  const elsewhere = undo.use(
+    new WorkflowRepositories({
+      directory: join(options.directories.data, 'agent', 'workflows'),
+      ...actionSettings(),
+    }),
+  );
+  const controlPlane = await startOrJoin(options, elsewhere);
   if ('joined' in controlPlane) {
     return {
       ...controlPlane,
@@ -132,13 +139,16 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
 
 const fleetOf = ({ withAgent }: PlatformOptions): Fleet => (withAgent ? 'closed' : 'none');
 
-async function startOrJoin(options: PlatformOptions): Promise<ControlPlane | Joined> {
+async function startOrJoin(
+  options: PlatformOptions,
+  elsewhere: WorkflowRepositories,
+): Promise<ControlPlane | Joined> {
   await makeDirectories(options.directories);
   const startedAtMs = performance.now();
   let told = false;
   for (;;) {
     const waitedMs = performance.now() - startedAtMs;
-    const found = (await tryStart(options)) ?? (await tryJoin(options, waitedMs));
+    const found = (await tryStart(options, elsewhere)) ?? (await tryJoin(options, waitedMs));
     if (found !== undefined && found !== 'reader') return found;
     if (found === 'reader' && waitedMs > READER_QUIET_MS && !told) {
       options.warn(`Waiting for another onejob command that reads ${options.directories.data}.`);
@@ -150,7 +160,10 @@ async function startOrJoin(options: PlatformOptions): Promise<ControlPlane | Joi
 }
 
 /** Undefined: another process owns the data directory. */
-async function tryStart(options: PlatformOptions): Promise<ControlPlane | undefined> {
+async function tryStart(
+  options: PlatformOptions,
+  elsewhere: WorkflowRepositories,
+): Promise<ControlPlane | undefined> {
   const { directories, listen, warn } = options;
   try {
     return await startControlPlane({
@@ -160,6 +173,7 @@ async function tryStart(options: PlatformOptions): Promise<ControlPlane | undefi
       tenantDefaults: OWN_MACHINE,
       // Whoever writes a workflow here may read every repository of this directory anyway.
       actionsForPullRequests: true,
+      elsewhere,
       log: eachOnce((message) => warn(onOneLine(message))),
       ...(listen === undefined ? {} : { listen }),
     });

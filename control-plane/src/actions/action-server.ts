@@ -34,6 +34,7 @@ export type ActionServerParts = {
   store: Store;
   repositories: Repositories;
   parser: WorkflowParser;
+  stopping: AbortSignal;
   /** What stands still for so long is cut. */
   stallMs: number;
   /** Whether jobs of pull requests are given actions, too. */
@@ -60,7 +61,7 @@ export class ActionServer {
   }
 
   async #find(request: Http2ServerRequest): Promise<Found | Refusal> {
-    const { forPullRequests, parser, repositories, store } = this.#parts;
+    const { forPullRequests, parser, repositories, stopping, store } = this.#parts;
     const [path = '', query = ''] = request.url.split('?', 2);
     const [, jobId = '', attempt = ''] = PATH.exec(path) ?? [];
     const session = request.headers[SESSION_CREDENTIAL_HEADER];
@@ -82,7 +83,7 @@ export class ActionServer {
     }
     const resolved = await repositories.resolve(repository, wanted.ref);
     if (resolved === undefined) return ELSEWHERE;
-    const files = new WorkflowFiles({ repositories, parser });
+    const files = new WorkflowFiles({ repositories, parser, stopping });
     const steps = placeOf(run, job.key)?.job.steps ?? [];
     const commit = { repository: own, sha: run.sha };
     // Who is named elsewhere only, is meant to come from elsewhere.

@@ -3,6 +3,7 @@ import type { Fleet } from '@onejob/protocol';
 import type { Vault } from '../credentials.ts';
 import type { Repositories } from '../git/repositories.ts';
 import type { LogArchive } from '../logs/log-archive.ts';
+import type { ElsewhereRepositories } from '../runs/elsewhere.ts';
 import type { RunIntake } from '../runs/run-intake.ts';
 import type { WorkflowParser } from '../runs/workflow-parser.ts';
 import type { Store } from '../store/store.ts';
@@ -11,6 +12,7 @@ export type ApiParts = {
   store: Store;
   repositories: Repositories;
   parser: WorkflowParser;
+  elsewhere: ElsewhereRepositories | undefined;
   archive: LogArchive;
   vault: Vault;
   version: string;

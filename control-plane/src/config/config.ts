@@ -16,6 +16,7 @@ import {
 } from '@onejob/protocol';
 import { type Clock, systemClock } from '../clock.ts';
 import { ControlPlaneError } from '../errors.ts';
+import type { ElsewhereRepositories } from '../runs/elsewhere.ts';
 import type { LeaseTerms, TenantLimits } from '../leases/lease-terms.ts';
 import {
   LEASE_SLACK_MS,
@@ -45,6 +46,8 @@ export type ControlPlaneConfig = {
    * workflow may be anybody's. Default: false.
    */
   actionsForPullRequests?: boolean;
+  /** Who finds called workflows that are not on this platform. Default: nobody. */
+  elsewhere?: ElsewhereRepositories;
   /** Told of failures that are ours, one sentence a line. Default: nowhere. */
   log?: (message: string) => void;
   version?: string;
@@ -59,7 +62,7 @@ export type ControlPlaneConfig = {
 
 export type CompleteConfig = Pick<
   ControlPlaneConfig,
-  'dataDirectory' | 'database' | 'listen' | 'log'
+  'dataDirectory' | 'database' | 'listen' | 'log' | 'elsewhere'
 > &
   Required<
     Pick<
@@ -161,6 +164,7 @@ const CONFIG_CHECKS: Readonly<Record<keyof ControlPlaneConfig, Check>> = {
   fleet: (value) =>
     FLEETS.some((one) => one === value) ? undefined : `one of ${FLEETS.join(', ')}`,
   actionsForPullRequests: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
+  elsewhere: anything,
   log: anything,
   version: anything,
   leaseMs: whole(1),
@@ -211,7 +215,7 @@ export function completeConfig(config: ControlPlaneConfig): CompleteConfig {
         `give it at least ${MIN_LEASE_MS}`,
     );
   }
-  const { tenantDefaults = {}, tenants = {}, listen, log } = config;
+  const { tenantDefaults = {}, tenants = {}, elsewhere, listen, log } = config;
   const defaults = completeLimits(DEFAULT_LIMITS, tenantDefaults, 'tenantDefaults');
   const overrides = entriesOf(tenants, 'tenants').map(([tenant, given]) => {
     checkName(tenant, 'tenants');
@@ -223,6 +227,7 @@ export function completeConfig(config: ControlPlaneConfig): CompleteConfig {
     database: config.database,
     ...(listen === undefined ? {} : { listen }),
     ...(log === undefined ? {} : { log }),
+    ...(elsewhere === undefined ? {} : { elsewhere }),
     version: config.version ?? '0.1.0',
     fleet: config.fleet ?? 'open',
     actionsForPullRequests: config.actionsForPullRequests ?? false,

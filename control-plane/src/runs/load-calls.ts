@@ -1,9 +1,10 @@
 /**
  * Finds and reads the workflows that a workflow calls, directly and through others, before there is
- * a run: of the same commit, or of a repository of the same tenant at a ref.
+ * a run: of the same commit, or of another repository at a ref. That one is looked for like an action:
+ * in mirrors, in repositories of the same tenant on this platform, then on servers (`elsewhere.ts`).
  *
- * What is wrong with a call is said of the whole workflow, as on GitHub. A repository or ref that
- * this platform does not have is not: its job alone is refused when its turn comes.
+ * What is wrong with a call is said of the whole workflow, as on GitHub. A repository or ref that is
+ * nowhere is not: its job alone is refused when its turn comes.
  */
 import {
   type Caller,
@@ -22,10 +23,11 @@ import {
 import { parseRepositoryName, type Problem, type ReferencedWorkflow } from '@onejob/protocol';
 import type { Repositories } from '../git/repositories.ts';
 import { CALLED_WORKFLOWS_BYTES } from '../limits.ts';
+import type { Elsewhere } from './elsewhere.ts';
 import type { WorkflowFiles } from './workflow-files.ts';
 
 type Place = Omit<CalledWorkflow, 'workflow'>;
-type Resolved = Awaited<ReturnType<Repositories['resolve']>>;
+type Resolved = { sha: string; fullRef: string };
 
 export type LoadedCalls = {
   /** With the targets of its calls. */
@@ -38,12 +40,12 @@ export type LoadedCalls = {
 
 /** @param keys of the jobs that run: what others call is not looked for */
 export async function loadCalls(
-  repositories: Repositories,
+  from: { repositories: Repositories; elsewhere: Elsewhere },
   files: WorkflowFiles,
   root: CalledWorkflow,
   keys: ReadonlySet<string>,
 ): Promise<LoadedCalls> {
-  const loader = new CallLoader(repositories, files, root);
+  const loader = new CallLoader(from, files, root);
   const workflow = await loader.load(keys);
   const { called, warnings, problems } = loader;
   const bytes = JSON.stringify(called).length;
@@ -68,15 +70,21 @@ class CallLoader {
   readonly warnings: Problem[] = [];
   readonly problems: Problem[] = [];
   readonly #repositories: Repositories;
+  readonly #elsewhere: Elsewhere;
   readonly #files: WorkflowFiles;
   readonly #root: CalledWorkflow;
   /** Found, but wrong: said once. */
   readonly #wrong = new Set<string>();
   /** What a ref stands for; one run never sees it move. */
-  readonly #resolved = new Map<string, Resolved | undefined>();
+  readonly #resolved = new Map<string, Resolved | { missing: string }>();
 
-  constructor(repositories: Repositories, files: WorkflowFiles, root: CalledWorkflow) {
-    this.#repositories = repositories;
+  constructor(
+    from: { repositories: Repositories; elsewhere: Elsewhere },
+    files: WorkflowFiles,
+    root: CalledWorkflow,
+  ) {
+    this.#repositories = from.repositories;
+    this.#elsewhere = from.elsewhere;
     this.#files = files;
     this.#root = root;
   }
@@ -156,26 +164,37 @@ class CallLoader {
       const { repository, ref, fullRef, sha } = from;
       return { repository, path, ref, fullRef, sha };
     }
-    const { ref } = reference;
-    const repository = parseRepositoryName(reference.repository);
+    const { ref, repository } = reference;
+    const key = `${repository}@${ref}`;
+    const resolved = this.#resolved.get(key) ?? (await this.#resolve(repository, ref));
+    this.#resolved.set(key, resolved);
+    if ('missing' in resolved) return resolved;
+    const { fullRef, sha } = resolved;
+    return { repository, path, ref, fullRef, sha };
+  }
+
+  async #resolve(full: string, ref: string): Promise<Resolved | { missing: string }> {
+    const repository = parseRepositoryName(full);
     const own = parseRepositoryName(this.#root.repository)?.tenant;
+    const missing = `which is in no repository of the tenant '${own}'; put it into one of them`;
+    if (repository === undefined) return { missing };
+    const wanted = { owner: repository.tenant, repository: repository.name, ref };
+    const mirrored = await this.#elsewhere.inMirrors(wanted);
+    if (mirrored !== undefined) return mirrored;
     // Of another tenant nothing is said, not even whether it is there.
-    if (repository === undefined || repository.tenant !== own) {
-      return {
-        missing: `which is in no repository of the tenant '${own}'; put it into one of them`,
-      };
+    const isOwn = repository.tenant === own;
+    const found = isOwn ? await this.#repositories.resolve(repository, ref) : undefined;
+    if (found !== undefined) return found;
+    if (this.#elsewhere.isAsked) {
+      const fetched = await this.#elsewhere.onServers(wanted);
+      if (typeof fetched !== 'string') return fetched;
+      const nowhere = `which no mirror of this host has, and no repository of the tenant '${own}' on this onejob`;
+      return { missing: `${nowhere}; elsewhere: ${fetched}` };
     }
-    const key = `${repository.full}@${ref}`;
-    if (!this.#resolved.has(key)) {
-      this.#resolved.set(key, await this.#repositories.resolve(repository, ref));
-    }
-    const resolved = this.#resolved.get(key);
-    if (resolved === undefined) {
-      return {
-        missing: `but this onejob has no '${ref}' of ${repository.full}; run something of that repository from there first`,
-      };
-    }
-    return { repository: repository.full, path, ref, ...resolved };
+    if (!isOwn) return { missing };
+    return {
+      missing: `but this onejob has no '${ref}' of ${full}; run something of that repository from there first`,
+    };
   }
 
   async #read({ repository, path, ref, sha }: Place) {
@@ -183,6 +202,11 @@ class CallLoader {
     if (id === undefined) return undefined;
     const isOwn = repository === this.#root.repository && sha === this.#root.sha;
     const file = isOwn ? path : `${repository}/${path}@${ref}`;
-    return await this.#files.read({ repository: id, sha, path }, file);
+    const elsewhere = this.#elsewhere.at(repository, sha);
+    return await this.#files.read(
+      { repository: id, sha, path },
+      file,
+      elsewhere === undefined ? undefined : async (at) => await elsewhere.read(at),
+    );
   }
 }

@@ -12,6 +12,7 @@ import { ControlPlaneError } from '../errors.ts';
 import type { RepositoryId } from '../git/repositories.ts';
 import { PROBLEMS_TOLD } from '../limits.ts';
 import { asksForFiles, changeOf } from './event-change.ts';
+import { Elsewhere } from './elsewhere.ts';
 import { loadCalls } from './load-calls.ts';
 import { LocalActions } from './local-actions.ts';
 import { WorkflowFiles, type WorkflowSource } from './workflow-files.ts';
@@ -82,7 +83,7 @@ async function readOne(
 
 /** Reads what the workflows that start call. */
 async function withCalls(
-  { repositories }: WorkflowSource,
+  { repositories, elsewhere: others, stopping }: WorkflowSource,
   files: WorkflowFiles,
   repository: RepositoryId & { full: string },
   { ref, sha }: CreateRun,
@@ -90,6 +91,7 @@ async function withCalls(
 ): Promise<ReadWorkflow[]> {
   const problems: Problem[] = [];
   const all: ReadWorkflow[] = [];
+  await using elsewhere = new Elsewhere(others, stopping);
   const actions = new LocalActions(files, { repository, sha });
   for (const one of read) {
     if (!one.triggered) {
@@ -106,7 +108,7 @@ async function withCalls(
       fullRef: ref,
       sha,
     };
-    const loaded = await loadCalls(repositories, files, root, keys);
+    const loaded = await loadCalls({ repositories, elsewhere }, files, root, keys);
     problems.push(...loaded.problems);
     const noted = await actions.note(loaded.workflow);
     const jobs = noted.jobs.filter((job) => keys.has(job.key));

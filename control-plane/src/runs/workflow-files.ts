@@ -7,10 +7,21 @@ import type { ParseResult } from '@onejob/workflow/parse';
 import type { ActionParseResult } from '@onejob/workflow/parse-action';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { WORKFLOWS_PARSE_MS } from '../limits.ts';
+import type { ElsewhereRepositories, ElsewhereRepository } from './elsewhere.ts';
 import type { WorkflowParser } from './workflow-parser.ts';
 
 /** What workflows are read with. */
-export type WorkflowSource = { repositories: Repositories; parser: WorkflowParser };
+export type WorkflowSource = {
+  repositories: Repositories;
+  parser: WorkflowParser;
+  /** undefined: only this platform has any. */
+  elsewhere?: ElsewhereRepositories | undefined;
+  /** Ends what is asked of others. */
+  stopping: AbortSignal;
+};
+
+/** How a file is read that is in no repository of this platform. */
+type ReadElsewhere = ElsewhereRepository['read'];
 
 export type FilePlace = { repository: RepositoryId; sha: string; path: string };
 
@@ -29,14 +40,19 @@ export class WorkflowFiles {
 
   /**
    * @param file what the file is called in messages
+   * @param elsewhere where its repository is not on this platform
    * @returns undefined: the commit has no such file
    */
-  async read(at: FilePlace, file: string): Promise<ParseResult | undefined> {
+  async read(
+    at: FilePlace,
+    file: string,
+    elsewhere?: ReadElsewhere,
+  ): Promise<ParseResult | undefined> {
     const { tenant, name } = at.repository;
     const key = `${tenant}/${name}/${at.path.replace(/^\.\//, '')}@${at.sha}`;
     const known = this.#read.get(key);
     if (known !== undefined) return known;
-    const result = this.isOverTime ? overTime(file) : await this.#parse(at, file);
+    const result = this.isOverTime ? overTime(file) : await this.#parse(at, file, elsewhere);
     this.#read.set(key, result);
     return result;
   }
@@ -57,9 +73,16 @@ export class WorkflowFiles {
     return found !== undefined;
   }
 
-  async #parse(at: FilePlace, file: string): Promise<ParseResult | undefined> {
+  async #parse(
+    at: FilePlace,
+    file: string,
+    elsewhere?: ReadElsewhere,
+  ): Promise<ParseResult | undefined> {
     const { repositories, parser } = this.#source;
-    const found = await repositories.readWorkflow(at.repository, at.sha, at.path);
+    const found =
+      elsewhere === undefined
+        ? await repositories.readWorkflow(at.repository, at.sha, at.path)
+        : await elsewhere(at.path);
     if (found === undefined) return undefined;
     if (found.text === null) return { ok: false, problems: [oversizeProblem(file, found.bytes)] };
     const { result, tookMs } = await parser.parse({ file, text: found.text });
