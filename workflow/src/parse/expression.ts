@@ -2,8 +2,9 @@
  * Expression text to expression tree: `@actions/expressions` parses, this turns its syntax tree into
  * ExprNode data.
  *
- * Two things that package gets wrong are put right here: only the first `''` of a text literal is
- * unescaped by it, and names such as `constructor` pass for functions.
+ * What that package reads otherwise than GitHub's runner is put right here: only the first `''` of a
+ * text literal is unescaped by it, names such as `constructor` pass for functions, numbers follow
+ * JavaScript (`0b1`, `0XF`, `+Infinity`; hexadecimal beyond 32 bits), and a comma may end arguments.
  */
 import { Lexer, Parser } from '@actions/expressions';
 import {
@@ -19,11 +20,12 @@ import {
   Unary,
 } from '@actions/expressions/ast';
 import { type ExpressionData, Kind } from '@actions/expressions/data/index';
-import { TokenType } from '@actions/expressions/lexer';
+import { type Token, TokenType } from '@actions/expressions/lexer';
 import { splitAllowedContext } from '@actions/workflow-parser/templates/allowed-context';
 import type { CompareOperator, ExprNode } from '@onejob/protocol';
 import { BUILT_INS } from '../evaluate/functions.ts';
 import { EXPRESSION_DEPTH } from '../evaluate/limits.ts';
+import { toNumber } from '../evaluate/values.ts';
 import { someNode } from '../some-node.ts';
 
 const COMPARE = new Map<TokenType, CompareOperator>([
@@ -47,7 +49,7 @@ function literalNode(node: Literal): ExprNode {
     case Kind.Null:
       return { kind: 'literal', value: null };
     case Kind.Number:
-      return numberNode(data.number());
+      return numberNode(toNumber(node.token.lexeme));
     case Kind.Boolean:
       return { kind: 'literal', value: data.coerceString() === 'true' };
     default:
@@ -118,6 +120,19 @@ class Converter {
   }
 }
 
+/** Tokens that GitHub's runner does not take where they stand. */
+function refuseTokens(tokens: readonly Token[], expression: string): void {
+  tokens.forEach((token, i) => {
+    const { type, lexeme, range } = token;
+    const isNoNumber =
+      type === TokenType.NUMBER && lexeme !== 'NaN' && Number.isNaN(toNumber(lexeme));
+    const endsArguments = type === TokenType.RIGHT_PAREN && tokens[i - 1]?.type === TokenType.COMMA;
+    if (!isNoNumber && !endsArguments) return;
+    const at = `Located at position ${range.start.column + 1} within expression: ${expression}`;
+    throw new Error(`Unexpected symbol: '${lexeme}'. ${at}`);
+  });
+}
+
 /**
  * @param expression without `${{ }}`
  * @param allowed contexts and functions of the place it stands in, as the schema writes them:
@@ -132,6 +147,7 @@ export function parseExpression(
 ): ExprNode {
   const { namedContexts, functions } = splitAllowedContext(allowed);
   const { tokens } = new Lexer(expression).lex();
+  refuseTokens(tokens, expression);
   const tree = new Parser(
     tokens,
     namedContexts,
