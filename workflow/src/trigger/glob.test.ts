@@ -1,5 +1,9 @@
-/** Patterns: GitHub's cheat sheet, a backtracking model, and patterns made to be slow. */
+/**
+ * Patterns: GitHub's cheat sheet, a backtracking model, the globs of Node where they mean the same, and
+ * patterns made to be slow.
+ */
 import assert from 'node:assert/strict';
+import { matchesGlob } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { matchesPattern } from './glob.ts';
@@ -27,6 +31,10 @@ test('the cheat sheet of the documentation holds', () => {
     ['**/*src/**', ['a/src/app.js', 'my-src/code/js/app.js'], ['src']],
     ['**/*-post.md', ['my-post.md', 'path/their-post.md'], ['my-post.markdown']],
     ['**/migrate-*.sql', ['migrate-10909.sql', 'db/sept/migrate-v1.sql'], ['migrate.sql']],
+    ['foo**/bar', ['foo/bar', 'foox/bar', 'foo/a/bar', 'foo//bar'], ['foobar', 'fobar', 'foo/b']],
+    ['a/**/**/b', ['a/b', 'a/x/b', 'a/x/y/b'], ['ab', 'a/xb']],
+    ['a/b**/c', ['a/b/c', 'a/bx/y/c'], ['a/bc', 'a/c']],
+    ['\\/**/a', ['/a', '/x/a'], ['a']],
     ['a?b', ['ab', 'b'], ['aab', 'xb']],
     ['\\*\\?', ['*?'], ['a?', '*']],
     ['[a-c]x', ['ax', 'bx'], ['dx', 'x', '-x']],
@@ -43,7 +51,8 @@ test('the cheat sheet of the documentation holds', () => {
 
 type Part =
   | { kind: 'one'; text: string; accepts: string; quantifier: '' | '?' | '+' }
-  | { kind: 'star' | 'stars' | 'directories' };
+  /** `**` and a slash: behind the start or a slash, where it may be nothing, or elsewhere. */
+  | { kind: 'star' | 'stars' | 'directories' | 'rest' };
 
 /** By the book: every part tries every length. */
 function model(parts: Part[], text: string): boolean {
@@ -59,6 +68,8 @@ function model(parts: Part[], text: string): boolean {
       return some(() => true);
     case 'directories':
       return some((head) => head === '' || (head.length > 1 && head.endsWith('/')));
+    case 'rest':
+      return some((head) => head.endsWith('/'));
     case 'one': {
       const least = part.quantifier === '?' ? 0 : 1;
       const most = part.quantifier === '+' ? Infinity : 1;
@@ -72,7 +83,7 @@ function model(parts: Part[], text: string): boolean {
   }
 }
 
-const WRITTEN = { star: '*', stars: '**', directories: '**/' };
+const WRITTEN = { star: '*', stars: '**', directories: '**/', rest: '**/' };
 const write = (part: Part): string =>
   part.kind === 'one' ? part.text + part.quantifier : WRITTEN[part.kind];
 
@@ -97,17 +108,27 @@ const one = fc
 const wild = fc
   .constantFrom('star' as const, 'stars' as const, 'directories' as const)
   .map((kind): Part => ({ kind }));
+/** A directory begins at the start, behind a plain slash, and behind the slash of `**` + `/`. */
+const placed = (parts: Part[]): Part[] =>
+  parts.map((part, i) => {
+    const before = parts[i - 1];
+    if (part.kind !== 'directories' || before === undefined) return part;
+    const isSlash = before.kind === 'one' && before.text === '/' && before.quantifier === '';
+    return isSlash || before.kind === 'directories' ? part : { kind: 'rest' };
+  });
 /** Stars beside stars, and `**` before a slash, would be written as something else. */
 const clear = (parts: Part[]): boolean =>
   parts.every((part, i) => {
     const next = parts[i + 1];
-    if (part.kind === 'one' || part.kind === 'directories' || next === undefined) return true;
+    const isClear = part.kind === 'one' || part.kind === 'directories' || part.kind === 'rest';
+    if (isClear || next === undefined) return true;
     return next.kind === 'one' && !next.text.startsWith('/');
   });
 
 test('generated patterns match what a backtracking model matches', () => {
   const parts = fc
     .array(fc.oneof({ weight: 3, arbitrary: one }, wild), { maxLength: 6 })
+    .map(placed)
     .filter(clear);
   const texts = fc
     .array(fc.constantFrom('a', 'b', '/', '*', '.'), { maxLength: 7 })
@@ -125,24 +146,50 @@ test('generated patterns match what a backtracking model matches', () => {
   assert.ok(matched > 250, `only ${matched} of 5000 matched`);
 });
 
+test('where the globs of Node mean the same, the same paths match', () => {
+  const name = fc.constantFrom('a', 'b', '*', 'a*', '*b', 'a*b', '**');
+  const patterns = fc
+    .array(name, { minLength: 1, maxLength: 5 })
+    // There `x/**` is x too, and nothing is between two `**`.
+    .filter(
+      (names) =>
+        names.at(-1) !== '**' && !names.some((it, i) => it === '**' && names[i + 1] === '**'),
+    )
+    .map((names) => names.join('/'));
+  const paths = fc
+    .array(fc.constantFrom('a', 'b', 'ab', 'ba', 'axb'), { minLength: 1, maxLength: 5 })
+    .map((names) => names.join('/'));
+  let matched = 0;
+  fc.assert(
+    fc.property(patterns, paths, (pattern, path) => {
+      const expected = matchesGlob(path, pattern);
+      assert.equal(matchesPattern(pattern, path), expected, `${pattern} on ${path}`);
+      if (expected) matched++;
+    }),
+    { numRuns: 5000 },
+  );
+  assert.ok(matched > 200, `only ${matched} of 5000 matched`);
+});
+
 /** The cheat sheet as a regular expression: another road than the machine of glob.ts. */
 function toRegularExpression(pattern: string): RegExp {
   const rules: [RegExp, (match: RegExpExecArray) => string][] = [
-    [/^\*\*\//, () => '(?:.+/)?'],
-    [/^\*\*/, () => '.*'],
-    [/^\*/, () => '[^/]*'],
-    [/^\[([a-z.-]+)\]/, ([, members]) => `[${members}]`],
-    [/^\\(.)/, ([, sign = '']) => RegExp.escape(sign)],
-    [/^[?+]/, ([quantifier]) => quantifier],
-    [/^[^]/, ([character]) => RegExp.escape(character)],
+    [/(?<=^|\/)\*\*\//y, () => '(?:.+/)?'],
+    [/\*\*/y, () => '.*'],
+    [/\*/y, () => '[^/]*'],
+    [/\[([a-z.-]+)\]/y, ([, members]) => `[${members}]`],
+    [/\\(.)/y, ([, sign = '']) => RegExp.escape(sign)],
+    [/[?+]/y, ([quantifier]) => quantifier],
+    [/[^]/y, ([character]) => RegExp.escape(character)],
   ];
-  let [source, rest] = ['', pattern];
-  while (rest !== '') {
+  let source = '';
+  for (let at = 0; at < pattern.length;) {
     for (const [rule, translate] of rules) {
-      const match = rule.exec(rest);
+      rule.lastIndex = at;
+      const match = rule.exec(pattern);
       if (match === null) continue;
       source += translate(match);
-      rest = rest.slice(match[0].length);
+      at = rule.lastIndex;
       break;
     }
   }

@@ -6,8 +6,9 @@
  *     ?      the character before, or not    +      the character before, once or more
  *     [ab-c] one of these                    \x     x itself
  *
- * `**` and a slash at the start of a directory also stand for no directory at all: `**` + `/x`
- * matches `x`. A pattern matches the whole text, with case. `!` in front is the filter's, not the
+ * At the start of a directory `**` and its slash also stand for no directory at all: `**` + `/x`
+ * matches `x`, and `a/` + `**` + `/x` matches `a/x`. Elsewhere the slash stays: `a**` + `/x` does not
+ * match `ax`. A pattern matches the whole text, with case. `!` in front is the filter's, not the
  * pattern's.
  *
  * Source: "Filter pattern cheat sheet" of GitHub's workflow syntax. `*` and its kin are not
@@ -109,8 +110,9 @@ function compile(pattern: string): State[] {
     if (character === '*') {
       const first = i;
       while (characters[i + 1] === '*') i++;
+      const startsDirectory = first === 0 || characters[first - 1] === '/';
       if (i === first) machine.any(notSlash);
-      else if (characters[i + 1] !== '/') machine.any(anything);
+      else if (!startsDirectory || characters[i + 1] !== '/') machine.any(anything);
       else {
         machine.directories();
         i++;

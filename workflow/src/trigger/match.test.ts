@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JsonObject } from '@onejob/protocol';
+import fc from 'fast-check';
 import { parsed } from '../../tests/_workflows.ts';
 import { isTriggered, type TriggerEvent } from './match.ts';
 
@@ -119,4 +120,55 @@ test('a schedule starts the workflow that has it; without one named, every workf
   assert.equal(starts(on, named('30 5 * * 4')), true);
   assert.equal(starts(on, named('0 0 * * *')), false);
   assert.equal(starts(on, { name: 'schedule' }), true);
+});
+
+/** `x*` is what begins so, anything else itself; `!` takes away what an earlier one brought. */
+function passes({ patterns, ignore }: { patterns: string[]; ignore: boolean }, name: string) {
+  const fitting = patterns.filter((written) => {
+    const pattern = written.replace(/^!/, '');
+    return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+  });
+  const selected = fitting.length > 0 && fitting.at(-1)?.startsWith('!') === false;
+  return selected !== ignore;
+}
+
+test('a push passes the filters of branches, tags and paths together as the documentation says', () => {
+  const pattern = fc.constantFrom('a', 'b', 'ab', 'a*', 'b*', '*');
+  const signed = fc.tuple(fc.constantFrom('', '', '!'), pattern).map((parts) => parts.join(''));
+  const including = fc
+    .array(signed, { minLength: 1, maxLength: 4 })
+    .filter((patterns) => patterns.some((one) => !one.startsWith('!')))
+    .map((patterns) => ({ patterns, ignore: false }));
+  const ignoring = fc
+    .array(pattern, { minLength: 1, maxLength: 3 })
+    .map((patterns) => ({ patterns, ignore: true }));
+  const filter = fc.option(fc.oneof(including, ignoring), { freq: 2, nil: null });
+  const filters = fc.record({ branches: filter, tags: filter, paths: filter });
+  const name = fc.constantFrom('a', 'b', 'ab', 'ba', 'c');
+  const pushed = fc.record({
+    kind: fc.constantFrom('heads', 'tags'),
+    name,
+    files: fc.option(fc.array(name, { maxLength: 3 }), { freq: 4, nil: null }),
+  });
+  let [started, not] = [0, 0];
+  fc.assert(
+    fc.property(filters, pushed, (given, { kind, name: ref, files }) => {
+      const keys = Object.entries(given).flatMap(([key, one]) =>
+        one === null
+          ? []
+          : [`${key}${one.ignore ? '-ignore' : ''}: ${JSON.stringify(one.patterns)}`],
+      );
+      const { branches, tags, paths } = given;
+      const [own, other] = kind === 'heads' ? [branches, tags] : [tags, branches];
+      const byRef = own === null ? other === null : passes(own, ref);
+      const isSeen = kind === 'heads' && paths !== null && files !== null;
+      const byPath = !isSeen || files.some((file) => passes(paths, file));
+      const said = starts(`  push: { ${keys.join(', ')} }`, push(`refs/${kind}/${ref}`, files));
+      assert.equal(said, byRef && byPath, keys.join(', '));
+      if (said) started++;
+      else not++;
+    }),
+    { numRuns: 1500 },
+  );
+  assert.ok(started > 200 && not > 200, `${started} started, ${not} did not`);
 });
