@@ -125,7 +125,8 @@ test('what is wrong in a workflow of elsewhere names its repository, ref and lin
     return text;
   };
   const broken = await refused(`acme/shared/${FILE}@${sha}`);
-  assert.ok(broken.includes(`acme/shared/${FILE}@${sha}:2:26: Unexpected value 'wrong'`), broken);
+  const said = `acme/shared/${FILE}@${sha} (Line: 2, Col: 26): Unexpected value 'wrong'`;
+  assert.ok(broken.includes(`ci.yml:4:17: Error from called workflow ${said}`), broken);
   const nowhere = await refused(`acme/shared/.github/workflows/none.yml@main`);
   assert.match(
     nowhere,

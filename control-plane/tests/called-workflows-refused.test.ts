@@ -92,7 +92,7 @@ const CASES: [string, Record<string, string>, RegExp][] = [
       'ci.yml': call(),
       'called.yml': 'on: workflow_call\njobs:\n  a:\n    runs-on: x\n    wrong: 1\n',
     },
-    /called\.yml:5:5: Unexpected value 'wrong'/,
+    /ci\.yml:4:11: Error from called workflow \S+called\.yml \(Line: 5, Col: 5\): Unexpected value 'wrong'/,
   ],
   [
     'required input',
@@ -129,7 +129,7 @@ const CASES: [string, Record<string, string>, RegExp][] = [
       'ci.yml': call(),
       'called.yml': declares('{ inputs: { n: { type: boolean, default: 1 } } }'),
     },
-    /called\.yml:1:63: Unexpected type 'NumberToken'/,
+    /ci\.yml:4:11: Error from called workflow \S+called\.yml \(Line: 1, Col: 63\): Unexpected type 'NumberToken'/,
   ],
   [
     'loop',

@@ -10,7 +10,7 @@
  * `workflow:` is a whole file. `steps:` are those of one job, `job`, of a workflow on push; `jobs:` all
  * its jobs; `on:` is that of a workflow of one job. `values:` are expressions and what `toJSON` of each
  * reads as; `texts:` what each is inside of a text. Beside them: `event` (a name, or name, payload and ref), `inputs`, `secrets`, `vars`, `files` (path to
- * text), `qemu` (`true`: the long tests run it in a machine of its own too), `deviation` (why onejob differs from what
+ * text), `characters` (a comment fills the `workflow` up to so many), `qemu` (`true`: the long tests run it in a machine of its own too), `deviation` (why onejob differs from what
  * is expected; such a case must fail, and docs/compatibility.md lists it).
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -41,7 +41,7 @@ const CASES = join(import.meta.dirname, 'cases');
 
 const KEYS = new Set([
   ...['case', 'source', 'event', 'inputs', 'secrets', 'vars', 'files', 'qemu', 'deviation'],
-  ...['expect', 'workflow', 'steps', 'jobs', 'on', 'values', 'texts'],
+  ...['expect', 'workflow', 'characters', 'steps', 'jobs', 'on', 'values', 'texts'],
 ]);
 /** A page of the documentation (the README of an action is one), or a test of the official runner or its libraries. */
 const SOURCE =
@@ -93,6 +93,13 @@ function ofExpressions(expressions: string[]): string {
   return JSON.stringify({ on: ['push', 'pull_request'], jobs: { job } });
 }
 
+/** A file of a size: of characters that take two bytes each. */
+function filled(workflow: string, characters: unknown): string {
+  if (characters === undefined) return workflow;
+  if (!Number.isSafeInteger(characters)) throw new Error('`characters` must be a whole number');
+  return `${workflow}#`.padEnd(Number(characters), 'é');
+}
+
 /** What is run, and what is expected of it. */
 function readSubject(document: Mapping): { workflow: string; expect: Expectation } {
   const kinds = ['workflow', ...Object.keys(WHOLE), 'values', 'texts'];
@@ -101,7 +108,8 @@ function readSubject(document: Mapping): { workflow: string; expect: Expectation
   if (kind === undefined || given.length > 1) throw new Error(`give one of ${kinds.join(', ')}`);
   const part = document[kind];
   if (kind === 'workflow') {
-    return { workflow: text(part, kind), expect: readExpectation(document['expect']) };
+    const workflow = filled(text(part, kind), document['characters']);
+    return { workflow, expect: readExpectation(document['expect']) };
   }
   const whole = WHOLE[kind];
   if (whole !== undefined) {

@@ -37,6 +37,16 @@ const EXPECTATIONS: [Happening, Record<string, unknown>, Record<string, unknown>
   [ran(job), { conclusion: 'success' }, { conclusion: 'failure' }],
   [ran(job), { reason: 'steps_completed' }, { reason: 'step_failed' }],
   [ran(job), { message: '/^All/' }, { message: 'All' }],
+  [
+    { kind: 'refused', problems: ['1:1 no more', '2:2 two'] },
+    { problems: ['/^1:1 no( more)?$/', '2:2 two'] },
+    { problems: ['/^1:1 no$/', '2:2 two'] },
+  ],
+  [
+    { kind: 'refused', problems: ['1:1 one', '2:2 two'] },
+    { problems: ['1:1 one', '2:2 two'] },
+    { problems: ['/one/'] },
+  ],
   [ran(job), { steps: { one: 'success' } }, { steps: { one: 'failure' } }],
   [ran(job), { steps: { one: { outcome: 'failure' } } }, { steps: { one: { exitCode: 1 } } }],
   [ran(job), { steps: { one: 'success' } }, { steps: { one: 'success', two: 'success' } }],

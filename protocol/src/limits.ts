@@ -41,8 +41,12 @@ export const ENVIRONMENT_URL_CHARACTERS = 2048;
 export const ANNOTATIONS_PER_LEVEL = 10;
 export const ANNOTATION_MESSAGE_BYTES = 64 * KiB;
 
-/** A workflow file: GitHub's runner takes 1 MiB. */
-export const WORKFLOW_FILE_BYTES = 1 * MiB;
+/** A workflow file, in UTF-16 characters: GitHub's limit. */
+export const WORKFLOW_FILE_CHARACTERS = 1 * MiB;
+/** A file with more bytes than this has more characters than that: UTF-8 has at most three for each. */
+export const WORKFLOW_FILE_BYTES = 3 * WORKFLOW_FILE_CHARACTERS;
+/** An `action.yml`: ten times the largest known. */
+export const ACTION_FILE_BYTES = 1 * MiB;
 /** Jobs one matrix may generate: GitHub's limit. */
 export const MATRIX_JOBS = 256;
 /** Jobs of a run in all: GitHub's file limits lead to about this many. */

@@ -14,6 +14,7 @@ export {
   requiredSecrets,
 } from './call/arguments.ts';
 export { explicitPermissions, permissionsOf } from './call/permissions.ts';
+export { calledProblem } from './call/called-problem.ts';
 export { isFullSha, parseCallReference } from './call/reference.ts';
 export { calledBy, checkCallTree, nameOf } from './call/tree.ts';
 export { PlanError } from './error.ts';

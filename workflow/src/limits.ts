@@ -15,8 +15,8 @@ export const PARSE_DEPTH = 50;
 export const PLAN_COST = 64 * 1024 * 1024;
 /** Steps of one job: the guest protocol numbers them up to here. */
 export const STEPS_PER_JOB = 4096;
-/** Levels of workflows that call each other, the first counted too: GitHub's limit. */
-export const CALL_LEVELS = 10;
+/** Levels of called workflows below the first, which makes ten: GitHub's limit. */
+export const CALLED_LEVELS = 9;
 /** Different workflow files that one calls, directly or through others: GitHub's limit. */
 export const CALLED_WORKFLOWS = 50;
 /** Errors shown of one file: GitHub shows 10; what is more is counted. */
@@ -25,8 +25,12 @@ export const PROBLEMS_SHOWN = 10;
 export const PROBLEMS_KEPT = 1000;
 /** Characters of a user's own text repeated inside a message. */
 export const QUOTED_CHARACTERS = 200;
-/** Characters of one message: a problem is read, not a file. */
-export const MESSAGE_CHARACTERS = 1000;
+/** Characters of one message: GitHub cuts here. */
+export const MESSAGE_CHARACTERS = 500;
+/** Inputs of one `workflow_dispatch`: GitHub's limit. */
+export const DISPATCH_INPUTS = 25;
+/** Characters of the inputs given to one, as JSON: GitHub's limit of their payload. */
+export const DISPATCH_PAYLOAD_CHARACTERS = 65_535;
 /** Characters of one filter pattern: longer than any branch name or path that git takes. */
 export const PATTERN_CHARACTERS = 4096;
 /** Characters of a job's name: GitHub cuts here. */

@@ -88,6 +88,8 @@ export type PlannedJob = {
   runsOn: Template;
   /** null: one leg. */
   strategy: Template;
+  /** Where its value begins. */
+  strategyAt: Position;
   /** Where a key of the job stands (`runs-on`, `strategy`, `container`, ...), for messages. */
   places: Record<string, Position>;
   env: Template;

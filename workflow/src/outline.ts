@@ -2,7 +2,7 @@
  * The names in a workflow file, read in milliseconds and without any check: for completion, where a
  * file may be half written. What cannot be read has no names.
  */
-import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { WORKFLOW_FILE_CHARACTERS } from '@onejob/protocol/limits';
 import { isMap, isScalar, isSeq, parseDocument } from 'yaml';
 
 export type Outline = {
@@ -13,7 +13,7 @@ export type Outline = {
 };
 
 export function outlineOf(text: string): Outline {
-  if (text.length > WORKFLOW_FILE_BYTES) return { events: [], jobs: [], legs: [] };
+  if (text.length > WORKFLOW_FILE_CHARACTERS) return { events: [], jobs: [], legs: [] };
   const root = readRoot(text);
   const jobs = entriesOf(valueOf(root, 'jobs'));
   const matrices = jobs.map(([, job]) => valueOf(valueOf(job, 'strategy'), 'matrix'));

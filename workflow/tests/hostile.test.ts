@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { WORKFLOW_FILE_CHARACTERS } from '@onejob/protocol/limits';
 import { expandJob, PlanError, whyRefused } from '../src/index.ts';
 import { parseWorkflow } from '../src/parse/workflow.ts';
 import { FILE, problemsOf, SCOPE } from './_workflows.ts';
@@ -13,7 +13,7 @@ import { FILE, problemsOf, SCOPE } from './_workflows.ts';
 const SIZE = 200_000;
 const fill = (unit: string, size = SIZE): string => unit.repeat(Math.floor(size / unit.length));
 /** Nearly the largest file there may be: what takes the square of it takes minutes. */
-const LARGE = WORKFLOW_FILE_BYTES - 1000;
+const LARGE = WORKFLOW_FILE_CHARACTERS - 1000;
 const step = 'on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: ';
 const inJob = (condition: string): string =>
   `on: push\njobs: { a: { runs-on: x, if: "${condition}", steps: [{ run: a }] } }\n`;
@@ -79,6 +79,31 @@ test('limits of a file and of a text are said with the limit', () => {
   const lines = problemsOf(HOSTILE['a MiB of lines with an expression each'] ?? '');
   assert.deepEqual(lines, ['6:14 A text may hold at most 254 expressions, this one has more']);
   assert.deepEqual(problemsOf(`${step}"${'${{ 1 }}'.repeat(254)}"\n`), []);
+});
+
+test('the size of a file is counted in characters, whatever their bytes', () => {
+  const whole = `${step}x\n`;
+  const filled = (sign: string, characters: number): string =>
+    `${whole}#${sign.repeat((characters - whole.length - 1) / sign.length)}`;
+  for (const sign of ['x', 'é', '\ud800\udc00']) {
+    const text = filled(sign, WORKFLOW_FILE_CHARACTERS);
+    assert.deepEqual(problemsOf(text), [], sign);
+    const [problem] = problemsOf(`${text}x`);
+    const said = /^1:1 The maximum file size of 1048576 characters has been exceeded\. Split it/;
+    assert.match(problem ?? '', said);
+  }
+});
+
+test('a message is cut where GitHub cuts it', () => {
+  const job = (needs: string) => `{ needs: ${needs}, runs-on: x, steps: [{ run: a }] }`;
+  const said = (name: string) =>
+    problemsOf(`on: push\njobs: { a: ${job('[]')}, b: ${job(name)} }\n`).map((one) =>
+      one.slice('2:00 '.length),
+    );
+  const sentence = (name: string) => `Job 'b' depends on unknown job '${name}'.`;
+  const fits = 'k'.repeat(500 - sentence('').length);
+  assert.deepEqual(said(fits), [sentence(fits)]);
+  assert.deepEqual(said(`${fits}k`), [`${sentence(`${fits}k`).slice(0, 500)}[...]`]);
 });
 
 test('an alias bomb is stopped by the count of nodes, not by the schema', () => {

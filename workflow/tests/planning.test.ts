@@ -130,10 +130,6 @@ test('what makes no plan is said with its place', () => {
       ['strategy: { matrix: { n: [] } }'],
       `5:5 ${error}Matrix vector 'n' does not contain any values`,
     ],
-    [
-      ['strategy: { matrix: { n: [1], exclude: [{ n: 1 }] } }'],
-      `5:5 ${error}The matrix is empty: every combination of it is excluded`,
-    ],
     [['strategy: { matrix: "${{ github.ref }}" }'], `5:5 ${error}The matrix must be a mapping`],
     [
       ['strategy: { matrix: "${{ fromJSON(github.ref) }}" }'],
@@ -154,10 +150,27 @@ test('what makes no plan is said with its place', () => {
   ];
   for (const [lines, problem] of cases) assert.equal(planProblem(lines), problem);
   const many = Array.from({ length: 257 }, (_, i) => i).join();
-  assert.match(
-    planProblem([`strategy: { matrix: { n: [${many}] } }`]),
-    /^5:5 .*more than 256 jobs/,
-  );
+  const tooMany =
+    "Strategy for job 'a' produced 257 configurations which exceeds the maximum of 256 configurations";
+  assert.equal(planProblem([`strategy: { matrix: { n: [${many}] } }`]), `5:15 ${tooMany}`);
+  const block = ['strategy:', '  fail-fast: false', `  matrix: { n: [${many}] }`];
+  assert.equal(planProblem(block), `6:7 ${tooMany}`);
+});
+
+test('a matrix of which everything is excluded is none', () => {
+  const excluded = 'matrix: { n: [1, 2], exclude: [{ n: 1 }, { n: 2 }] }';
+  const [leg, ...others] = legsOf(`strategy: { max-parallel: 5, fail-fast: false, ${excluded} }`);
+  assert.deepEqual(others, []);
+  assert.equal(leg?.name, 'a');
+  assert.equal(leg?.matrix, null);
+  assert.equal(leg?.total, 1);
+  const strategy = { 'fail-fast': false, 'job-index': 0, 'job-total': 1, 'max-parallel': 1 };
+  assert.deepEqual(leg?.strategy, strategy);
+});
+
+test('without a matrix one leg may run at a time, whatever max-parallel says', () => {
+  const [leg] = legsOf('strategy: { max-parallel: 5 }');
+  assert.equal(leg?.strategy['max-parallel'], 1);
 });
 
 test('legs depend on needs when strategy, name, labels or continue-on-error read it', () => {

@@ -232,7 +232,7 @@ export class Repositories {
     repository: RepositoryId,
     sha: string,
     path: string,
-  ): Promise<{ bytes: number; text: string | null } | undefined> {
+  ): Promise<{ text: string | null } | undefined> {
     const clean = path.replace(/^\.\//, '');
     if (clean === '' || clean.startsWith('/') || clean.includes('\0')) return undefined;
     // One git for the name, the kind and the size; a name may hold all but the end of a line.
@@ -244,9 +244,9 @@ export class Repositories {
     // git fails at a path that leads out.
     if (found.exitCode !== 0 || kind !== 'blob' || !SHA.test(blob)) return undefined;
     const bytes = Number(size);
-    if (bytes > WORKFLOW_FILE_BYTES) return { bytes, text: null };
+    if (bytes > WORKFLOW_FILE_BYTES) return { text: null };
     const text = await git([...this.#in(repository), 'cat-file', 'blob', blob]);
-    return { bytes, text: text.toString('utf8') };
+    return { text: text.toString('utf8') };
   }
 
   /**

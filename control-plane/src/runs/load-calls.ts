@@ -9,6 +9,7 @@
 import {
   type Caller,
   CALLED_WORKFLOWS,
+  calledProblem,
   type CalledWorkflow,
   type CalledWorkflows,
   type CallTarget,
@@ -137,7 +138,8 @@ class CallLoader {
       return null;
     };
     if (Object.keys(this.called).length >= CALLED_WORKFLOWS) {
-      return problem(`A workflow may call at most ${CALLED_WORKFLOWS} different workflows`);
+      // The caller's own is one of them (YamlTemplateLoader.cs of GitHub's runner).
+      return problem(`The maximum file count of ${CALLED_WORKFLOWS + 1} has been exceeded`);
     }
     const result = await this.#read(place);
     if (result === undefined) {
@@ -147,7 +149,8 @@ class CallLoader {
     }
     if (!result.ok) {
       this.#wrong.add(name);
-      this.problems.push(...result.problems);
+      const called = { file: caller.file, at: caller.call.at };
+      this.problems.push(...result.problems.map((one) => calledProblem(called, one)));
       return null;
     }
     this.called[name] = { ...place, workflow: result.workflow };

@@ -84,7 +84,7 @@ export class WorkflowFiles {
         ? await repositories.readWorkflow(at.repository, at.sha, at.path)
         : await elsewhere(at.path);
     if (found === undefined) return undefined;
-    if (found.text === null) return { ok: false, problems: [oversizeProblem(file, found.bytes)] };
+    if (found.text === null) return { ok: false, problems: [oversizeProblem(file)] };
     const { result, tookMs } = await parser.parse({ file, text: found.text });
     this.#tookMs += tookMs;
     return this.isOverTime && result.ok ? overTime(file) : result;

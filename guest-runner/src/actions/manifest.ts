@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { SecretMasker } from '@onejob/masking';
-import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { ACTION_FILE_BYTES } from '@onejob/protocol/limits';
 import type { ActionManifest } from '@onejob/workflow/parse-action';
 import { GuestError } from '../errors.ts';
 import { ToldFailure } from '../job/perform.ts';
@@ -40,7 +40,7 @@ export async function readManifest(
   }
   const path = join(directory, name);
   const file = shownPath(path, workspace);
-  const text = readSmallFile(path, WORKFLOW_FILE_BYTES);
+  const text = readSmallFile(path, ACTION_FILE_BYTES);
   const { parseAction } = await import('@onejob/workflow/parse-action');
   const parsed = await parseAction({ file, text });
   if (parsed.ok) return parsed.manifest;

@@ -2,14 +2,20 @@
  * The tree of workflows that a run may become: who calls whom, how deep, and with what permissions.
  *
  * Walked once before there is a run, so that what is stored is a tree within the limits: without a
- * loop, at most CALL_LEVELS deep, at most JOBS_PER_RUN jobs before any matrix.
+ * loop, at most CALLED_LEVELS below the first, at most JOBS_PER_RUN jobs before any matrix.
  */
 import type { Permissions, Problem } from '@onejob/protocol';
 import { JOBS_PER_RUN } from '@onejob/protocol/limits';
-import { CALL_LEVELS } from '../limits.ts';
+import { CALLED_LEVELS } from '../limits.ts';
 import type { CalledWorkflow, CalledWorkflows, PlannedJob, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
+import { calledProblem } from './called-problem.ts';
 import { explicitPermissions, permissionsOf, violations } from './permissions.ts';
+
+/** GitHub's sentence (JobCountValidator.cs of actions/runner), at the first job that is one too many. */
+export const TOO_MANY_JOBS = `Workflows may not contain more than ${JOBS_PER_RUN} jobs across all referenced files`;
+/** GitHub's (ReusableWorkflowsLoader.cs). */
+const TOO_DEEP = `Nested reusable workflow depth exceeded ${CALLED_LEVELS}.`;
 
 /** The workflow a job calls; undefined: it calls none, or it was not found. */
 export function calledBy(job: PlannedJob, called: CalledWorkflows): CalledWorkflow | undefined {
@@ -40,7 +46,7 @@ class CallTree {
     for (const job of jobs) {
       const target = calledBy(job, this.called);
       if (target === undefined || job.call === null || this.jobs > JOBS_PER_RUN) continue;
-      const { uses, at } = job.call;
+      const { at } = job.call;
       const problem = (message: string) => {
         this.problems.push({ file: job.file, ...at, message });
       };
@@ -50,15 +56,16 @@ class CallTree {
         problem(`The workflow calls itself (${quoted(loop)}); loops are not permitted`);
         continue;
       }
-      if (chain.length >= CALL_LEVELS) {
-        problem(
-          `Workflows may call each other ${CALL_LEVELS} levels deep, the first one counted; calling '${quoted(uses)}' is one more`,
-        );
+      if (chain.length > CALLED_LEVELS) {
+        problem(TOO_DEEP);
         continue;
       }
-      if (this.jobs + target.workflow.jobs.length > JOBS_PER_RUN) {
+      const tooMany = target.workflow.jobs[JOBS_PER_RUN - this.jobs];
+      if (tooMany !== undefined) {
         this.jobs = JOBS_PER_RUN + 1;
-        problem(`With what it calls, the workflow has more than ${JOBS_PER_RUN} jobs`);
+        const { file, at: place } = tooMany;
+        const found = { file, ...place, message: TOO_MANY_JOBS };
+        this.problems.push(calledProblem({ file: job.file, at }, found));
         continue;
       }
       const allowed = explicitPermissions(workflow, job) ?? given;

@@ -13,7 +13,7 @@ import { readTemplate } from '@actions/workflow-parser/templates/template-reader
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { CompiledStep, Problem } from '@onejob/protocol';
-import { WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { ACTION_FILE_BYTES } from '@onejob/protocol/limits';
 import { LineCounter } from 'yaml';
 import type { ActionInput, ActionManifest, ActionRuns, ActionScript } from '../action-model.ts';
 import { STEPS_PER_JOB } from '../limits.ts';
@@ -185,8 +185,8 @@ export async function parseAction(source: {
 }): Promise<ActionParseResult> {
   const { file } = source;
   const bytes = new TextEncoder().encode(source.text).length;
-  if (bytes > WORKFLOW_FILE_BYTES) {
-    const message = `The file has ${bytes} bytes; the maximum is ${WORKFLOW_FILE_BYTES} (1 MiB)`;
+  if (bytes > ACTION_FILE_BYTES) {
+    const message = `The file has ${bytes} bytes; the maximum is ${ACTION_FILE_BYTES} (1 MiB)`;
     return { ok: false, problems: [{ file, line: 1, column: 1, message }] };
   }
   const lines = new LineCounter();

@@ -96,6 +96,7 @@ export function readJob(
     name: read('name'),
     runsOn: read('runs-on'),
     strategy: read('strategy'),
+    strategyAt: reader.problems.at(entries.get('strategy')?.value ?? entry.key),
     places: placesOf(reader, entries),
     env: read('env'),
     defaults: readDefaults(reader, entries.get('defaults')?.value),

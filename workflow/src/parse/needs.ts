@@ -1,7 +1,8 @@
 /**
- * `needs` across the jobs of a file: every name in it is a job, found without case as GitHub does it,
- * no job waits for itself, and one job can start. Where none can, the circles are not named one by
- * one, as on GitHub. What is unknown makes no circle and holds nothing else up.
+ * `needs` across the jobs of a file, as GitHub checks it (ConvertToJobs in WorkflowTemplateConverter.cs
+ * of actions/runner): one job needs nothing, and from there every other can be reached. What is left
+ * over is named need by need, also where a job only waits for others that are. Needs are found without
+ * case.
  *
  * Linear in the jobs and their needs, and without recursion: a file may chain a thousand jobs.
  */
@@ -9,9 +10,6 @@ import type { WorkflowJob } from '@actions/workflow-parser/model/workflow-templa
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import { foldCase } from '../evaluate/values.ts';
 import type { Problems } from './problems.ts';
-
-/** Job -> the jobs of the file it needs. */
-type Needs = ReadonlyMap<string, readonly string[]>;
 
 const NO_START = 'The workflow must contain at least one job with no dependencies.';
 
@@ -21,71 +19,54 @@ export function checkNeeds(
   token: TemplateToken,
   jobs: readonly WorkflowJob[],
 ): void {
-  const keyOf = new Map(jobs.map(({ id }) => [foldCase(id.value), id.value]));
-  const needs: Needs = new Map(
-    jobs.map((job) => [
-      job.id.value,
-      (job.needs ?? []).flatMap((need) => keyOf.get(foldCase(need.value)) ?? []),
-    ]),
-  );
-  const canStart = [...needs.values()].some((of) => of.length === 0);
-  if (!canStart) problems.add(problems.at(token), NO_START);
-  const circles = findCircles(needs);
-  for (const { id, needs: written = [] } of jobs) {
-    for (const need of written) {
-      const key = keyOf.get(foldCase(need.value));
-      if (key === undefined) {
-        const message = `Job '${id.value}' depends on unknown job '${need.value}'.`;
-        problems.add(problems.at(need), message);
-      } else if (canStart && circles.get(id.value) === circles.get(key)) {
-        const message = `Job '${id.value}' depends on job '${need.value}' which creates a cycle in the dependency graph.`;
-        problems.add(problems.at(need), message);
-      }
+  // GitHub looks at needs only where every job by itself is right.
+  if (problems.any) return;
+  const known = new Set(jobs.map(({ id }) => foldCase(id.value)));
+  const reached = reachable(jobs);
+  if (reached.size === 0) {
+    const [unknown = ''] = jobs.flatMap(({ id, needs = [] }) =>
+      needs
+        .filter((need) => !known.has(foldCase(need.value)))
+        .map((need) => ` Job '${id.value}' depends on unknown job '${need.value}'.`),
+    );
+    // GitHub says the first sentence alone; who mistyped a name looks for the second.
+    problems.add(problems.at(token), NO_START + unknown);
+    return;
+  }
+  for (const { id, needs = [] } of jobs) {
+    for (const need of needs) {
+      const key = foldCase(need.value);
+      if (reached.has(key)) continue;
+      const why = known.has(key)
+        ? `depends on job '${need.value}' which creates a cycle in the dependency graph.`
+        : `depends on unknown job '${need.value}'.`;
+      problems.add(problems.at(need), `Job '${id.value}' ${why}`);
     }
   }
 }
 
-/**
- * Jobs that need each other, directly or through others, share a number; every other job has one of
- * its own (strongly connected components, after Kosaraju).
- */
-function findCircles(needs: Needs): Map<string, number> {
-  const neededBy = new Map<string, string[]>([...needs.keys()].map((key) => [key, []]));
-  for (const [key, of] of needs) for (const need of of) neededBy.get(need)?.push(key);
-  const circles = new Map<string, number>();
-  for (const start of neededFirst(needs).toReversed()) {
-    const pending = [start];
-    const number = circles.size;
-    for (let key = pending.pop(); key !== undefined; key = pending.pop()) {
-      if (circles.has(key)) continue;
-      circles.set(key, number);
-      pending.push(...(neededBy.get(key) ?? []));
+/** The jobs that can start once those they need have ended, folded. */
+function reachable(jobs: readonly WorkflowJob[]): Set<string> {
+  const waiting = new Map<string, number>();
+  const neededBy = new Map<string, string[]>();
+  for (const { id, needs = [] } of jobs) {
+    const key = foldCase(id.value);
+    const all = new Set(needs.map((need) => foldCase(need.value)));
+    waiting.set(key, all.size);
+    for (const need of all) {
+      const later = neededBy.get(need);
+      if (later === undefined) neededBy.set(need, [key]);
+      else later.push(key);
     }
   }
-  return circles;
-}
-
-/** Every job once, after those it needs wherever the circles let it be so. */
-function neededFirst(needs: Needs): string[] {
-  const order: string[] = [];
-  const seen = new Set<string>();
-  const path: { key: string; rest: string[] }[] = [];
-  const enter = (key: string): void => {
-    if (seen.has(key)) return;
-    seen.add(key);
-    path.push({ key, rest: [...(needs.get(key) ?? [])] });
-  };
-  for (const start of needs.keys()) {
-    enter(start);
-    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
-      const next = top.rest.pop();
-      if (next !== undefined) {
-        enter(next);
-      } else {
-        order.push(top.key);
-        path.pop();
-      }
+  const reached = new Set([...waiting.keys()].filter((key) => waiting.get(key) === 0));
+  // Grows while it is walked.
+  for (const key of reached) {
+    for (const later of neededBy.get(key) ?? []) {
+      const left = (waiting.get(later) ?? 0) - 1;
+      waiting.set(later, left);
+      if (left === 0) reached.add(later);
     }
   }
-  return order;
+  return reached;
 }

@@ -5,7 +5,7 @@
 import { isBoolean, isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import type { Json } from '@onejob/protocol';
-import { PATTERN_CHARACTERS } from '../limits.ts';
+import { DISPATCH_INPUTS, PATTERN_CHARACTERS } from '../limits.ts';
 import { quoted } from '../quote.ts';
 import type { CallInput, CallInterface, DispatchInput, PatternFilter, Trigger } from '../model.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
@@ -142,6 +142,13 @@ function readSchedules(reader: TemplateReader, token: TemplateToken): Trigger['s
   });
 }
 
+function checkInputCount({ problems }: TemplateReader, inputs: Map<string, Entry>): void {
+  const tooMany = [...inputs.values()][DISPATCH_INPUTS];
+  if (tooMany === undefined) return;
+  const message = `you may only define up to ${DISPATCH_INPUTS} \`inputs\` for a \`workflow_dispatch\` event`;
+  problems.add(problems.at(tooMany.key), message);
+}
+
 function readTrigger(
   reader: TemplateReader,
   key: TemplateToken,
@@ -149,7 +156,9 @@ function readTrigger(
   value: TemplateToken | undefined,
 ): Trigger {
   const entries = entriesOf(value);
-  const inputs = event === 'workflow_dispatch' ? entriesOf(entries.get('inputs')?.value) : [];
+  const dispatched = event === 'workflow_dispatch' ? entries.get('inputs')?.value : undefined;
+  const inputs = entriesOf(dispatched);
+  checkInputCount(reader, inputs);
   return {
     event,
     at: reader.problems.at(key),

@@ -15,11 +15,27 @@ const OF_JOBS: ReadonlyMap<string, string> = new Map([
     'environment',
     notApplied('environment', 'it is shown, but has no protection rules and no secrets of its own'),
   ],
+  [
+    'cancel-timeout-minutes',
+    notApplied(
+      'cancel-timeout-minutes',
+      'what is due after a cancellation has five minutes, as by default',
+    ),
+  ],
 ]);
-const SCHEDULE = notApplied(
-  'schedule',
-  'nothing starts at these times; as one of them: onejob run -e schedule',
-);
+const OF_EVENTS: ReadonlyMap<string, string> = new Map([
+  [
+    'schedule',
+    notApplied('schedule', 'nothing starts at these times; as one of them: onejob run -e schedule'),
+  ],
+  [
+    'image_version',
+    notApplied(
+      'image_version',
+      'no images are made here, so that none starts it; `names` and `versions` are not looked at',
+    ),
+  ],
+]);
 const OFTEN = 'GitHub starts a schedule every five minutes at most';
 
 /** In the order of the file, at most ten and a last one that counts the rest. */
@@ -27,7 +43,8 @@ export function warningsOf(workflow: Workflow): Problem[] {
   const { file } = workflow;
   const warnings: Problem[] = [];
   for (const { event, at, schedules } of workflow.triggers) {
-    if (event === 'schedule') warnings.push({ file, ...at, message: SCHEDULE });
+    const message = OF_EVENTS.get(event);
+    if (message !== undefined) warnings.push({ file, ...at, message });
     for (const { cron, at: place } of schedules) {
       if (hasCronIntervalLessThan5Minutes(cron)) warnings.push({ file, ...place, message: OFTEN });
     }

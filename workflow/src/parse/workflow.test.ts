@@ -170,6 +170,14 @@ const WRONG: Record<string, [string, string[]]> = {
     steps('      - run: a\n        with: {}\n'),
     ["7:9 Unexpected value 'with'"],
   ],
+  'a snapshot of a machine': [
+    steps('      - run: a\n    snapshot: { image-name: i, version: 1.* }\n'),
+    ["7:5 The key 'snapshot' is not allowed"],
+  ],
+  'more inputs of workflow_dispatch than 25': [
+    `on:\n  workflow_dispatch:\n    inputs:\n${Array.from({ length: 27 }, (_, i) => `      i${i}:\n`).join('')}${OK}`,
+    ['29:7 you may only define up to 25 `inputs` for a `workflow_dispatch` event'],
+  ],
   'an unknown event': [`on: pushed\n${OK}`, ["1:5 Unexpected value 'pushed'"]],
   'an unknown activity': [
     `on: { issues: { types: [foo] } }\n${OK}`,
@@ -287,24 +295,15 @@ test('at most ten problems are listed, then how many more there are', () => {
   assert.equal(problems[10], '12:1 and 20 more');
 });
 
-test('a file over 1 MiB is refused by its bytes, before it is read', () => {
-  const text = `on: push\n${OK}#${'é'.repeat(600_000)}`;
-  const [problem] = problemsOf(text);
-  assert.match(
-    problem ?? '',
-    /^1:1 The workflow file has 12000\d\d bytes; the maximum is 1048576 .*Split it/,
-  );
-  assert.deepEqual(problemsOf(`on: push\n${OK}#${'x'.repeat(1_000_000)}`), []);
-});
-
 test('what is read and not applied yet is a warning with its place', () => {
   const text = `run-name: x
-on: { push: , schedule: [{ cron: '0 5 * * 1' }] }
+on: { push: , schedule: [{ cron: '0 5 * * 1' }], image_version: { names: [i], versions: [1.*] } }
 concurrency: g
 jobs:
   a:
     environment: prod
     concurrency: g
+    cancel-timeout-minutes: 1
     runs-on: x
     steps: [{ run: a }]
 `;
@@ -312,7 +311,12 @@ jobs:
   assert.ok(result.ok);
   assert.deepEqual(
     result.warnings.map((w) => `${w.file}:${w.line}:${w.column} ${w.message.split(' ')[2]}`),
-    [`${FILE}:2:15 \`schedule\``, `${FILE}:6:5 \`environment\``],
+    [
+      `${FILE}:2:15 \`schedule\``,
+      `${FILE}:2:50 \`image_version\``,
+      `${FILE}:6:5 \`environment\``,
+      `${FILE}:8:5 \`cancel-timeout-minutes\``,
+    ],
   );
 });
 

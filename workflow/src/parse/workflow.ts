@@ -14,12 +14,13 @@ import { readTemplate } from '@actions/workflow-parser/templates/template-reader
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
 import { isSequence } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { Problem } from '@onejob/protocol';
-import { JOBS_PER_RUN, WORKFLOW_FILE_BYTES } from '@onejob/protocol/limits';
+import { JOBS_PER_RUN, WORKFLOW_FILE_CHARACTERS } from '@onejob/protocol/limits';
 import { LineCounter } from 'yaml';
 import { STEPS_PER_JOB } from '../limits.ts';
 import { foldCase } from '../evaluate/values.ts';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { oversizeProblem } from '../oversize.ts';
+import { TOO_MANY_JOBS } from '../call/tree.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { jobForConverter, triggersForConverter } from './converter-view.ts';
 import { type Dialect, githubAliases, schemaOf } from './dialect.ts';
@@ -55,7 +56,7 @@ function withinLimits(problems: Problems, jobs: Map<string, Entry>): boolean {
   }
   const last = [...jobs.values()].at(JOBS_PER_RUN);
   if (last !== undefined) {
-    refuse(last.key, `The workflow has ${jobs.size} jobs; a run has at most ${JOBS_PER_RUN}`);
+    refuse(last.key, TOO_MANY_JOBS);
   }
   return within;
 }
@@ -76,6 +77,7 @@ function check(
   const jobs = entries.get('jobs')?.value;
   if (jobs === undefined || !withinLimits(problems, entriesOf(jobs))) return [];
   const converted = convertEach(problems, jobs);
+  refuseSnapshots(problems, jobs);
   for (const { value } of entriesOf(jobs).values()) {
     checkConcurrency(problems, entriesOf(value).get('concurrency')?.value);
   }
@@ -94,6 +96,14 @@ function convertEach(problems: Problems, jobs: TemplateToken): WorkflowJob[] {
       ),
     ),
   ).filter((job) => job !== undefined);
+}
+
+/** Images are made by GitHub's own runners only: its sentence where they are not. */
+function refuseSnapshots(problems: Problems, jobs: TemplateToken): void {
+  for (const { value } of entriesOf(jobs).values()) {
+    const key = entriesOf(value).get('snapshot')?.key;
+    if (key !== undefined) problems.add(problems.at(key), `The key 'snapshot' is not allowed`);
+  }
 }
 
 /** GitHub lists such jobs in one sentence. */
@@ -149,8 +159,9 @@ export function parseWorkflow(source: {
   dialect?: Dialect;
 }): ParseResult {
   const { dialect = 'github', file } = source;
-  const bytes = new TextEncoder().encode(source.text).length;
-  if (bytes > WORKFLOW_FILE_BYTES) return { ok: false, problems: [oversizeProblem(file, bytes)] };
+  if (source.text.length > WORKFLOW_FILE_CHARACTERS) {
+    return { ok: false, problems: [oversizeProblem(file)] };
+  }
   const text = withoutByteOrderMark(source.text);
   const lines = new LineCounter();
   const schema = schemaOf(dialect, workflowSchema);

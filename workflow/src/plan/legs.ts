@@ -3,6 +3,7 @@
  * labels and its strategy context.
  */
 import type { Json, JsonObject, Position, Template } from '@onejob/protocol';
+import { MATRIX_JOBS } from '@onejob/protocol/limits';
 import { PlanError } from '../error.ts';
 import { evaluateTemplate, EvaluationError, toText } from '../evaluate/index.ts';
 import { isObject, isPrimitive } from '../evaluate/values.ts';
@@ -12,14 +13,14 @@ import { quoted } from '../quote.ts';
 import { readsContext } from '../some-node.ts';
 import { entryOf } from '../template-entry.ts';
 import { type ContainerPlanner, containersOf, type LegContainers } from './containers.ts';
-import { expandMatrix, MatrixError, type MatrixLeg } from './matrix.ts';
+import { expandMatrix, MatrixError, type MatrixLeg, MatrixSizeError } from './matrix.ts';
 import { evaluationScope, type PlanScope } from './scope.ts';
 
 export type JobLeg = {
   /** Place among the legs of the job, from 0. */
   index: number;
   total: number;
-  /** null without a matrix. */
+  /** null without a matrix, and where all of it is excluded. */
   matrix: Json;
   /** `test (20, linux)`. */
   name: string;
@@ -80,15 +81,16 @@ class JobPlanner {
     return number > 0 ? number : null;
   }
 
+  /** null: one, without a matrix; also where every combination is excluded (EvaluateStrategy of GitHub). */
   legs(strategy: JsonObject): MatrixLeg[] | null {
     const { matrix } = strategy;
     if (matrix === undefined || matrix === null) return null;
     if (!isObject(matrix)) return this.fail('strategy', 'The matrix must be a mapping');
     try {
       const legs = expandMatrix(matrix, this.scope.budget);
-      if (legs.length > 0) return legs;
-      return this.fail('strategy', 'The matrix is empty: every combination of it is excluded');
+      return legs.length > 0 ? legs : null;
     } catch (error) {
+      if (error instanceof MatrixSizeError) return this.failBySize(error);
       if (error instanceof MatrixError || error instanceof EvaluationError) {
         return this.fail('strategy', error.message);
       }
@@ -101,6 +103,13 @@ class JobPlanner {
       evaluate: (template) => this.evaluate(key, template, contexts),
       fail: (message) => this.fail(key, message),
     };
+  }
+
+  /** GitHub's sentence and place: where what `strategy` says begins. */
+  private failBySize({ configurations }: MatrixSizeError): never {
+    const { file, key, strategyAt } = this.job;
+    const message = `Strategy for job '${key}' produced ${configurations} configurations which exceeds the maximum of ${MATRIX_JOBS} configurations`;
+    throw new PlanError([{ file, ...strategyAt, message }]);
   }
 
   labels(contexts: Record<string, Json>): string[] {
@@ -160,8 +169,8 @@ export type LegChoice = {
 /**
  * All legs of a job. Legs that depend on `needs` are only right once those jobs have ended
  * (`matrixReads`).
- * @throws PlanError when what the expressions evaluate to is no plan: more than 256 legs, none, a
- *   matrix that is no mapping of lists, labels that are no labels
+ * @throws PlanError when what the expressions evaluate to is no plan: more than 256 legs, a matrix
+ *   that is no mapping of lists, labels that are no labels
  */
 export function expandJob(job: PlannedJob, scope: PlanScope): JobLeg[] {
   return expandSome(job, scope, { matrix: {}, atMost: Infinity }) ?? [];
@@ -190,7 +199,7 @@ export function expandSome(
       'fail-fast': failFast,
       'job-index': index,
       'job-total': total,
-      'max-parallel': maxParallel ?? total,
+      'max-parallel': legs === null ? 1 : (maxParallel ?? total),
     };
     const matrix = leg?.matrix ?? null;
     const contexts = { strategy: context, matrix };

@@ -17,6 +17,17 @@ import { MATRIX_KEYS, MATRIX_WORK } from '../limits.ts';
 /** What is wrong with a matrix, for the place its caller knows. */
 export class MatrixError extends Error {}
 
+/** It has more legs than a job may have. */
+export class MatrixSizeError extends Error {
+  /** How many; `more than 256` where nobody can count them. */
+  readonly configurations: string;
+
+  constructor(configurations: string) {
+    super(`The matrix makes ${configurations} configurations`);
+    this.configurations = configurations;
+  }
+}
+
 export type MatrixLeg = {
   matrix: JsonObject;
   /** Values that make up the leg's name: those of the product, or of an entry of its own. */
@@ -87,6 +98,8 @@ const COMPARISON_COST = 8;
 class Work {
   private readonly budget: Budget;
   private done = 0;
+  /** Legs found so far. */
+  legs = 0;
 
   constructor(budget: Budget) {
     this.budget = budget;
@@ -95,9 +108,9 @@ class Work {
   add(count: number): void {
     this.done += count;
     this.budget.spend(count * COMPARISON_COST);
-    if (this.done > MATRIX_WORK) {
-      throw new MatrixError(`The matrix takes more than ${MATRIX_WORK} comparisons to expand`);
-    }
+    if (this.done <= MATRIX_WORK) return;
+    if (this.legs > MATRIX_JOBS) throw new MatrixSizeError(`more than ${MATRIX_JOBS}`);
+    throw new MatrixError(`The matrix takes more than ${MATRIX_WORK} comparisons to expand`);
   }
 
   /** Whether every leaf of the filter equals the value's. A missing value counts as null. */
@@ -125,12 +138,6 @@ function leavesOf(value: Json): string[] {
   return text === '' ? [] : [text];
 }
 
-function assertCount(count: number): void {
-  if (count > MATRIX_JOBS) {
-    throw new MatrixError(`The matrix makes more than ${MATRIX_JOBS} jobs, which is the maximum`);
-  }
-}
-
 /** The leg at a place of the product: the last key turns fastest. */
 function productAt(vectors: Vector[], place: number): JsonObject {
   const leg: JsonObject = {};
@@ -142,7 +149,23 @@ function productAt(vectors: Vector[], place: number): JsonObject {
   return leg;
 }
 
-/** The legs of the product, with what include entries add; marks the entries that did. */
+/** Adds what include entries bring; a key that one of them has brought before keeps how it was written. */
+function addExtras(leg: JsonObject, fitting: Include[], work: Work): void {
+  const written = new Map<string, string>();
+  for (const { extra } of fitting) {
+    for (const [key, value] of Object.entries(extra)) {
+      work.add(1);
+      const known = written.get(foldCase(key)) ?? key;
+      written.set(foldCase(key), known);
+      setKey(leg, known, value);
+    }
+  }
+}
+
+/**
+ * The legs of the product, with what include entries add; marks the entries that did. Beyond
+ * MATRIX_JOBS they are only counted.
+ */
 function productLegs(
   vectors: Vector[],
   excludes: JsonObject[],
@@ -155,24 +178,38 @@ function productLegs(
     work.add(vectors.length);
     const leg = productAt(vectors, place);
     if (excludes.some((filter) => work.matches(filter, leg))) continue;
-    const segments = leavesOf(leg);
     const fitting = includes.filter((include) => work.matches(include.filter, leg));
-    for (const include of fitting) {
-      include.matched = true;
-      for (const [key, value] of Object.entries(include.extra)) {
-        work.add(1);
-        setKey(leg, key, value);
-      }
-    }
+    for (const include of fitting) include.matched = true;
+    if (++work.legs > MATRIX_JOBS) continue;
+    const segments = leavesOf(leg);
+    addExtras(leg, fitting, work);
     legs.push({ matrix: leg, segments });
-    assertCount(legs.length);
   }
   return legs;
 }
 
 /**
+ * Where nothing is excluded, the product is known without walking it, and an entry of `include` fits
+ * somewhere when each of its keys does.
+ * @throws MatrixSizeError
+ */
+function refuseLargeProduct(vectors: Vector[], includes: Include[], work: Work): void {
+  const product = vectors.reduce((size, { values }) => size * BigInt(values.length), 1n);
+  if (vectors.length === 0 || product <= BigInt(MATRIX_JOBS)) return;
+  const fits = ({ filter }: Include): boolean =>
+    Object.entries(filter).every(([key, one]) => {
+      const vector = vectors.find((other) => foldCase(other.key) === foldCase(key));
+      return vector?.values.some((value) => work.matches(one, value)) ?? false;
+    });
+  work.legs = MATRIX_JOBS + 1;
+  const unmatched = includes.filter((include) => !fits(include)).length;
+  throw new MatrixSizeError(String(product + BigInt(unmatched)));
+}
+
+/**
  * @param matrix the evaluated `strategy.matrix`
- * @throws MatrixError, EvaluationError where the budget does not suffice
+ * @returns none, where every combination is excluded and nothing included
+ * @throws MatrixError, MatrixSizeError, EvaluationError where the budget does not suffice
  */
 export function expandMatrix(matrix: JsonObject, budget: Budget): MatrixLeg[] {
   const vectors = vectorsOf(matrix);
@@ -185,12 +222,15 @@ export function expandMatrix(matrix: JsonObject, budget: Budget): MatrixLeg[] {
   if (vectors.length === 0 && includes.length === 0) {
     throw new MatrixError('Matrix must define at least one vector');
   }
-  const legs = productLegs(vectors, excludes, includes, new Work(budget));
-  for (const { matched, filter, extra } of includes) {
-    if (matched) continue;
+  const work = new Work(budget);
+  if (excludes.length === 0) refuseLargeProduct(vectors, includes, work);
+  const legs = productLegs(vectors, excludes, includes, work);
+  const unmatched = includes.filter(({ matched }) => !matched);
+  const total = work.legs + unmatched.length;
+  if (total > MATRIX_JOBS) throw new MatrixSizeError(String(total));
+  for (const { filter, extra } of unmatched) {
     const leg = { ...filter, ...extra };
     legs.push({ matrix: leg, segments: leavesOf(leg) });
-    assertCount(legs.length);
   }
   return legs;
 }

@@ -15,6 +15,19 @@ const WORKFLOW = parsed(`on:
 jobs: { a: { runs-on: x, steps: [{ run: a }] } }
 `);
 
+test('what is given is at most 65,535 characters as JSON', () => {
+  const note = (characters: number) => {
+    const rest = JSON.stringify({ name: '', note: '' }).length;
+    return dispatchInputs(WORKFLOW, { name: '', note: 'x'.repeat(characters - rest) });
+  };
+  assert.ok(note(65_535).ok);
+  const refused = note(65_536);
+  assert.ok(!refused.ok);
+  const [problem] = refused.problems;
+  assert.match(problem?.message ?? '', /have 65536 characters .* takes at most 65535/);
+  assert.deepEqual([problem?.line, problem?.column], [2, 3]);
+});
+
 test('given inputs are coerced to their types, names without case, and the rest get defaults', () => {
   const result = dispatchInputs(WORKFLOW, { level: 'low', dry: 'true', count: '4.5', name: 'x' });
   assert.deepEqual(result, {

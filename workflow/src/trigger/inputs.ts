@@ -1,6 +1,7 @@
 /** Inputs of `workflow_dispatch`: what was given, checked and coerced, and defaults for the rest. */
 import type { Json, JsonObject, Problem } from '@onejob/protocol';
 import { foldCase, setKey, toText } from '../evaluate/values.ts';
+import { DISPATCH_PAYLOAD_CHARACTERS } from '../limits.ts';
 import type { DispatchInput, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
 
@@ -49,6 +50,12 @@ export function dispatchInputs(
 ): { ok: true; inputs: JsonObject } | { ok: false; problems: Problem[] } {
   const { file, triggers } = workflow;
   const trigger = triggers.find((one) => one.event === 'workflow_dispatch');
+  const at = trigger?.at ?? { line: 1, column: 1 };
+  const characters = JSON.stringify(given).length;
+  if (characters > DISPATCH_PAYLOAD_CHARACTERS) {
+    const message = `The inputs have ${characters} characters as JSON; a \`workflow_dispatch\` takes at most ${DISPATCH_PAYLOAD_CHARACTERS}. Put what is large into a file of the repository`;
+    return { ok: false, problems: [{ file, ...at, message }] };
+  }
   const rest = new Map(
     Object.entries(given).map(([name, text]) => [foldCase(name), { name, text }]),
   );
@@ -72,7 +79,6 @@ export function dispatchInputs(
       setKey(inputs, input.name, coerced);
     }
   }
-  const at = trigger?.at ?? { line: 1, column: 1 };
   const names = (trigger?.inputs ?? []).map((input) => `'${input.name}'`).join(', ');
   const known = names === '' ? 'takes no inputs' : `takes ${names}`;
   for (const { name } of rest.values()) {
