@@ -196,6 +196,49 @@ class ModelParser {
   }
 }
 
+/** Without `&&` right inside of `&&`, and `||` inside of `||`: the runner has one node for all. */
+export function flattened(node: ExprNode): ExprNode {
+  switch (node.kind) {
+    case 'and':
+    case 'or': {
+      const all = node.all.map(flattened);
+      const { kind } = node;
+      return { kind, all: all.flatMap((one) => (one.kind === kind ? one.all : [one])) };
+    }
+    case 'compare':
+      return { ...node, left: flattened(node.left), right: flattened(node.right) };
+    case 'index':
+      return { ...node, of: flattened(node.of), key: flattened(node.key) };
+    case 'not':
+    case 'wildcard':
+      return { ...node, of: flattened(node.of) };
+    case 'call':
+      return { ...node, args: node.args.map(flattened) };
+    default:
+      return node;
+  }
+}
+
+/** Nodes from the root to a leaf; a wildcard is a leaf beside what it is of. */
+function depthOf(node: ExprNode): number {
+  const inner =
+    'all' in node
+      ? node.all
+      : 'args' in node
+        ? node.args
+        : 'left' in node
+          ? [node.left, node.right]
+          : 'key' in node
+            ? [node.of, node.key]
+            : 'of' in node
+              ? [node.of]
+              : [];
+  return 1 + Math.max(0, ...inner.map(depthOf));
+}
+
 /** @throws where it is no expression */
-export const modelParse = (expression: string, contexts: readonly string[]): ExprNode =>
-  new ModelParser(modelTokens(expression), contexts).whole();
+export function modelParse(expression: string, contexts: readonly string[]): ExprNode {
+  const node = flattened(new ModelParser(modelTokens(expression), contexts).whole());
+  if (depthOf(node) > 50) throw new Error('it is too deep');
+  return node;
+}

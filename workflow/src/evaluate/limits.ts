@@ -5,7 +5,7 @@
 
 /** Characters one expression may make or search: GitHub's evaluator stops at 10 MiB. */
 export const EXPRESSION_COST = 10 * 1024 * 1024;
-/** Nodes from the root to a leaf. GitHub's grammar stops at 50 nested parts; `==` chains add some. */
+/** Nodes from the root to a leaf: parsing stops at GitHub's 50, and few stand around them. */
 export const EXPRESSION_DEPTH = 200;
 /** Nesting of what `fromJSON` reads: GitHub's JSON reader stops at 64. */
 export const JSON_DEPTH = 64;

@@ -37,9 +37,13 @@ test('names of Object.prototype are neither functions nor contexts', () => {
   }
 });
 
-test('a chain of comparisons deeper than the evaluator goes is refused while parsing', () => {
-  assert.throws(() => parse(`1${'==1'.repeat(300)}`), /max expression depth/);
-  assert.equal(parse(`1${'==1'.repeat(150)}`).kind, 'compare');
+test('a chain is refused where its tree is deeper than GitHub lets it be', () => {
+  assert.throws(() => parse(`1${'==1'.repeat(50)}`), /^Error: Exceeded max expression depth 50$/);
+  assert.equal(parse(`1${'==1'.repeat(49)}`).kind, 'compare');
+  const steps = '[0]'.repeat(48);
+  assert.equal(parse(`github${steps}`).kind, 'index');
+  assert.throws(() => parse(`!!github${steps}`), /max expression depth 50/);
+  assert.equal(parse(`(((1)${'&&(1)'.repeat(200)}))`).kind, 'and');
 });
 
 test('success() is added unless the condition asks for a status itself, in code and not in text', () => {

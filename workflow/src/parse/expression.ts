@@ -4,9 +4,11 @@
  *
  * What that package reads otherwise than GitHub's runner is put right here: only the first `''` of a
  * text literal is unescaped by it, names such as `constructor` pass for functions, numbers follow
- * JavaScript (`0b1`, `0XF`, `+Infinity`; hexadecimal beyond 32 bits), and a comma may end arguments.
+ * JavaScript (`0b1`, `0XF`, `+Infinity`; hexadecimal beyond 32 bits), a comma may end arguments, and
+ * chains of comparisons have no end.
  */
 import { Lexer, Parser } from '@actions/expressions';
+import { MAX_PARSER_DEPTH } from '@actions/expressions/errors';
 import {
   Binary,
   ContextAccess,
@@ -24,7 +26,6 @@ import { type Token, TokenType } from '@actions/expressions/lexer';
 import { splitAllowedContext } from '@actions/workflow-parser/templates/allowed-context';
 import type { CompareOperator, ExprNode } from '@onejob/protocol';
 import { BUILT_INS } from '../evaluate/functions.ts';
-import { EXPRESSION_DEPTH } from '../evaluate/limits.ts';
 import { toNumber } from '../evaluate/values.ts';
 import { someNode } from '../some-node.ts';
 
@@ -60,6 +61,17 @@ function literalNode(node: Literal): ExprNode {
   return { kind: 'literal', value };
 }
 
+/** Of `a && (b && c)` all three: the runner's tree has no `&&` in `&&`, and no `||` in `||`. */
+function operandsOf(node: Logical): Expr[] {
+  return node.args.flatMap((arg) => {
+    const inner = ungrouped(arg);
+    if (!(inner instanceof Logical) || inner.operator.type !== node.operator.type) return [inner];
+    return operandsOf(inner);
+  });
+}
+
+const ungrouped = (node: Expr): Expr => (node instanceof Grouping ? ungrouped(node.group) : node);
+
 class Converter {
   private readonly functions: Set<string>;
   private readonly expression: string;
@@ -72,9 +84,11 @@ class Converter {
     this.functions = new Set(functions.map((name) => name.toLowerCase()));
   }
 
+  /** Nodes from the root to a leaf are counted as by GitHub's runner, to which parentheses are none. */
   convert(node: Expr): ExprNode {
-    if (++this.depth > EXPRESSION_DEPTH) {
-      throw new Error(`Exceeded max expression depth ${EXPRESSION_DEPTH}`);
+    if (node instanceof Grouping) return this.convert(node.group);
+    if (++this.depth > MAX_PARSER_DEPTH) {
+      throw new Error(`Exceeded max expression depth ${MAX_PARSER_DEPTH}`);
     }
     const converted = this.dispatch(node);
     this.depth--;
@@ -87,7 +101,6 @@ class Converter {
       const name = node.name.lexeme.toLowerCase();
       return { kind: 'context', name: this.aliases.includes(name) ? 'github' : name };
     }
-    if (node instanceof Grouping) return this.convert(node.group);
     if (node instanceof IndexAccess) {
       const of = this.convert(node.expr);
       if (node.index instanceof Star) return { kind: 'wildcard', of };
@@ -96,7 +109,7 @@ class Converter {
     if (node instanceof FunctionCall) return this.call(node);
     if (node instanceof Unary) return { kind: 'not', of: this.convert(node.expr) };
     if (node instanceof Logical) {
-      const all = node.args.map((arg) => this.convert(arg));
+      const all = operandsOf(node).map((arg) => this.convert(arg));
       return { kind: node.operator.type === TokenType.AND ? 'and' : 'or', all };
     }
     if (node instanceof Binary) return this.compare(node);
