@@ -132,6 +132,8 @@ export type Workflow = {
   /** null: GitHub's default, which depends on the event. */
   runName: Template;
   triggers: Trigger[];
+  /** Where what `on` says begins. */
+  triggersAt: Position;
   env: Template;
   defaults: { shell: Template; workingDirectory: Template };
   permissions: Template;

@@ -26,6 +26,7 @@ import type {
 import { evaluationScope, type PlanScope } from '../plan/scope.ts';
 import { quoted } from '../quote.ts';
 import { readsContext, someExpression } from '../some-node.ts';
+import { calledProblem } from './called-problem.ts';
 
 /** A job that calls, with the file it stands in. */
 export type Caller = Pick<PlannedJob, 'file' | 'key'> & { call: WorkflowCall };
@@ -83,17 +84,17 @@ function checkUndeclared(
 export function checkCall({ file, call }: Caller, called: Workflow): Problem[] {
   const declared = interfaceOf(called);
   const at = { file, ...call.at };
-  const calling = `Error calling workflow '${quoted(call.uses)}'.`;
   if (declared === null) {
-    const message = `${calling} workflow_call key is not defined in the referenced workflow.`;
-    return [{ ...at, message }];
+    const message = 'workflow_call key is not defined in the referenced workflow.';
+    const problem = { file: called.file, ...called.triggersAt, message };
+    return [calledProblem({ file, at: call.at }, problem)];
   }
   const problems: Problem[] = [];
   for (const input of declared.inputs) {
     const given = find(call.with, input.name);
     if (given !== undefined) problems.push(...checkLiteral(file, input.type, given));
     else if (input.required) {
-      const message = `${calling} Input ${quoted(input.name)} is required, but not provided while calling.`;
+      const message = `Input ${quoted(input.name)} is required, but not provided while calling.`;
       problems.push({ ...at, message });
     }
   }
@@ -101,7 +102,7 @@ export function checkCall({ file, call }: Caller, called: Workflow): Problem[] {
   if (call.secrets === 'inherit') return problems;
   for (const { name, required } of declared.secrets) {
     if (!required || find(call.secrets, name) !== undefined) continue;
-    const message = `${calling} Secret ${quoted(name)} is required, but not provided while calling.`;
+    const message = `Secret ${quoted(name)} is required, but not provided while calling.`;
     problems.push({ ...at, message });
   }
   problems.push(...checkUndeclared(file, 'secret', call.secrets, declared.secrets));

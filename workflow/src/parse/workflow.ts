@@ -139,6 +139,7 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
     name: typeof name === 'string' && name !== '' ? name : file,
     runName: reader.read(value('run-name')),
     triggers: readTriggers(reader, value('on')),
+    triggersAt: problems.at(value('on')),
     env: reader.read(value('env')),
     defaults: readDefaults(reader, value('defaults')),
     permissions: reader.read(value('permissions')),
