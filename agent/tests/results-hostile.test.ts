@@ -184,6 +184,15 @@ test('a job makes artifacts in its own name, and reaches those of its run only',
   assert.equal((await sibling.call('GetSignedArtifactURL', artifact(job, 'a'))).status, 200);
 });
 
+test('a job that may write no cache is told so by both calls that write one, in an answer', async () => {
+  const reader = await lab.job({ writableRef: '' });
+  for (const call of ['CreateCacheEntry', 'FinalizeCacheEntryUpload']) {
+    const { status, json } = await reader.call(call, { key: 'k', version: 'v', size_bytes: '1' });
+    assert.deepEqual([status, json['ok']], [200, false], call);
+    assert.match(String(json['message']), /^cache write denied: /);
+  }
+});
+
 test('an entry is seen only once it is whole, and as long as was said', async () => {
   const job = await lab.job();
   const url = await begin(job);

@@ -12,29 +12,35 @@ const findSchema = Compile(
   Type.Object({ ...Named, restore_keys: Type.Optional(Type.Array(Type.String())) }),
 );
 
+/** Where writing is denied, only an answer that says so lets the client warn once, and go on. */
+async function unlessDenied(act: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof ResultsRefused) || error.reason !== 'permission_denied') throw error;
+    return { status: 200, json: { ok: false, message: error.message } };
+  }
+}
+
 /** By the last part of the path. */
 export const CACHE_CALLS: Readonly<Record<string, (call: Call, body: string) => Promise<Answer>>> =
   {
     CreateCacheEntry: async ({ results, url }, body) => {
       const asked = parseCall(createSchema, body);
-      let draft;
-      try {
-        draft = cacheToWrite(results, asked);
-      } catch (error) {
-        if (!(error instanceof ResultsRefused) || error.reason !== 'permission_denied') throw error;
-        // Only so the client warns once, and goes on.
-        return { status: 200, json: { ok: false, message: error.message } };
-      }
-      const number = await results.begin(draft);
-      const signed_upload_url = results.signer.sign(url.origin, 'upload', number);
-      return { status: 200, json: { ok: true, signed_upload_url, message: '' } };
+      return await unlessDenied(async () => {
+        const number = await results.begin(cacheToWrite(results, asked));
+        const signed_upload_url = results.signer.sign(url.origin, 'upload', number);
+        return { status: 200, json: { ok: true, signed_upload_url, message: '' } };
+      });
     },
 
     FinalizeCacheEntryUpload: async ({ results }, body) => {
       const asked = parseCall(finalizeSchema, body);
-      const { name } = cacheToWrite(results, asked);
-      const entry = await results.finish(name, { sizeBytes: Number(asked.size_bytes) });
-      return { status: 200, json: { ok: true, entry_id: String(entry.id), message: '' } };
+      return await unlessDenied(async () => {
+        const { name } = cacheToWrite(results, asked);
+        const entry = await results.finish(name, { sizeBytes: Number(asked.size_bytes) });
+        return { status: 200, json: { ok: true, entry_id: String(entry.id), message: '' } };
+      });
     },
 
     GetCacheEntryDownloadURL: async ({ results, url }, body) => {
