@@ -13,6 +13,7 @@ import { Budget } from './budget.ts';
 import { EvaluationError } from './error.ts';
 import { BUILT_INS } from './functions.ts';
 import { EXPRESSION_COST, EXPRESSION_DEPTH, TEMPLATE_DEPTH } from './limits.ts';
+import { ExpressionTracer, type Trace } from './trace.ts';
 import {
   compare,
   isObject,
@@ -26,6 +27,7 @@ import {
 
 export { EvaluationError } from './error.ts';
 export type { EvaluationErrorCode } from './error.ts';
+export type { Trace } from './trace.ts';
 export { isTruthy, toText } from './values.ts';
 
 export type EvaluationScope = {
@@ -35,6 +37,8 @@ export type EvaluationScope = {
   functions?: Record<string, (args: Json[]) => Json>;
   /** Shared by evaluations that are bounded together; each has one of its own as well. */
   budget?: Budget;
+  /** Told how each expression is evaluated. */
+  trace?: Trace;
 };
 
 const SPECIAL = { NaN, Infinity, '-Infinity': -Infinity };
@@ -44,10 +48,12 @@ class Evaluator {
   /** Arrays made by a wildcard: what follows applies to each of their elements. */
   private readonly filtered = new WeakSet<Json[]>();
   private readonly budget: Budget;
+  private readonly tracer: ExpressionTracer | undefined;
   private depth = 0;
 
-  constructor(scope: EvaluationScope) {
+  constructor(scope: EvaluationScope, tracer?: ExpressionTracer) {
     this.scope = scope;
+    this.tracer = tracer;
     this.budget = new Budget(EXPRESSION_COST, scope.budget);
   }
 
@@ -55,7 +61,9 @@ class Evaluator {
     if (++this.depth > EXPRESSION_DEPTH) {
       throw new EvaluationError('too_deep', `the expression is deeper than ${EXPRESSION_DEPTH}`);
     }
+    this.tracer?.enter(node);
     const value = this.dispatch(node);
+    this.tracer?.leave(node, value);
     this.depth--;
     return value;
   }
@@ -108,8 +116,10 @@ class Evaluator {
   }
 
   private index(node: Extract<ExprNode, { kind: 'index' }>): Json {
-    const key = this.evaluate(node.key);
     const of = this.evaluate(node.of);
+    // What has no elements is not asked for one.
+    if (isPrimitive(of)) return null;
+    const key = this.evaluate(node.key);
     const exact = node.of.kind === 'context' && node.of.name === 'env';
     if (!Array.isArray(of) || !this.filtered.has(of)) return this.element(of, key, exact) ?? null;
     const found: Json[] = [];
@@ -167,7 +177,12 @@ class Evaluator {
  * @throws EvaluationError
  */
 export function evaluateExpression(node: ExprNode, scope: EvaluationScope): Json {
-  return new Evaluator(scope).evaluate(node);
+  if (scope.trace === undefined) return new Evaluator(scope).evaluate(node);
+  const tracer = new ExpressionTracer(scope.trace);
+  tracer.begin(node);
+  const value = new Evaluator(scope, tracer).evaluate(node);
+  tracer.end(node, value);
+  return value;
 }
 
 function located(template: Extract<Template, { expr: ExprNode }>, scope: EvaluationScope): Json {

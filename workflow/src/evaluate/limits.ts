@@ -15,3 +15,5 @@ export const VALUE_DEPTH = 256;
 export const TEMPLATE_DEPTH = 100;
 /** Of a budget of characters, for each that the reader of loose JSON takes: it is that much slower. */
 export const LOOSE_JSON_COST = 16;
+/** What is told of one evaluation where debugging is on: beyond it nobody reads, and masking takes time. */
+export const TRACE_CHARACTERS = 256 * 1024;
