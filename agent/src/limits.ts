@@ -44,7 +44,7 @@ export const RELAY_JOB_LOG_BYTES = LOG_JOB_BYTES + 1024 * 1024;
 export const RELAY_EVENTS = 20_000;
 /** Events held until they are durable; then the guest's control stream is not read for a while. */
 export const RELAY_EVENT_BYTES = 8 * 1024 * 1024;
-/** After the runner's own time for a cancellation, or at a deadline, the machine is killed. */
+/** After the runner's own time for a cancellation, or for a deadline, the machine is killed. */
 export const KILL_AFTER_GRACE_MS = CANCEL_GRACE_MS + 15 * SECOND_MS;
 /** Pauses between tries to reach the control plane. */
 export const RETRY_FIRST_MS = 100;

@@ -33,7 +33,8 @@ const action = makeCheckout({
     '  z: { runs-on: ubuntu-latest, steps: [{ run: echo deeper }] }\n',
   'wrap/action.yml':
     'runs:\n  using: composite\n  steps:\n' +
-    '    - { run: echo "wrap is $GITHUB_ACTION_REPOSITORY", shell: bash }\n' +
+    "    - env: { A: '${{ github.action_repository }}' }\n      shell: bash\n" +
+    '      run: echo "wrap is $A, and runs <$GITHUB_ACTION_REPOSITORY>"\n' +
     '    - { uses: acme/greet@v1, with: { who: inner } }\n',
 });
 const mirrors = mkdtempSync(join(tmpdir(), 'onejob-mirrors-'));
@@ -88,7 +89,7 @@ test('actions of a mirror run with pre, main and post; log and run say what they
     'pre you undefined acme/greet v1',
     'pre inner undefined acme/greet v1',
     'main you p acme/greet v1',
-    'wrap is acme/greet',
+    'wrap is acme/greet, and runs <>',
     'main inner p acme/greet v1',
     'post inner pm acme/greet v1',
     'post you pm acme/greet v1',

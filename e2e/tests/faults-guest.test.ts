@@ -33,7 +33,13 @@ before(async () => {
   constellation = await startConstellation({ agent: false });
   const config = await constellation.agentProcessConfig();
   runnerPath = config.guestRunnerPath;
-  agent = spawnAgent({ ...config, guestRunnerPath: guest.path, bootTimeoutMs: 1_500, slots: 1 });
+  agent = spawnAgent({
+    ...config,
+    guestRunnerPath: guest.path,
+    bootTimeoutMs: 1_500,
+    cancelTimeoutMs: 1,
+    slots: 1,
+  });
   await agent.announced;
 });
 after(async () => {

@@ -20,7 +20,7 @@ const SHAPE = { cpus: 2, memoryBytes: 2 * GiB, diskBytes: 8 * GiB };
 
 let constellation: Constellation;
 before(async () => {
-  constellation = await startConstellation({ driver: 'qemu' });
+  constellation = await startConstellation({ driver: 'qemu', agent: { cancelTimeoutMs: 10_000 } });
   await constellation.agent?.announced;
 });
 after(async () => await constellation[Symbol.asyncDispose]());

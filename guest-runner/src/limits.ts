@@ -58,6 +58,8 @@ export const REPOSITORY_CACHE_DIRECTORIES = 1000;
 export const FILE_COMMAND_BYTES = 16 * MiB;
 /** One string given to a new process: Linux's MAX_ARG_STRLEN. */
 export const ENVIRONMENT_STRING_BYTES = 128 * KiB;
+/** Summaries of steps that one job shows: GitHub's number. */
+export const SUMMARIES_PER_JOB = 20;
 /** Names and titles in messages: the schema's own limit. */
 export const SHORT_TEXT_CHARACTERS = 4096;
 /** The sentence of a finished job: the schema's own limit. */

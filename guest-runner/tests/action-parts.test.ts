@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { UsesStep } from '@onejob/protocol';
+import type { CompiledStep, UsesStep } from '@onejob/protocol';
 import { runToEnd, type TestHost } from './_host.ts';
 import { expr, makeTask, map, path, run, uses } from './_task.ts';
 
@@ -21,22 +21,32 @@ function archive(files: Record<string, string>): Buffer {
   }
 }
 
-async function runAction(
-  files: Record<string, string>,
-  parts: Partial<UsesStep>,
+/** Runs steps on a host that has these actions of `acme`, by name. */
+async function runSteps(
+  actions: Record<string, Record<string, string>>,
+  steps: CompiledStep[],
 ): Promise<TestHost> {
-  const tar = archive(files);
+  const tars = new Map(Object.entries(actions).map(([name, files]) => [name, archive(files)]));
   const bulk = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
-    assert.match(headers[':path'] ?? '', /repository=pre/);
+    const name = new URL(headers[':path'] ?? '', 'http://host').searchParams.get('repository');
+    const tar = tars.get(name ?? '');
+    assert.ok(tar !== undefined, `nobody has the action '${name}'`);
     stream.respond({ ':status': 200, 'content-length': String(tar.length) });
     stream.end(tar);
   };
-  const step = uses('acme/pre@v1', {
-    action: { kind: 'repository', owner: 'acme', repository: 'pre', path: '', ref: 'v1' },
+  return await runToEnd({ task: makeTask(steps), bulk });
+}
+
+const remote = (name: string, parts: Partial<UsesStep> = {}): UsesStep =>
+  uses(`acme/${name}@v1`, {
+    action: { kind: 'repository', owner: 'acme', repository: name, path: '', ref: 'v1' },
     ...parts,
   });
-  return await runToEnd({ task: makeTask([step, run('echo last')]), bulk });
-}
+
+const runAction = async (
+  files: Record<string, string>,
+  parts: Partial<UsesStep>,
+): Promise<TestHost> => await runSteps({ pre: files }, [remote('pre', parts), run('echo last')]);
 
 const runWithPre = async (
   pre: string,
@@ -113,4 +123,107 @@ test('defaults of inputs and `with` see the repository and the ref of the action
     { with: map({ ref: expr(path('github.action_ref')) }) },
   );
   assert.ok(host.lines(0).includes('from acme/pre@v1, ref v1'), host.text());
+});
+
+/** An action whose parts say what they are; its pre part ends with this code and leaves a state. */
+const script = (name: string, exitCode = 0, rest = ''): Record<string, string> => ({
+  'action.yml': `runs: { using: node24, pre: pre.js, main: main.js, post: post.js${rest} }\n`,
+  'pre.js':
+    `console.log('pre of ${name}');\n` +
+    `require('node:fs').appendFileSync(process.env.GITHUB_STATE, 'from=pre of ${name}\\n');\n` +
+    `process.exitCode = ${exitCode};\n`,
+  'main.js': `console.log('main of ${name}');`,
+  'post.js': `console.log(\`post of ${name}, \${process.env.STATE_from}\`);`,
+});
+
+const composite = (...steps: string[]): Record<string, string> => ({
+  'action.yml': `runs:\n  using: composite\n  steps:\n${steps.map((step) => `    - ${step}\n`).join('')}`,
+});
+
+const partsSaid = (host: TestHost): string[] =>
+  host.lines().filter((line) => /^(?:pre|main|post) of /.test(line));
+
+test('a pre part inside a composite action that fails fails the job, and the next one runs all the same', async () => {
+  const actions = {
+    outer: composite('{ uses: acme/bad@v1 }', '{ uses: acme/good@v1 }'),
+    bad: script('bad', 3),
+    good: script('good'),
+  };
+  await using host = await runSteps(actions, [remote('outer'), run('echo last')]);
+  assert.equal(host.finished.conclusion, 'failure');
+  assert.match(host.finished.message, /step 'Pre Run acme\/outer@v1' failed: .*exit code 3/);
+  assert.deepEqual(partsSaid(host), [
+    'pre of bad',
+    'pre of good',
+    'post of good, pre of good',
+    'post of bad, pre of bad',
+  ]);
+  assert.ok(!host.lines().includes('last'));
+  const posts = host.steps().filter(({ index, phase }) => index === 0 && phase === 'post');
+  assert.deepEqual(
+    posts.map(({ name, conclusion }) => [name, conclusion]),
+    [['Post Run acme/outer@v1', 'success']],
+  );
+});
+
+test('a pre-if inside a composite action looks at the job, not at the action', async () => {
+  const actions = {
+    bad: script('bad', 3),
+    outer: composite('{ uses: acme/after@v1 }', '{ uses: acme/unless@v1 }'),
+    after: script('after', 0, ", pre-if: 'failure()'"),
+    unless: script('unless', 0, ", pre-if: 'success()'"),
+  };
+  await using host = await runSteps(actions, [remote('bad'), remote('outer')]);
+  assert.deepEqual(
+    partsSaid(host).filter((line) => line.startsWith('pre of')),
+    ['pre of bad', 'pre of after'],
+  );
+});
+
+test('a post part inside a composite action runs where its pre part has run, though its step was skipped', async () => {
+  const actions = {
+    outer: composite(
+      '{ uses: acme/first@v1, if: false }',
+      '{ uses: acme/inner@v1 }',
+      '{ uses: acme/last@v1 }',
+    ),
+    inner: composite('{ uses: acme/deep@v1, if: false }'),
+    first: script('first'),
+    deep: script('deep'),
+    last: script('last'),
+  };
+  await using host = await runSteps(actions, [remote('outer')]);
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.deepEqual(partsSaid(host), [
+    ...['pre of first', 'pre of deep', 'pre of last', 'main of last'],
+    ...['post of last, pre of last', 'post of deep, pre of deep', 'post of first, pre of first'],
+  ]);
+});
+
+test('of two steps of the job the one whose pre part came last has its post part first, each once', async () => {
+  const actions = {
+    outer: composite('{ uses: acme/inner@v1 }'),
+    inner: script('inner'),
+    own: script('own'),
+  };
+  await using host = await runSteps(actions, [remote('outer'), remote('own')]);
+  assert.deepEqual(partsSaid(host), [
+    ...['pre of inner', 'pre of own', 'main of inner', 'main of own'],
+    ...['post of own, pre of own', 'post of inner, pre of inner'],
+  ]);
+});
+
+test('steps of an action name it in their env, and themselves in what they run', async () => {
+  const says = 'echo "$A [$GITHUB_ACTION_REPOSITORY][${{ github.action_ref }}]"';
+  const actions = {
+    outer: composite(
+      `{ shell: bash, env: { A: '\${{ github.action_repository }}' }, run: '${says}' }`,
+      '{ uses: ./local }',
+    ),
+  };
+  const makes = `mkdir local; cat > local/action.yml <<'END'\nruns: { using: node24, main: m.js }\nEND\necho 'console.log("local [" + process.env.GITHUB_ACTION_REPOSITORY + "]")' > local/m.js`;
+  await using host = await runSteps(actions, [run(makes), remote('outer')]);
+  assert.equal(host.finished.conclusion, 'success', host.text());
+  assert.ok(host.lines(1).includes('acme/outer [][]'), host.text());
+  assert.ok(host.lines(1).includes('local []'), host.text());
 });

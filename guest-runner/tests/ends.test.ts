@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runToEnd, TestHost } from './_host.ts';
-import { call, makeTask, run } from './_task.ts';
+import { call, makeTask, run, uses } from './_task.ts';
 
 /** Processes that carry the host's marker, other than the runner. */
 function survivors(host: TestHost): string[] {
@@ -157,6 +157,28 @@ test('a job over its timeout ends timed_out', async () => {
     task: makeTask([run('sleep 1000')], { job: { timeoutMinutes: 0.005 } }),
   });
   assert.equal(byJob.finished.reason, 'deadline');
+});
+
+test('what is due all the same runs after the time of a job is over, and so do post parts', async () => {
+  const slow = [
+    'mkdir a',
+    "echo 'runs: { using: node24, main: m.js, post: p.js }' > a/action.yml",
+    "echo > a/m.js; echo 'console.log(`post ran`)' > a/p.js",
+    'trap "echo interrupted; exit 1" INT',
+    'sleep 4; echo whole',
+  ].join('\n');
+  const always = { condition: call('always') };
+  const steps = [
+    run(slow, always),
+    uses('./a', always),
+    run('echo not-this'),
+    run('echo cleanup', always),
+  ];
+  await using host = await runToEnd({ task: makeTask(steps, { jobTimeoutMs: 1500 }) });
+  assert.deepEqual([host.finished.conclusion, host.finished.reason], ['timed_out', 'deadline']);
+  assert.ok(host.lines(0).includes('whole') && !host.lines(0).includes('interrupted'), host.text());
+  assert.ok(host.lines(1).includes('post ran') && host.lines(3).includes('cleanup'), host.text());
+  assert.ok(!host.lines().includes('not-this'));
 });
 
 test('background processes do not hold the step, may go on, and are killed with the job', async () => {

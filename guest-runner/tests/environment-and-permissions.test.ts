@@ -57,7 +57,16 @@ test('an address that does not evaluate fails the job with its place', async () 
   const url = expr(path('nowhere'));
   const environment = { name: 'prod', url };
   await using host = await runToEnd({ task: makeTask([run('true')], { job: { environment } }) });
-  assert.match(host.text(-1), /Failed to evaluate environment url/);
+  const rows = host.lines(-1).filter((line) => line.startsWith('##[error]'));
+  assert.equal(rows[0], '##[error]Failed to evaluate environment url');
+  const annotations = host.messages.flatMap((one) => (one.type === 'annotation' ? [one] : []));
+  assert.deepEqual(
+    annotations.map(({ index, annotation }) => [
+      index,
+      `##[${annotation.level}]${annotation.message}`,
+    ]),
+    rows.map((row) => [-1, row]),
+  );
   assert.deepEqual(
     [host.finished.conclusion, host.finished.reason],
     ['failure', 'invalid_expression'],

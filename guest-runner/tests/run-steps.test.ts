@@ -154,7 +154,7 @@ test('wrong files are told with the sentences of GitHub, and fail the step where
     ['echo NODE_OPTIONS=x >> "$GITHUB_ENV"', /Can't store NODE_OPTIONS/, 'success'],
     [
       'head -c 2000000 /dev/zero | tr "\\0" x >> "$GITHUB_STEP_SUMMARY"',
-      /supports content up to a size of 1024k, got 1954k/,
+      /^##\[error\]\$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got 1953k\. For more information see: https:/m,
       'success',
     ],
   ];
@@ -171,15 +171,34 @@ test('wrong files are told with the sentences of GitHub, and fail the step where
   );
 });
 
-test('GITHUB_ENV cannot overwrite a default variable, but can set CI', async () => {
+test('GITHUB_ENV cannot overwrite a default variable of a process, but of the env context, and can set CI', async () => {
   await using host = await runToEnd({
     task: makeTask([
       run('printf "GITHUB_SHA=evil\\nGITHUB_SHA_SHORT=ok\\nCI=no\\n" >> "$GITHUB_ENV"'),
-      run('echo "$GITHUB_SHA $GITHUB_SHA_SHORT $CI"'),
+      run(
+        expr(
+          call(
+            'format',
+            text('echo "$GITHUB_SHA {0} $GITHUB_SHA_SHORT $CI"'),
+            path('env.GITHUB_SHA'),
+          ),
+        ),
+      ),
     ]),
   });
-  assert.ok(host.lines(1).includes(`${'a'.repeat(40)} ok no`));
-  assert.match(host.text(0), /##\[warning\]\$GITHUB_ENV cannot set 'GITHUB_SHA'/);
+  assert.ok(host.lines(1).includes(`${'a'.repeat(40)} evil ok no`), host.text(1));
+  assert.ok(!host.messages.some(({ type }) => type === 'annotation'));
+});
+
+test('summaries beyond the number that GitHub shows are left out, and the log says so', async () => {
+  const steps = Array.from({ length: 21 }, (_, i) => run(`echo ${i} >> "$GITHUB_STEP_SUMMARY"`));
+  await using host = await runToEnd({ task: makeTask(steps) });
+  const indexes = host.messages.flatMap((one) => (one.type === 'summary' ? [one.index] : []));
+  assert.deepEqual(
+    indexes,
+    Array.from({ length: 20 }, (_, i) => i),
+  );
+  assert.ok(host.lines(20).includes('This summary is not shown: a job has at most 20.'));
 });
 
 test('workflow commands make annotations, groups, outputs and pauses', async () => {

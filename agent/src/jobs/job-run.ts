@@ -252,10 +252,13 @@ export class JobRun implements LeaseHolder {
     this.#tenant = adoption.results?.repository.split('/')[0];
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
-    const deadline = setTimeout(() => {
-      this.#observed.asked ??= 'deadline';
-      this.#end();
-    }, jobTimeoutMs + KILL_AFTER_GRACE_MS);
+    const deadline = setTimeout(
+      () => {
+        this.#observed.asked ??= 'deadline';
+        this.#end();
+      },
+      jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS,
+    );
     try {
       this.#isTaskSent = true;
       this.#link?.sendTask(adoption.task);

@@ -2,6 +2,7 @@
  * The secrets of a job: those of its run, or of what its caller passed on. They are opened and
  * evaluated each time they are asked for and stored nowhere in clear.
  */
+import { isDebugSwitch } from '@onejob/masking';
 import { callSecrets, PlanError } from '@onejob/workflow';
 import type { Vault } from '../credentials.ts';
 import { callerIn } from '../runs/open-call.ts';
@@ -51,7 +52,10 @@ export async function secretsOf(
 ): Promise<JobSecrets> {
   const ofRun = Object.fromEntries(await openSecrets(tx, state.run.id, parts.vault));
   const { own, problem } = ownSecrets(state, key, ofRun, parts.token);
-  const values = new Set([...Object.values(ofRun), ...Object.values(own), parts.token]);
+  const hidden = [...Object.entries(ofRun), ...Object.entries(own)]
+    .filter(([name, value]) => !isDebugSwitch(name, value))
+    .map(([, value]) => value);
+  const values = new Set([...hidden, parts.token]);
   values.delete('');
   return { own, values: [...values], problem };
 }

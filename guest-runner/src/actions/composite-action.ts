@@ -5,10 +5,10 @@ import type { ActionManifest } from '@onejob/workflow/parse-action';
 import { GuestError } from '../errors.ts';
 import { explainEvaluation, type JobState } from '../job/job-state.ts';
 import { ToldFailure } from '../job/perform.ts';
-import { runInnerPosts } from '../job/run-posts.ts';
-import { StepFrame } from '../job/step-frame.ts';
+import type { StepFrame } from '../job/step-frame.ts';
 import { COMPOSITE_DEPTH } from '../limits.ts';
 import type { StepRun } from '../steps/step-run.ts';
+import { newFrame } from './composite-frame.ts';
 import type { LoadedAction } from './load-action.ts';
 import { prepareSteps } from './prepare-actions.ts';
 
@@ -22,7 +22,8 @@ export type StepRunner = (
 
 /** Evaluated whether the steps succeeded or not, as on GitHub. */
 function setOutputs(run: StepRun, manifest: ActionManifest, frame: StepFrame): void {
-  const scope = run.job.scope(run.env, frame);
+  const { trace } = run.scope;
+  const scope = { ...run.job.scope(run.env, frame), ...(trace === undefined ? {} : { trace }) };
   try {
     for (const { name, value } of manifest.outputs) {
       run.outputs[name] = toText(evaluateTemplate(value, scope));
@@ -34,21 +35,6 @@ function setOutputs(run: StepRun, manifest: ActionManifest, frame: StepFrame): v
   }
 }
 
-/** Where its steps run. */
-export function compositeFrame(
-  run: StepRun,
-  { directory, manifest }: LoadedAction,
-  inputs: Record<string, string>,
-): StepFrame {
-  return new StepFrame(run.job, {
-    file: manifest.file,
-    inputs,
-    github: { ...run.github, action_path: directory },
-    defaults: { shell: null, workingDirectory: null },
-    depth: run.frame.parts.depth + 1,
-  });
-}
-
 /** @throws GuestError `step`: nested too deep; ToldFailure: a step failed or was cancelled */
 export async function runComposite(
   run: StepRun,
@@ -57,29 +43,20 @@ export async function runComposite(
   runStep: StepRunner,
 ): Promise<void> {
   const { manifest } = action;
-  const frame = compositeFrame(run, action, given.inputs);
+  const frame = newFrame(run, action, given.inputs);
+  action.frame = frame;
   const { depth } = frame.parts;
   if (depth > COMPOSITE_DEPTH) {
     throw new GuestError('step', `Composite action depth exceeded max depth ${COMPOSITE_DEPTH}`);
   }
   // Of an action of another repository they are there already.
-  await prepareSteps(run.job, given.steps, run.log, depth);
+  await prepareSteps(run.job, given.steps, run, depth);
   let isCancelled = false;
   for (const step of given.steps) {
-    if (run.job.isOver) break;
+    if (run.job.isOver || frame.isBroken) break;
     if ((await runStep(run.job, step, frame, run)) === 'cancelled') isCancelled = true;
   }
   setOutputs(run, manifest, frame);
-  const posts = run.innerPosts;
-  if (posts.length > 0) {
-    run.posts.unshift({
-      step: run.step,
-      frame: run.frame,
-      name: `Post ${run.name}`,
-      condition: { kind: 'call', name: 'always', args: [] },
-      act: async (post) => await runInnerPosts(post, posts),
-    });
-  }
   if (isCancelled) throw new ToldFailure('The operation was canceled.', true);
   if (frame.failure !== undefined) throw new ToldFailure(frame.failure.message);
 }

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
 import { join } from 'node:path';
-import type { ActionReference } from '@onejob/protocol';
+import type { ActionReference, CompiledStep, JsonObject } from '@onejob/protocol';
 import { GuestError } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { ACTION_COMMIT_HEADER, ACTION_ORIGIN_HEADER, GUEST_PATHS } from '../link/names.ts';
@@ -41,6 +41,17 @@ export function remoteOf(action: ActionReference): RemoteAction | undefined {
 
 export const nameOfRemote = ({ server, owner, repository, ref }: RemoteAction): string =>
   `${server === '' ? '' : `${server}/`}${owner}/${repository}@${ref}`;
+
+/**
+ * Keys of the `github` context that say whose action a step runs: empty where it runs none, or one of
+ * the job's own repository, also inside an action of another (ActionRunner.cs).
+ */
+export function actionKeys(step: CompiledStep): JsonObject {
+  const remote = step.kind === 'uses' ? remoteOf(step.action) : undefined;
+  if (remote === undefined) return { action_repository: '', action_ref: '' };
+  const { owner, ref, repository } = remote;
+  return { action_repository: `${owner}/${repository}`, action_ref: ref };
+}
 
 function unresolved(remote: RemoteAction, why: string): GuestError {
   const name = nameOfRemote(remote);

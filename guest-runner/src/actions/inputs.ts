@@ -52,7 +52,7 @@ export function readInputs(
   );
   for (const { name, default: otherwise } of manifest.inputs) {
     if (given.has(name.toLowerCase())) continue;
-    const value = evaluateTemplate(otherwise, { contexts, functions: scope.functions ?? {} });
+    const value = evaluateTemplate(otherwise, { ...scope, contexts });
     inputs[name] = toText(value);
   }
   return inputs;

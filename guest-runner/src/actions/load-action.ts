@@ -6,7 +6,9 @@ import { GuestError } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { record } from '../job/record.ts';
 import { isOwn, ownDirectory } from './builtin.ts';
-import { fetchAction, remoteOf } from './fetch-action.ts';
+import type { StepFrame } from '../job/step-frame.ts';
+import type { PostStep } from '../steps/post-step.ts';
+import { actionKeys, fetchAction, remoteOf } from './fetch-action.ts';
 import { readManifest } from './manifest.ts';
 
 /** The action of one step; another step that uses the same action has one of its own. */
@@ -19,19 +21,17 @@ export type LoadedAction = {
   /** Keys of the `github` context while it runs. */
   github: JsonObject;
   hasPost: boolean;
+  /** Of a composite action: where its steps ran last, and their post parts, the last step first. */
+  frame: StepFrame | undefined;
+  posts: PostStep[];
 };
 
 /** Tells what is wrong with a metadata file, a line each. */
 export type Complain = (message: string) => void;
 
-async function placeOf(
-  job: JobState,
-  step: UsesStep,
-): Promise<Pick<LoadedAction, 'directory' | 'github'>> {
+async function placeOf(job: JobState, step: UsesStep): Promise<string> {
   const { action } = step;
-  if (action.kind === 'local') {
-    return { directory: resolve(job.parts.layout.workspace, action.path), github: {} };
-  }
+  if (action.kind === 'local') return resolve(job.parts.layout.workspace, action.path);
   const remote = remoteOf(action);
   if (remote === undefined || action.kind === 'docker') {
     throw new GuestError(
@@ -39,15 +39,13 @@ async function placeOf(
       `'uses: ${step.uses}' needs a container, which onejob cannot start yet.`,
     );
   }
-  const { owner, ref, repository } = remote;
-  const github = { action_repository: `${owner}/${repository}`, action_ref: ref };
-  if (await isOwn(job, step)) return { directory: ownDirectory(step), github };
+  if (await isOwn(job, step)) return ownDirectory(step);
   const fetched = await fetchAction(job, remote);
   const directory = resolve(fetched.directory, action.path);
   if (directory !== fetched.directory && !directory.startsWith(fetched.directory + sep)) {
     throw new GuestError('step', `'uses: ${step.uses}' leads out of its repository.`);
   }
-  return { directory, github };
+  return directory;
 }
 
 /** @throws GuestError `step`, `unsupported`; ToldFailure */
@@ -58,13 +56,16 @@ export async function loadAction(
 ): Promise<LoadedAction> {
   const known = job.loaded.get(step);
   if (known !== undefined) return known;
-  const place = await placeOf(job, step);
-  const manifest = await readManifest(place.directory, {
+  const directory = await placeOf(job, step);
+  const manifest = await readManifest(directory, {
     workspace: job.parts.layout.workspace,
     masker: job.parts.masker,
     complain,
   });
-  const action = { ...place, manifest, state: record<string>(), hasPost: false };
+  const action: LoadedAction = {
+    ...{ directory, manifest, state: record<string>(), github: actionKeys(step) },
+    ...{ hasPost: false, frame: undefined, posts: [] },
+  };
   job.loaded.set(step, action);
   return action;
 }

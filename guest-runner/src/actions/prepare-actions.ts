@@ -8,7 +8,6 @@ import { GuestError, messageOf } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { ToldFailure } from '../job/perform.ts';
 import { COMPOSITE_DEPTH } from '../limits.ts';
-import type { StepLog } from '../logs/step-log.ts';
 import { isOwn } from './builtin.ts';
 import { fetchAction, nameOfRemote, remoteOf } from './fetch-action.ts';
 import { innerActions, type LoadedAction, loadAction } from './load-action.ts';
@@ -19,8 +18,11 @@ const FROM = {
   network: '',
 } as const;
 
+/** Who is told: the job, or a step. */
+type Listener = { line(text: string): void; error(message: string): void };
+
 /** Says once a job where an action comes from, to people and to the run's record. */
-async function fetchAloud(job: JobState, step: UsesStep, log: StepLog): Promise<void> {
+async function fetchAloud(job: JobState, step: UsesStep, log: Listener): Promise<void> {
   const remote = remoteOf(step.action);
   if (remote === undefined || job.told.has(nameOfRemote(remote))) return;
   const name = nameOfRemote(remote);
@@ -53,14 +55,14 @@ function expectNoContainer(step: UsesStep, { manifest }: LoadedAction): void {
 export async function prepareSteps(
   job: JobState,
   steps: readonly CompiledStep[],
-  log: StepLog,
+  log: Listener,
   depth: number,
 ): Promise<void> {
   for (const step of steps) {
     if (step.kind !== 'uses' || remoteOf(step.action) === undefined) continue;
     await fetchAloud(job, step, log);
     if (await isOwn(job, step)) continue;
-    const action = await loadAction(job, step, (message) => log.line(`##[error]${message}`));
+    const action = await loadAction(job, step, (message) => log.error(message));
     expectNoContainer(step, action);
     // Deeper ones fail when they run, with GitHub's sentence.
     if (depth < COMPOSITE_DEPTH) await prepareSteps(job, innerActions(action), log, depth + 1);
@@ -68,14 +70,14 @@ export async function prepareSteps(
 }
 
 /** Fails the job where an action cannot be had. */
-export async function prepareActions(job: JobState, log: StepLog): Promise<void> {
+export async function prepareActions(job: JobState, log: Listener): Promise<void> {
   const { job: compiled } = job.parts.task;
   for (const step of compiled.steps) {
     try {
       await prepareSteps(job, [step], log, 1);
     } catch (error) {
       const message = messageOf(error);
-      if (!(error instanceof ToldFailure)) log.line(`##[error]${message}`);
+      if (!(error instanceof ToldFailure)) log.error(message);
       const place = `${compiled.file}:${step.at.line}:${step.at.column}`;
       const isUnsupported = error instanceof GuestError && error.code === 'unsupported';
       const reason = isUnsupported ? 'unsupported' : 'step_failed';

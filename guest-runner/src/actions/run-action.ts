@@ -7,9 +7,11 @@ import { GuestError } from '../errors.ts';
 import { logEnvironment } from '../steps/run-script.ts';
 import type { StepRun } from '../steps/step-run.ts';
 import { runComposite, type StepRunner } from './composite-action.ts';
-import { inputVariables, readInputs } from './inputs.ts';
+import { actionEnvironment, enterAction } from './enter-action.ts';
+import { readInputs } from './inputs.ts';
 import { loadAction, type LoadedAction } from './load-action.ts';
 import { explainNode, runNode } from './node-action.ts';
+import { addPost } from './register-post.ts';
 
 export function logHead(run: StepRun, step: UsesStep, inputs: Record<string, string>): void {
   run.log.line(`##[group]Run ${step.uses}`);
@@ -20,46 +22,42 @@ export function logHead(run: StepRun, step: UsesStep, inputs: Record<string, str
   run.log.line('##[endgroup]');
 }
 
-/** Everything a script of the action finds in its environment. */
-export function actionEnvironment(
-  run: StepRun,
-  action: LoadedAction,
-  given: { files: Record<string, string>; inputs: Record<string, string> },
-): Record<string, string> {
-  const state = Object.entries(action.state).map(([name, value]) => [`STATE_${name}`, value]);
-  return {
-    ...run.environment,
-    ...given.files,
-    ...inputVariables(given.inputs),
-    ...(Object.fromEntries(state) as Record<string, string>),
-  };
-}
-
-/** Its parts keep their state together, and its `github` context names it. */
-export function enterAction(run: StepRun, action: LoadedAction): void {
-  run.github = { ...run.github, ...action.github };
-  run.state = action.state;
-}
+const nameOfAction = ({ action, uses }: UsesStep): string =>
+  action.kind === 'local' ? action.path : uses;
 
 /** Inputs are read again then: what they name may have changed. */
 export function registerPost(run: StepRun, step: UsesStep, action: LoadedAction): void {
   const { directory, manifest } = action;
   const { runs } = manifest;
-  if (runs.kind !== 'node' || runs.post === null || action.hasPost) return;
+  if (runs.kind !== 'node' || runs.post === null) return;
+  run.debug(`Register post job cleanup for action: ${nameOfAction(step)}`);
+  if (action.hasPost) return;
   action.hasPost = true;
   const { condition, file } = runs.post;
-  run.posts.unshift({
+  addPost(run, {
     step,
-    frame: run.frame,
     name: `Post ${run.name}`,
     condition,
     act: async (post, files) => {
       enterAction(post, action);
-      const inputs = readInputs(post, step, manifest, false);
+      const inputs = loadInputs(post, step, action, false);
       const environment = actionEnvironment(post, action, { files, inputs });
       return await runNode(post, { directory, file }, environment);
     },
   });
+}
+
+/** As debug logging has it. @param warns false: this is not the first time they are read */
+export function loadInputs(
+  run: StepRun,
+  step: UsesStep,
+  { manifest }: LoadedAction,
+  warns: boolean,
+): Record<string, string> {
+  run.debug('Loading inputs');
+  const inputs = readInputs(run, step, manifest, warns);
+  run.debug('Loading env');
+  return inputs;
 }
 
 /**
@@ -82,16 +80,17 @@ export async function runAction(
     const why = 'it runs in a container, which onejob cannot start yet';
     throw new GuestError('unsupported', `The action '${step.uses}' cannot be run: ${why}.`);
   }
-  const inputs = readInputs(run, step, manifest, true);
+  if (runs.kind === 'node') {
+    if (runs.pre !== null && step.action.kind === 'local') {
+      run.warning(`\`pre\` execution is not supported for local action from '${step.action.path}'`);
+    }
+    registerPost(run, step, action);
+  }
+  const inputs = loadInputs(run, step, action, true);
+  logHead(run, step, inputs);
   if (runs.kind === 'composite') {
-    logHead(run, step, inputs);
     return await runComposite(run, action, { inputs, steps: runs.steps }, runStep);
   }
-  if (runs.pre !== null && step.action.kind === 'local') {
-    run.warning(`\`pre\` execution is not supported for local action from '${step.action.path}'`);
-  }
-  registerPost(run, step, action);
-  logHead(run, step, inputs);
   const remark = explainNode(runs.using);
   if (remark !== undefined) run.log.line(remark);
   const environment = actionEnvironment(run, action, { files, inputs });

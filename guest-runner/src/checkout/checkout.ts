@@ -6,10 +6,12 @@
  * asks a question, and no command of git runs without a limit (`git.ts`).
  */
 import { evaluateTemplate } from '@onejob/workflow/evaluate';
-import type { ExprNode, UsesStep } from '@onejob/protocol';
+import type { UsesStep } from '@onejob/protocol';
 import { warnOfInputs } from '../actions/inputs.ts';
+import { addPost } from '../actions/register-post.ts';
 import { logHead } from '../actions/run-action.ts';
 import { GuestError } from '../errors.ts';
+import { ALWAYS } from '../job/condition.ts';
 import { toTexts } from '../job/job-state.ts';
 import { findProgram } from '../steps/shell.ts';
 import type { StepRun } from '../steps/step-run.ts';
@@ -25,8 +27,6 @@ import { fetchSubmodules, submoduleDirectories } from './submodules.ts';
 import { fetchTarget, findTarget } from './target.ts';
 import type { RunRef, Target } from './target.ts';
 import { findDirectory, makeDirectory, prepareRepository } from './working-tree.ts';
-
-const ALWAYS: ExprNode = { kind: 'call', name: 'always', args: [] };
 
 /** @throws GuestError `step` */
 function placeOf(run: StepRun, inputs: CheckoutInputs): Place {
@@ -165,9 +165,8 @@ class Checkout {
 
   private cleanLater(): void {
     const { credentials, git, run } = this;
-    run.posts.unshift({
+    addPost(run, {
       step: run.step,
-      frame: run.frame,
       name: `Post ${run.name}`,
       condition: ALWAYS,
       act: async (post) => {
@@ -184,7 +183,9 @@ export async function runCheckout(
   step: UsesStep,
   environment: Record<string, string>,
 ): Promise<number> {
+  run.debug('Loading inputs');
   const given = toTexts(evaluateTemplate(step.with, run.scope));
+  run.debug('Loading env');
   const names = Object.entries(given).map(([name, value]): [string, string] => [
     name.toLowerCase(),
     value,

@@ -114,6 +114,8 @@ export class JobState {
   /** Parts of steps at work; after a composite action's own the one inside it. */
   readonly running: RunningPart[] = [];
   private readonly killTimers: NodeJS.Timeout[] = [];
+  /** Of steps, so far. */
+  summaries = 0;
   private masks = 0;
   private files = 0;
 
@@ -141,6 +143,11 @@ export class JobState {
       serverUrl: this.serverUrl,
       repository: parts.task.source?.repository ?? toText(this.github['repository'] ?? null),
     });
+  }
+
+  /** Debug messages are shown. */
+  get isDebug(): boolean {
+    return this.parts.runner.debug === '1';
   }
 
   get isMachineOurs(): boolean {

@@ -7,6 +7,7 @@ import { CANCEL_GRACE_MS } from '@onejob/protocol/limits';
 import { shownMessage } from '../errors.ts';
 import { StepFiles } from '../steps/step-files.ts';
 import type { StepRun } from '../steps/step-run.ts';
+import { type Condition, isStillDue } from './condition.ts';
 import { explainEvaluation } from './job-state.ts';
 import { countMemoryKills } from './observed-end.ts';
 import { readTimeout } from './timeout-minutes.ts';
@@ -33,9 +34,21 @@ export class ToldFailure extends Error {
   }
 }
 
-/** Rings when the step's own time is over. @throws EvaluationError */
+/** What cannot be evaluated is told, and is no limit, as on GitHub; nor is what is not above zero. */
+function ownTimeout(run: StepRun): number | undefined {
+  try {
+    const value = evaluateTemplate(run.step.timeoutMinutes, run.scope);
+    return typeof value === 'number' && value <= 0 ? undefined : readTimeout(value);
+  } catch (error) {
+    run.error('An error occurred when attempting to determine the step timeout.');
+    run.error(explainEvaluation(error, run.frame.parts.file, run.step.at));
+    return undefined;
+  }
+}
+
+/** Rings when the step's own time is over. */
 function startTimer(run: StepRun, result: Result): NodeJS.Timeout | undefined {
-  const timeoutMs = readTimeout(evaluateTemplate(run.step.timeoutMinutes, run.scope));
+  const timeoutMs = ownTimeout(run);
   if (timeoutMs === undefined) return undefined;
   return setTimeout(() => {
     result.timedOutAfterMs = timeoutMs;
@@ -44,8 +57,8 @@ function startTimer(run: StepRun, result: Result): NodeJS.Timeout | undefined {
 }
 
 type Part = {
-  /** Its condition: asked again when the job is cancelled. @throws EvaluationError */
-  isDue: () => boolean;
+  /** Asked again when the job is cancelled. */
+  condition: Condition;
   /**
    * Gets the variables that name the step's files, and gives an exit code if a process decides;
    * what it throws makes the part fail.
@@ -54,9 +67,9 @@ type Part = {
 };
 
 /** As StepsRunner.cs: what cannot be evaluated any more is not due. */
-function isStillDue(run: StepRun, part: Part): boolean {
+function mayGoOn(run: StepRun, { condition }: Part): boolean {
   try {
-    return part.isDue();
+    return isStillDue(run, condition);
   } catch (error) {
     run.error(explainEvaluation(error, run.frame.parts.file, run.step.at));
     return false;
@@ -67,11 +80,11 @@ export async function perform(run: StepRun, part: Part): Promise<Result> {
   const { frame, job, step } = run;
   const files = new StepFiles(job.parts.layout.temp, run.fileKey);
   run.github = { ...run.github, ...files.github };
-  job.running.push({ stop: run.stop, isDue: () => isStillDue(run, part) });
+  job.running.push({ stop: run.stop, isDue: () => mayGoOn(run, part) });
   const result: Result = { memoryKills: job.isMachineOurs ? countMemoryKills() : null };
-  let timer: NodeJS.Timeout | undefined;
+  run.debug(`Starting: ${part.condition.name}`);
+  const timer = startTimer(run, result);
   try {
-    timer = startTimer(run, result);
     const exitCode = await part.act(files.environment);
     if (exitCode !== undefined) result.exitCode = exitCode;
   } catch (error) {
@@ -97,10 +110,13 @@ function takeFiles(run: StepRun, files: StepFiles, result: Result): void {
   const { job } = run;
   const results = files.read((error) => shownMessage(error, job.parts.masker));
   files.remove();
-  for (const [name, value] of results.variables) run.setVariable(name, value, '$GITHUB_ENV');
   for (const path of results.paths) job.addPath(path);
-  for (const [name, value] of results.outputs) run.outputs[name] = value;
-  for (const [name, value] of results.states) run.state[name] = value;
+  for (const [name, value] of results.variables) run.setVariable(name, value);
+  for (const [name, value] of results.states) run.saveState(name, value);
+  for (const [name, value] of results.outputs) {
+    run.outputs[name] = value;
+    run.debug(`Set output ${name} = ${value}`);
+  }
   if (results.summary !== '') run.summary(results.summary);
   for (const problem of [...results.errors, ...results.problems]) run.error(problem);
   const [first] = results.problems;

@@ -6,10 +6,10 @@
  */
 import { release } from 'node:os';
 import { rmSync } from 'node:fs';
-import { SecretMasker } from '@onejob/masking';
+import { isDebugSwitch, SecretMasker } from '@onejob/masking';
 import { evaluateTemplate, toText } from '@onejob/workflow/evaluate';
 import type { CompiledStep, FinishedMessage, JobTask } from '@onejob/protocol';
-import { CANCEL_GRACE_MS, OUTPUT_BYTES_PER_JOB } from '@onejob/protocol/limits';
+import { CANCEL_GRACE_MS, CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { prepareActions } from '../actions/prepare-actions.ts';
 import { runPres } from '../actions/run-pres.ts';
 import type { GuestConfig } from '../config/config.ts';
@@ -17,13 +17,13 @@ import { GuestError, messageOf } from '../errors.ts';
 import { FINISHED_MESSAGE_CHARACTERS } from '../limits.ts';
 import type { HostControl } from '../link/host.ts';
 import type { LogSender } from '../logs/log-sender.ts';
-import { StepLog } from '../logs/step-log.ts';
 import type { Loopback } from '../proxy/loopback.ts';
 import { OutputPipes } from '../steps/output-pipes.ts';
 import { writePrivate } from '../steps/step-files.ts';
-import { clip } from '../steps/step-run.ts';
+import { clip } from '../steps/clip.ts';
 import { RUNNER_VERSION } from '../version.ts';
 import { reportEnvironmentUrl } from './environment-url.ts';
+import { JOB_INDEX, JobLog } from './job-log.ts';
 import {
   type ActionOffer,
   type CancelTimes,
@@ -33,6 +33,7 @@ import {
 } from './job-state.ts';
 import { makeLayout } from './layout.ts';
 import { whyUnsupported } from './preflight.ts';
+import { readOutputs } from './job-outputs.ts';
 import { record } from './record.ts';
 import { runPosts } from './run-posts.ts';
 import { executeStep } from './run-step.ts';
@@ -41,7 +42,6 @@ import { readTimeout } from './timeout-minutes.ts';
 import { permissionRows } from './token-permissions.ts';
 import { makeRunnerContext } from './variables.ts';
 
-const JOB_INDEX = -1;
 const JOB_PLACE = { line: 1, column: 1 };
 
 export type JobSurroundings = {
@@ -73,7 +73,7 @@ function registerSecrets(masker: SecretMasker, task: JobTask): void {
   };
   for (const [name, value] of Object.entries(values)) {
     try {
-      if (value !== '') masker.add(value);
+      if (value !== '' && !isDebugSwitch(name, value)) masker.add(value);
     } catch (error) {
       throw new GuestError(
         'unsupported',
@@ -90,6 +90,7 @@ export class JobRun {
   private state: JobState | undefined;
   /** A wish that came before there was a state. */
   private early: (() => void) | undefined;
+  private deadline: NodeJS.Timeout | undefined;
 
   constructor(task: JobTask, around: JobSurroundings) {
     this.task = task;
@@ -127,9 +128,14 @@ export class JobRun {
     return finished;
   }
 
+  private jobLog(isDebug: boolean): JobLog {
+    const { host, log } = this.around;
+    return new JobLog({ host, log, masker: this.masker, isDebug });
+  }
+
   private refuse(finished: Finished): Finished {
-    const log = new StepLog(JOB_INDEX, this.around.log, this.masker);
-    log.line(`##[error]${finished.message}`);
+    const log = this.jobLog(false);
+    log.error(finished.message);
     log.flush();
     return finished;
   }
@@ -184,84 +190,65 @@ export class JobRun {
   }
 
   private async inState(job: JobState): Promise<Finished> {
-    const log = new StepLog(JOB_INDEX, this.around.log, this.masker);
-    const { file } = this.task.job;
-    sendStep(job, { index: JOB_INDEX, name: 'Set up job' }, 'pre', { status: 'running' });
+    const isSetUp = await this.setUp(job);
+    job.hasBegun = isSetUp;
+    if (isSetUp) await runPres(job);
+    if (isSetUp) await runSteps(job, this.task.job.steps);
+    clearTimeout(this.deadline);
+    return this.complete(job);
+  }
+
+  private async setUp(job: JobState): Promise<boolean> {
+    const log = this.jobLog(job.isDebug);
+    const row = { index: JOB_INDEX, name: 'Set up job' };
+    sendStep(job, row, 'pre', { status: 'running' });
+    log.debug(`Starting: ${row.name}`);
     logSetUp(log, this.task, job);
-    let timer: NodeJS.Timeout | undefined;
     try {
-      timer = this.startDeadline(job);
+      this.deadline = this.startDeadline(job);
+      log.debug('Evaluating job-level environment variables');
       for (const template of this.task.job.env) {
-        const scope = job.scope(job.env);
+        const scope = { ...job.scope(job.env), ...log.trace };
         job.env = record({ ...job.env, ...toTexts(evaluateTemplate(template, scope)) });
       }
     } catch (error) {
-      const message = explainEvaluation(error, file, JOB_PLACE);
-      log.line(`##[error]${message}`);
+      const message = explainEvaluation(error, this.task.job.file, JOB_PLACE);
+      log.error(message);
       job.root.fail({ reason: 'invalid_expression', message });
     }
     if (job.root.failure === undefined) await prepareActions(job, log);
+    log.debug(`Finishing: ${row.name}`);
     log.flush();
-    const setUp = job.root.failure === undefined ? 'success' : 'failure';
-    sendStep(job, { index: JOB_INDEX, name: 'Set up job' }, 'pre', {
-      status: 'completed',
-      outcome: setUp,
-      conclusion: setUp,
-    });
-    job.hasBegun = setUp === 'success';
-    if (setUp === 'success') await runPres(job);
-    if (setUp === 'success') await runSteps(job, this.task.job.steps);
-    clearTimeout(timer);
-    return this.complete(job, log);
+    const outcome = job.root.failure === undefined ? 'success' : 'failure';
+    sendStep(job, row, 'pre', { status: 'completed', outcome, conclusion: outcome });
+    return outcome === 'success';
   }
 
+  /** As a cancellation: what is due all the same has its time, as on GitHub. */
   private startDeadline(job: JobState): NodeJS.Timeout {
     const own = readTimeout(evaluateTemplate(this.task.job.timeoutMinutes, job.scope(job.env)));
     const timeoutMs = Math.min(own ?? Number.POSITIVE_INFINITY, this.task.jobTimeoutMs);
-    const times = { graceMs: CANCEL_GRACE_MS, timeoutMs: CANCEL_GRACE_MS };
+    const times = { graceMs: CANCEL_GRACE_MS, timeoutMs: CANCEL_TIMEOUT_MS };
     return setTimeout(() => job.requestCancel('deadline', times), timeoutMs);
   }
 
-  private complete(job: JobState, log: StepLog): Finished {
+  private complete(job: JobState): Finished {
+    const log = this.jobLog(job.isDebug);
     const row = { index: JOB_INDEX, name: 'Complete job' };
     sendStep(job, row, 'post', { status: 'running' });
-    const outputs = job.isOver ? {} : this.outputs(job, log);
+    log.debug(`Starting: ${row.name}`);
+    const before = job.root.failure;
+    const outputs = job.isOver ? {} : readOutputs(job, log);
     if (!job.isOver) reportEnvironmentUrl(job, log);
+    log.debug(`Finishing: ${row.name}`);
     log.flush();
-    sendStep(job, row, 'post', { status: 'completed', outcome: 'success', conclusion: 'success' });
+    const outcome = job.root.failure === before ? 'success' : 'failure';
+    sendStep(job, row, 'post', { status: 'completed', outcome, conclusion: outcome });
     return { ...conclude(job), outputs };
-  }
-
-  private outputs(job: JobState, log: StepLog): Record<string, string> {
-    let values: Record<string, string>;
-    try {
-      values = toTexts(evaluateTemplate(this.task.job.outputs, job.scope(job.env)));
-    } catch (error) {
-      const message = explainEvaluation(error, this.task.job.file, JOB_PLACE);
-      log.line(`##[error]${message}`);
-      job.root.fail({ reason: 'invalid_expression', message });
-      return {};
-    }
-    const outputs: Record<string, string> = record();
-    let bytes = 0;
-    for (const [name, value] of Object.entries(values)) {
-      if (value === '') continue;
-      bytes += name.length + Buffer.byteLength(value);
-      if (this.masker.containsSecret(value)) {
-        log.line(`##[warning]Skip output '${name}' since it may contain secret.`);
-      } else if (bytes > OUTPUT_BYTES_PER_JOB) {
-        log.line(
-          `##[warning]Skip output '${name}': a job's outputs are at most ${OUTPUT_BYTES_PER_JOB} bytes.`,
-        );
-      } else {
-        outputs[name] = value;
-      }
-    }
-    return outputs;
   }
 }
 
-function logSetUp(log: StepLog, task: JobTask, job: JobState): void {
+function logSetUp(log: JobLog, task: JobTask, job: JobState): void {
   log.line(`onejob guest runner ${RUNNER_VERSION}, Node ${process.version}, Linux ${release()}`);
   log.line(`Machine: ${job.parts.runner.name}`);
   log.line(`Job: ${task.job.name} (${task.job.file}), attempt ${task.attempt}`);
@@ -270,7 +257,7 @@ function logSetUp(log: StepLog, task: JobTask, job: JobState): void {
     log.line(`Uses: ${own} (${toText(sha ?? null)})`);
   }
   for (const row of permissionRows(task.job.permissions)) log.line(row);
-  if (job.parts.runner.debug) log.line('##[debug]Debug messages are shown.');
+  log.debug(`Primary repository: ${toText(task.contexts.github['repository'] ?? null)}`);
 }
 
 async function runSteps(job: JobState, steps: CompiledStep[]): Promise<void> {

@@ -2,47 +2,47 @@
  * The post parts of the actions that ran, the latest first, each with its condition: after a
  * failure, a time-out or a cancellation too. One that fails fails the job, unless its step may.
  */
-import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
+import { evaluateTemplate } from '@onejob/workflow/evaluate';
 import type { StepConclusion } from '@onejob/protocol';
 import type { PostStep } from '../steps/post-step.ts';
 import { StepRun } from '../steps/step-run.ts';
+import { type Condition, isDue } from './condition.ts';
 import { explainEvaluation, toTexts } from './job-state.ts';
 import type { JobFailure, JobState } from './job-state.ts';
 import { perform, ToldFailure } from './perform.ts';
 import { sendStep } from './send-step.ts';
+import type { StepFrame } from './step-frame.ts';
 import { judge, type Verdict } from './verdict.ts';
 
-/** Status functions of a post part look at the job, wherever its action stands. */
-function isDue(run: StepRun, post: PostStep): boolean {
-  const { contexts } = run.scope;
-  const { functions } = run.job.scope(run.env);
-  return isTruthy(evaluateExpression(post.condition, { contexts, functions: functions ?? {} }));
-}
+const conditionOf = ({ name, condition: node }: PostStep): Condition => ({
+  name,
+  node,
+  statusOf: 'job',
+});
 
 /** The `env` of its step is evaluated again, for its condition too. @throws EvaluationError */
 function begin(run: StepRun, post: PostStep): boolean {
   run.name = post.name;
   run.addEnvironment(toTexts(evaluateTemplate(post.step.env, run.scope)));
-  return isDue(run, post);
+  return isDue(run, conditionOf(post));
 }
 
 async function runPost(run: StepRun, post: PostStep): Promise<Verdict> {
-  return judge(
-    run,
-    await perform(run, {
-      isDue: () => isDue(run, post),
-      act: (files) => post.act(run, files),
-    }),
-  );
+  const act = (files: Record<string, string>): Promise<number | void> => post.act(run, files);
+  return judge(run, await perform(run, { condition: conditionOf(post), act }));
 }
 
 /** Those of the steps inside a composite action, as one. @throws ToldFailure */
-export async function runInnerPosts(around: StepRun, posts: readonly PostStep[]): Promise<void> {
+export async function runInnerPosts(
+  around: StepRun,
+  posts: readonly PostStep[],
+  frame: StepFrame,
+): Promise<void> {
   let failure: JobFailure | undefined;
   let isCancelled = false;
   for (const post of posts) {
     if (around.job.isOver) break;
-    const run = new StepRun(around.job, post.step, post.frame, around);
+    const run = new StepRun(around.job, post.step, frame, around);
     if (!begin(run, post)) continue;
     const verdict = await runPost(run, post);
     failure ??= verdict.failure;
@@ -54,7 +54,7 @@ export async function runInnerPosts(around: StepRun, posts: readonly PostStep[])
 
 async function executePost(job: JobState, post: PostStep): Promise<void> {
   const row = { index: post.step.index, name: post.name };
-  const run = new StepRun(job, post.step, post.frame);
+  const run = new StepRun(job, post.step, job.root);
   const end = (outcome: StepConclusion, conclusion = outcome): void => {
     run.log.flush();
     sendStep(job, row, 'post', { status: 'completed', outcome, conclusion });
@@ -62,7 +62,7 @@ async function executePost(job: JobState, post: PostStep): Promise<void> {
   try {
     if (!begin(run, post)) return end('skipped');
   } catch (error) {
-    const message = explainEvaluation(error, post.frame.parts.file, post.step.at);
+    const message = explainEvaluation(error, job.root.parts.file, post.step.at);
     run.error(message);
     job.root.fail({ reason: 'invalid_expression', message });
     return end('failure');

@@ -5,13 +5,15 @@
  *     condition false -> skipped
  *     ran             -> outcome (success, failure, cancelled) -> conclusion, after continue-on-error
  */
-import { evaluateExpression, evaluateTemplate, isTruthy } from '@onejob/workflow/evaluate';
+import { evaluateTemplate } from '@onejob/workflow/evaluate';
 import type { CompiledStep, StepConclusion, StepEvent } from '@onejob/protocol';
 import { isOwnCheckout } from '../actions/builtin.ts';
+import { actionKeys } from '../actions/fetch-action.ts';
 import { runAction } from '../actions/run-action.ts';
 import { runCheckout } from '../checkout/checkout.ts';
 import { runScript } from '../steps/run-script.ts';
 import { StepRun } from '../steps/step-run.ts';
+import { type Condition, isDue } from './condition.ts';
 import { explainEvaluation, toTexts } from './job-state.ts';
 import type { JobState } from './job-state.ts';
 import { perform } from './perform.ts';
@@ -36,27 +38,37 @@ class StepExecution {
   }
 
   async execute(): Promise<StepConclusion> {
-    const prepared = this.prepare();
-    if (prepared === 'skip') return this.skip();
-    this.send({ status: 'running' });
-    return this.complete(prepared ?? (await this.body()));
-  }
-
-  /** Environment and condition, in GitHub's order. */
-  private prepare(): Result | 'skip' | undefined {
-    const { step, run } = this;
     try {
+      const { step, run } = this;
       run.addEnvironment(toTexts(evaluateTemplate(step.env, run.scope)));
       run.name = nameOf(run);
-      return this.isDue() ? undefined : 'skip';
     } catch (error) {
-      const message = explainEvaluation(error, this.frame.parts.file, step.at);
-      return { trouble: { message, kind: 'expression' }, memoryKills: null };
+      return this.refuse(error);
     }
+    try {
+      if (!isDue(this.run, this.condition)) return this.skip();
+    } catch (error) {
+      // As CompositeActionHandler.cs has it: nothing of an action runs behind such a step.
+      this.frame.isBroken = true;
+      return this.refuse(error);
+    }
+    this.send({ status: 'running' });
+    return this.complete(await this.body());
   }
 
-  private isDue(): boolean {
-    return isTruthy(evaluateExpression(this.step.condition, this.run.scope));
+  private get condition(): Condition {
+    return { name: this.run.name, node: this.step.condition, statusOf: 'frame' };
+  }
+
+  /** It cannot run, and `continue-on-error` is not asked: that is for what has run (StepsRunner.cs). */
+  private refuse(error: unknown): StepConclusion {
+    const { frame, run, step } = this;
+    const { file } = frame.parts;
+    const message = explainEvaluation(error, file, step.at);
+    run.error(message);
+    const where = `${file}:${step.at.line}:${step.at.column}: step '${run.name}'`;
+    frame.fail({ reason: 'invalid_expression', message: `${where} failed: ${message}` });
+    return this.end({ outcome: 'failure', conclusion: 'failure' });
   }
 
   private send(rest: Pick<StepEvent, 'status'> & Partial<StepEvent>): void {
@@ -65,34 +77,35 @@ class StepExecution {
   }
 
   private skip(): StepConclusion {
-    this.remember('skipped', 'skipped');
-    this.send({ status: 'completed', outcome: 'skipped', conclusion: 'skipped' });
-    return 'skipped';
+    return this.end({ outcome: 'skipped', conclusion: 'skipped' });
   }
 
   private async body(): Promise<Result> {
     const { job, run, step } = this;
     const act = async (files: Record<string, string>): Promise<number | void> => {
+      run.github = { ...run.github, ...actionKeys(step) };
       const environment = { ...run.environment, ...files };
       if (step.kind === 'run') return await runScript(run, step, environment);
       if (await isOwnCheckout(job, step)) return await runCheckout(run, step, environment);
       return await runAction(run, step, files, executeStep);
     };
-    return await perform(run, { isDue: () => this.isDue(), act });
+    return await perform(run, { condition: this.condition, act });
   }
 
   private complete(result: Result): StepConclusion {
     const { outcome, conclusion, failure } = judge(this.run, result);
     if (failure !== undefined) this.frame.fail(failure);
+    const { exitCode } = result;
+    return this.end({ outcome, conclusion, ...(exitCode === undefined ? {} : { exitCode }) });
+  }
+
+  private end(
+    ended: Pick<Required<StepEvent>, 'outcome' | 'conclusion'> & Pick<StepEvent, 'exitCode'>,
+  ): StepConclusion {
     this.run.log.flush();
-    this.remember(outcome, conclusion);
-    this.send({
-      status: 'completed',
-      outcome,
-      conclusion,
-      ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),
-    });
-    return conclusion;
+    this.remember(ended.outcome, ended.conclusion);
+    this.send({ status: 'completed', ...ended });
+    return ended.conclusion;
   }
 
   private remember(outcome: StepConclusion, conclusion: StepConclusion): void {

@@ -1,7 +1,7 @@
 /** What the host hears of a step. */
 import type { StepEvent } from '@onejob/protocol';
 import { SHORT_TEXT_CHARACTERS } from '../limits.ts';
-import { clip } from '../steps/step-run.ts';
+import { clip } from '../steps/clip.ts';
 import type { JobState } from './job-state.ts';
 
 /** Tells the host what a step (or the job itself) is doing. */

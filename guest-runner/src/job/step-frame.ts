@@ -22,13 +22,17 @@ type FrameParts = {
 
 export class StepFrame {
   readonly parts: FrameParts;
-  readonly steps: JsonObject = record();
+  readonly steps: JsonObject;
   failure: JobFailure | undefined;
+  /** A condition in it could not be evaluated: the action is over, the job is not. */
+  isBroken = false;
   private readonly job: JobState;
 
-  constructor(job: JobState, parts: FrameParts) {
+  /** @param steps what an earlier frame of the same action knows of its steps */
+  constructor(job: JobState, parts: FrameParts, steps: JsonObject = record()) {
     this.job = job;
     this.parts = parts;
+    this.steps = steps;
   }
 
   get status(): 'success' | 'failure' | 'cancelled' {

@@ -4,7 +4,7 @@ import { scriptTitle } from '../steps/run-script.ts';
 import type { StepRun } from '../steps/step-run.ts';
 
 export function nameOf(run: StepRun): string {
-  const { scope, step } = run;
+  const { quietScope: scope, step } = run;
   try {
     if (step.name !== null) return toText(evaluateTemplate(step.name, scope));
     if (step.kind === 'uses') return `Run ${step.uses}`;

@@ -1,6 +1,6 @@
 /**
  * The variables every step gets: GitHub's defaults ("Default environment variables"), the proxy's,
- * and our own mark. Which of them a step may not change is decided here too.
+ * and our own mark.
  */
 import { arch } from 'node:os';
 import type { Json, JsonObject } from '@onejob/protocol';
@@ -89,12 +89,6 @@ export function fixedVariables(github: JsonObject, runner: RunnerContext): Recor
     variables[`RUNNER_${key.toUpperCase()}`] = value;
   }
   return variables;
-}
-
-/** Whether a name is one of the defaults, which GITHUB_ENV cannot overwrite. */
-export function isFixedVariable(name: string, github: JsonObject, runner: RunnerContext): boolean {
-  const upper = name.toUpperCase();
-  return upper in fixedVariables(github, runner) || upper.startsWith('GITHUB_STEP_');
 }
 
 /**

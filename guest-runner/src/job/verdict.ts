@@ -82,6 +82,12 @@ function fail(run: StepRun, result: Result, reason: Reason, name: string): Verdi
 
 /** @param name of the part, as people see it */
 export function judge(run: StepRun, result: Result, name = run.name): Verdict {
+  const verdict = decide(run, result, name);
+  run.debug(`${run.isTop ? 'Finishing' : 'Finished'}: ${name}`);
+  return verdict;
+}
+
+function decide(run: StepRun, result: Result, name: string): Verdict {
   const reason = explain(run, result, name);
   const { isCancelled = false, timedOutAfterMs } = result;
   const isStopped = (run.stop.isWished || isCancelled) && timedOutAfterMs === undefined;

@@ -1,12 +1,10 @@
 /** What an action wants done when the steps of the job are over. */
 import type { CompiledStep, ExprNode } from '@onejob/protocol';
-import type { StepFrame } from '../job/step-frame.ts';
 import type { StepRun } from './step-run.ts';
 
 export type PostStep = {
-  /** Whose post part it is, and where that stands. */
+  /** Whose post part it is. */
   step: CompiledStep;
-  frame: StepFrame;
   /** What people see: `Post Run actions/checkout@v4`. */
   name: string;
   condition: ExprNode;

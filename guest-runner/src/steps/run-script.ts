@@ -4,13 +4,14 @@ import { join, resolve } from 'node:path';
 import { evaluateTemplate, toText } from '@onejob/workflow/evaluate';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import type { RunStep, Template } from '@onejob/protocol';
-import { resolveShell } from './shell.ts';
+import { fillIn, resolveShell } from './shell.ts';
 import type { StepRun } from './step-run.ts';
 import { writePrivate } from './step-files.ts';
 
-/** What people see of a step without a name. */
+/** What people see of a step without a name: the first line that says something. */
 export function scriptTitle(script: string): string {
-  return `Run ${script.trimStart().split('\n', 1)[0]!.trimEnd()}`;
+  const [first = ''] = script.replace(/^[ \t\r\n]+/, '').split(/[\r\n]/, 1);
+  return `Run ${first}`;
 }
 
 function textOf(template: Template, scope: EvaluationScope): string | null {
@@ -20,7 +21,7 @@ function textOf(template: Template, scope: EvaluationScope): string | null {
 }
 
 function logHeader(run: StepRun, script: string, shell: string): void {
-  const lines = script.replace(/\n$/, '').split('\n');
+  const lines = script.replaceAll('\r\n', '\n').replace(/\n+$/, '').split('\n');
   run.log.line(`##[group]${scriptTitle(script)}`);
   for (const line of lines) run.log.line(`\u001b[36;1m${line}\u001b[0m`);
   run.log.line(`shell: ${shell}`);
@@ -47,18 +48,25 @@ export async function runScript(
   const { job } = run;
   const { layout } = job.parts;
   const { scope } = run;
+  run.debug('Loading inputs');
   const script = textOf(step.script, scope) ?? '';
   const { defaults } = run.frame.parts;
-  const wanted = textOf(step.shell, scope) ?? textOf(defaults.shell, scope);
-  const folder = textOf(step.workingDirectory, scope) ?? textOf(defaults.workingDirectory, scope);
+  const ownShell = textOf(step.shell, scope);
+  const wanted = ownShell ?? textOf(defaults.shell, scope);
+  const ownFolder = textOf(step.workingDirectory, scope);
+  const folder = ownFolder ?? textOf(defaults.workingDirectory, scope);
+  run.debug('Loading env');
   const directory = folder === null ? layout.workspace : resolve(layout.workspace, folder);
   const shell = resolveShell(wanted, job.searchPath(run.env), directory);
   logHeader(run, script, shell.display);
+  if (ownFolder !== folder) run.debug("Overwrite 'working-directory' base on job defaults.");
+  if (ownShell !== wanted) run.debug("Overwrite 'shell' base on job defaults.");
 
   const file = join(layout.temp, `onejob-step-${run.fileKey}${shell.extension}`);
   writePrivate(file, shell.wrap(script));
   try {
-    const args = shell.args.map((arg) => arg.replaceAll('{0}', file));
+    const args = shell.args.map((arg) => fillIn(arg, file));
+    run.debug([shell.program, ...args].join(' '));
     return await run.runProcess({ program: shell.program, args, directory, environment });
   } finally {
     rmSync(file, { force: true });

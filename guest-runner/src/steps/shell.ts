@@ -73,14 +73,51 @@ export function findProgram(
   return undefined;
 }
 
-/** Words of a template, with double quotes around those that hold spaces. */
-export function splitWords(template: string): string[] {
-  const words: string[] = [];
-  for (const match of template.matchAll(/(?:[^\s"]|"[^"]*")+/g)) {
-    words.push(match[0].replaceAll('"', ''));
+/**
+ * The arguments of a template, cut as .NET does it for a program on Linux: at blanks outside of double
+ * quotes; `\"` is a quote, and inside of quotes `""` is one; a backslash before anything else is itself.
+ */
+export function splitArguments(template: string): string[] {
+  const found: string[] = [];
+  let current: string | undefined;
+  let isQuoted = false;
+  for (let at = 0; at < template.length; at++) {
+    const char = template[at]!;
+    if (char === '\\') {
+      const [slashes = ''] = /^\\+/.exec(template.slice(at)) ?? [];
+      const isBeforeQuote = template[at + slashes.length] === '"';
+      const isOdd = slashes.length % 2 === 1;
+      const kept = isBeforeQuote ? slashes.slice(0, slashes.length >> 1) : slashes;
+      current = (current ?? '') + kept + (isBeforeQuote && isOdd ? '"' : '');
+      at += slashes.length - (isBeforeQuote && isOdd ? 0 : 1);
+    } else if (char === '"') {
+      current ??= '';
+      const isDoubled = isQuoted && template[at + 1] === '"';
+      if (isDoubled) current += template[++at]!;
+      else isQuoted = !isQuoted;
+    } else if ((char === ' ' || char === '\t') && !isQuoted) {
+      if (current !== undefined) found.push(current);
+      current = undefined;
+    } else {
+      current = (current ?? '') + char;
+    }
   }
-  return words;
+  return current === undefined ? found : [...found, current];
 }
+
+/**
+ * Puts the script's path in, as .NET's `string.Format` does it: `{0}` is the path, `{{` and `}}` are braces.
+ * @throws GuestError `step`: another brace
+ */
+export const fillIn = (argument: string, path: string): string =>
+  argument.replaceAll(/\{\{|\}\}|\{0\}|[{}]/g, (found) => {
+    if (found === '{0}') return path;
+    if (found.length === 2) return found[0]!;
+    throw new GuestError(
+      'step',
+      `Invalid shell option: in '${argument}' only {0} may stand in braces; a brace itself is {{ or }}.`,
+    );
+  });
 
 /**
  * @param wanted null: the workflow names none
@@ -88,8 +125,8 @@ export function splitWords(template: string): string[] {
  */
 export function resolveShell(wanted: string | null, searchPath: string, directory: string): Shell {
   const builtIn = wanted === null ? DEFAULT : BUILT_IN.get(wanted.trim().toLowerCase());
-  const words = wanted === null || builtIn ? [] : splitWords(wanted);
-  if (!builtIn && (words.length < 2 || !words.some((word) => word.includes('{0}')))) {
+  const words = wanted === null || builtIn ? [] : splitArguments(wanted);
+  if (!builtIn && (words.length < 2 || !wanted?.includes('{0}'))) {
     throw new GuestError(
       'step',
       `Invalid shell option '${wanted}'. Shell must be a valid built-in ` +

@@ -10,6 +10,8 @@ import { whyNotVariable } from './file-command.ts';
 export type CommandEffects = {
   /** A line in the step's log. */
   line(text: string): void;
+  /** Shown where the job asks for debug logging. */
+  debug(message: string): void;
   annotate(annotation: Annotation): void;
   /** @throws if the value cannot be masked */
   addMask(value: string): void;
@@ -149,6 +151,7 @@ export class StepCommands {
     if (token === '' || parseCommand(line, (name) => name === token) === undefined) return false;
     this.stopToken = undefined;
     this.effects.line(line);
+    this.effects.debug('Resume processing commands');
     return true;
   }
 
@@ -157,7 +160,7 @@ export class StepCommands {
       case 'add-mask':
         return this.addMask(command.data);
       case 'debug':
-        return this.debug(command.data);
+        return this.effects.debug(command.data);
       case 'notice':
       case 'warning':
       case 'error':
@@ -218,10 +221,6 @@ export class StepCommands {
     this.effects.addPath(command.data);
   }
 
-  private debug(message: string): void {
-    if (this.effects.showDebug) this.effects.line(`##[debug]${message}`);
-  }
-
   private warn(message: string): void {
     this.effects.line(`##[warning]${message}`);
     this.effects.annotate({ level: 'warning', message });
@@ -239,7 +238,7 @@ export class StepCommands {
     if (path === '') return this.warn('File path must be specified.');
     const owners = this.effects.matchers.add(path);
     if (owners.length === 0) return;
-    this.debug(
+    this.effects.debug(
       `Added matchers: ${quoted(owners)}. Problem matchers scan action output for known warning ` +
         'or error strings and report these inline.',
     );
@@ -261,7 +260,7 @@ export class StepCommands {
       );
     }
     const removed = owner === '' ? matchers.removeFile(path) : matchers.removeOwner(owner);
-    this.debug(`Removed matchers: ${quoted(removed)}`);
+    this.effects.debug(`Removed matchers: ${quoted(removed)}`);
   }
 
   private setEcho(data: string): void {
@@ -272,6 +271,7 @@ export class StepCommands {
       );
     }
     this.echo = wanted === 'ON';
+    this.effects.debug(`Setting echo command value to '${wanted.toLowerCase()}'`);
   }
 
   private stop(token: string, line: string): void {

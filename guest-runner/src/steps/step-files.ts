@@ -25,6 +25,10 @@ const VARIABLES = {
   GITHUB_STATE: 'state',
   GITHUB_STEP_SUMMARY: 'step_summary',
 } as const;
+/** As GitHub's sentence ends. */
+const SUMMARY_HELP =
+  'For more information see: https://docs.github.com/actions/using-workflows/' +
+  'workflow-commands-for-github-actions#adding-a-markdown-summary';
 type FileVariable = keyof typeof VARIABLES;
 
 export type StepFileResults = {
@@ -120,12 +124,15 @@ export class StepFiles {
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat === undefined || stat.size === 0) return '';
     if (!stat.isFile()) throw new GuestError('step', `$${name} is not a file any more`);
-    const limitBytes = name === 'GITHUB_STEP_SUMMARY' ? STEP_SUMMARY_BYTES : FILE_COMMAND_BYTES;
+    const isSummary = name === 'GITHUB_STEP_SUMMARY';
+    const limitBytes = isSummary ? STEP_SUMMARY_BYTES : FILE_COMMAND_BYTES;
     if (stat.size > limitBytes) {
+      const sizes = `${limitBytes / 1024}k, got ${Math.floor(stat.size / 1024)}k`;
       throw new GuestError(
         'step',
-        `$${name} supports content up to a size of ${limitBytes / 1024}k, got ` +
-          `${Math.ceil(stat.size / 1024)}k`,
+        isSummary
+          ? `$${name} upload aborted, supports content up to a size of ${sizes}. ${SUMMARY_HELP}`
+          : `$${name} supports content up to a size of ${sizes}`,
       );
     }
     return readFileSync(path, 'utf8');

@@ -9,20 +9,18 @@
 import { constants } from 'node:os';
 import type { Annotation, CompiledStep, JsonObject } from '@onejob/protocol';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
-import {
-  ANNOTATION_MESSAGE_BYTES,
-  ANNOTATIONS_PER_LEVEL,
-  GUEST_MESSAGE_BYTES,
-} from '@onejob/protocol/limits';
+import { GUEST_MESSAGE_BYTES } from '@onejob/protocol/limits';
+import type { LoadedAction } from '../actions/load-action.ts';
 import { GuestError, shownMessage } from '../errors.ts';
 import type { JobState } from '../job/job-state.ts';
 import { record } from '../job/record.ts';
-import { isFixedVariable } from '../job/variables.ts';
 import type { StepFrame } from '../job/step-frame.ts';
-import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SHORT_TEXT_CHARACTERS } from '../limits.ts';
+import { OUTPUT_DRAIN_MS, OUTPUT_IDLE_MS, SUMMARIES_PER_JOB } from '../limits.ts';
+import { debugLines } from '../logs/debug-lines.ts';
 import { StepLog } from '../logs/step-log.ts';
+import { Annotations } from './annotations.ts';
+import { clip } from './clip.ts';
 import type { OutputPipe } from './output-pipes.ts';
-import type { PostStep } from './post-step.ts';
 import { StepCommands } from './step-commands.ts';
 import { StepProblems } from './step-problems.ts';
 import { StepProcess, StepStop } from './step-process.ts';
@@ -36,11 +34,6 @@ export type ProcessWish = {
   timeoutMs?: number;
 };
 
-/** At most so many characters, without NUL and without half a character. */
-export function clip(text: string, characters: number): string {
-  return text.slice(0, characters).toWellFormed().replaceAll('\0', '\ufffd');
-}
-
 /** As a shell says it: the signal's number plus 128. */
 const signalExitCode = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
@@ -48,15 +41,17 @@ export class StepRun {
   readonly job: JobState;
   readonly step: CompiledStep;
   readonly frame: StepFrame;
+  /** The step whose action it is part of. */
+  readonly around: StepRun | undefined;
   /** The job's own step it is part of; itself, if it is one. */
   readonly top: StepRun;
+  /** What it runs, once that is known. */
+  action: LoadedAction | undefined;
   readonly log: StepLog;
   readonly stop: StepStop;
   readonly outputs: Record<string, string> = record();
   /** As people see it. */
   name: string;
-  /** What is to be done after the job's last step, the latest first. */
-  readonly posts: PostStep[];
   /** For the post part of the same action. */
   state: Record<string, string> = record();
   /** Keys of the `github` context that are this step's own. */
@@ -70,11 +65,9 @@ export class StepRun {
    * whatever steps add to it.
    */
   overrides: Record<string, string>;
-  /** Of the steps of its composite action: they are one post step of the job together. */
-  readonly innerPosts: PostStep[] = [];
   private readonly commands: StepCommands;
+  private readonly annotations: Annotations;
   private pipe: OutputPipe | undefined;
-  private readonly annotations = new Map<Annotation['level'], number>();
   private paused = false;
   private ended = false;
   private lastOutputMs = 0;
@@ -84,16 +77,19 @@ export class StepRun {
     this.job = job;
     this.step = step;
     this.frame = frame;
+    this.around = around;
     this.top = around?.top ?? this;
     this.github = { action: step.id };
     this.name = step.id;
-    this.posts = around?.innerPosts ?? job.posts;
     this.fileKey = job.nextFileKey();
     this.overrides = around?.overrides ?? record();
     this.env = record({ ...job.env, ...this.overrides });
     this.stop = around?.stop.inside() ?? new StepStop();
     this.log = around?.log ?? new StepLog(step.index, job.parts.log, job.parts.masker);
-    const showDebug = job.parts.runner.debug === '1';
+    this.annotations =
+      around?.annotations ??
+      new Annotations({ host: job.parts.host, masker: job.parts.masker, index: step.index });
+    const showDebug = job.isDebug;
     const matchers = new StepProblems({
       matchers: job.matchers,
       files: job.repositoryFiles,
@@ -104,12 +100,13 @@ export class StepRun {
     });
     this.commands = new StepCommands({
       line: (text) => this.log.line(text),
+      debug: (message) => this.debug(message),
       annotate: (annotation) => this.annotate(annotation),
       addMask: (value) => job.addMask(value),
       loseMask: () => job.loseMask(),
-      setOutput: (name, value) => (this.outputs[name] = value),
-      saveState: (name, value) => (this.state[name] = value),
-      setVariable: (name, value) => this.setVariable(name, value, 'set-env'),
+      setOutput: (name, value) => this.setOutput(name, value),
+      saveState: (name, value) => this.saveState(name, value),
+      setVariable: (name, value) => this.setVariable(name, value),
       addPath: (path) => job.addPath(path),
       variable: (name) => this.env[name],
       matchers,
@@ -131,8 +128,17 @@ export class StepRun {
     return this.top.step.index;
   }
 
-  /** What expressions of this step see. */
+  /** What expressions of this step see. With debug logging each evaluation is told. */
   get scope(): EvaluationScope {
+    const scope = this.quietScope;
+    if (!this.job.isDebug) return scope;
+    const { masker } = this.job.parts;
+    const tell = (line: string): void => this.debug(line);
+    return { ...scope, trace: { tell, mask: (text) => masker.maskText(text) } };
+  }
+
+  /** The same, and nothing is told. */
+  get quietScope(): EvaluationScope {
     return this.job.scope(this.env, this.frame, this.github);
   }
 
@@ -147,19 +153,25 @@ export class StepRun {
     Object.assign(this.env, values);
   }
 
-  /** For later steps. @param by names who asks */
-  setVariable(name: string, value: string, by: string): void {
-    const { env, github, parts } = this.job;
-    if (isFixedVariable(name, github, parts.runner)) {
-      this.warning(`${by} cannot set '${name}': it is a default variable.`);
-    } else {
-      env[name] = value;
-    }
+  /** For expressions and processes of later steps; in these a default variable of that name wins. */
+  setVariable(name: string, value: string): void {
+    this.job.env[name] = value;
+    this.debug(`${name}='${value}'`);
+  }
+
+  /** For the post part of the same action. */
+  saveState(name: string, value: string): void {
+    this.state[name] = value;
+    this.debug(`Save intra-action state ${name} = ${value}`);
   }
 
   /** A command of the step's output was wrong, which fails it. */
   get hasCommandFailed(): boolean {
     return this.commands.hasFailed;
+  }
+
+  line(text: string): void {
+    this.log.line(text);
   }
 
   /** An error of the runner's: in the log and as an annotation. */
@@ -173,8 +185,18 @@ export class StepRun {
     this.annotate({ level: 'warning', message });
   }
 
+  /** Shown where the job asks for debug logging. */
+  debug(message: string): void {
+    if (!this.job.isDebug) return;
+    for (const line of debugLines(message)) this.log.line(line);
+  }
+
   summary(markdown: string): void {
     if (this.job.isHidden) return;
+    if (++this.job.summaries > SUMMARIES_PER_JOB) {
+      this.log.line(`This summary is not shown: a job has at most ${SUMMARIES_PER_JOB}.`);
+      return;
+    }
     const masked = clip(this.job.parts.masker.maskText(markdown), markdown.length);
     const message = { type: 'summary', index: this.index, markdown: masked } as const;
     if (Buffer.byteLength(JSON.stringify(message)) >= GUEST_MESSAGE_BYTES) {
@@ -271,20 +293,17 @@ export class StepRun {
     }
   }
 
+  /** As the older command does it: debug logging has another sentence for it. */
+  private setOutput(name: string, value: string): void {
+    this.outputs[name] = value;
+    const { id } = this.step;
+    const reference = /^[a-z_]\w*$/i.test(name)
+      ? `steps.${id}.outputs.${name}`
+      : `steps['${id}']['outputs']['${name}']`;
+    this.debug(`${id.startsWith('__') ? '' : reference}='${value}'`);
+  }
+
   private annotate(annotation: Annotation): void {
-    if (this.job.isHidden) return;
-    const { annotations } = this.top;
-    const count = annotations.get(annotation.level) ?? 0;
-    if (count >= ANNOTATIONS_PER_LEVEL) return;
-    annotations.set(annotation.level, count + 1);
-    const { masker, host } = this.job.parts;
-    const short = (text: string): string => clip(masker.maskText(text), SHORT_TEXT_CHARACTERS);
-    const masked: Annotation = {
-      ...annotation,
-      message: clip(masker.maskText(annotation.message), ANNOTATION_MESSAGE_BYTES),
-    };
-    if (annotation.title !== undefined) masked.title = short(annotation.title);
-    if (annotation.file !== undefined) masked.file = short(annotation.file);
-    host.send({ type: 'annotation', index: this.index, annotation: masked });
+    if (!this.job.isHidden) this.annotations.add(annotation);
   }
 }
