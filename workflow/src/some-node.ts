@@ -23,7 +23,10 @@ export function someNode(node: ExprNode, test: (node: ExprNode) => boolean): boo
 }
 
 /** Whether any expression of a template has a part that satisfies the test. */
-export function someExpression(template: Template, test: (node: ExprNode) => boolean): boolean {
+export function someExpression(
+  template: Template | { expr: ExprNode },
+  test: (node: ExprNode) => boolean,
+): boolean {
   if (template === null || typeof template !== 'object') return false;
   if ('expr' in template) return someNode(template.expr, test);
   if ('seq' in template) return template.seq.some((item) => someExpression(item, test));
@@ -34,5 +37,5 @@ export function someExpression(template: Template, test: (node: ExprNode) => boo
   );
 }
 
-export const readsContext = (template: Template, context: string): boolean =>
+export const readsContext = (template: Template | { expr: ExprNode }, context: string): boolean =>
   someExpression(template, (node) => node.kind === 'context' && node.name === context);

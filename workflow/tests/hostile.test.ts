@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { WORKFLOW_FILE_CHARACTERS } from '@onejob/protocol/limits';
 import { expandJob, PlanError, whyRefused } from '../src/index.ts';
+import { DIALECTS } from '../src/parse/dialect.ts';
 import { parseWorkflow } from '../src/parse/workflow.ts';
 import { FILE, problemsOf, SCOPE } from './_workflows.ts';
 
@@ -185,6 +186,8 @@ const edit = fc.record({
   put: fc.array(noise, { maxLength: 2 }),
 });
 
+const dialects = fc.constantFrom(...DIALECTS);
+
 test(
   'a workflow with random edits parses to something that plans, or to problems',
   { timeout: 120_000 },
@@ -193,11 +196,11 @@ test(
     const base = parseWorkflow({ file: FILE, text: SEED });
     assert.ok(base.ok, JSON.stringify(base));
     fc.assert(
-      fc.property(fc.array(edit, { minLength: 1, maxLength: 2 }), (edits) => {
+      fc.property(dialects, fc.array(edit, { minLength: 1, maxLength: 2 }), (dialect, edits) => {
         let text = SEED;
         for (const { at, cut, put } of edits)
           text = text.slice(0, at) + put.join('') + text.slice(at + cut);
-        const result = parseWorkflow({ file: FILE, text });
+        const result = parseWorkflow({ file: FILE, text, dialect });
         if (!result.ok) {
           assert.ok(result.problems.length > 0, text);
           return;
@@ -222,12 +225,13 @@ test(
 test('random text never throws', { timeout: 120_000 }, () => {
   fc.assert(
     fc.property(
+      dialects,
       fc.oneof(
         fc.string({ unit: 'binary' }),
         fc.array(noise).map((p) => p.join('')),
       ),
-      (text) => {
-        const result = parseWorkflow({ file: FILE, text });
+      (dialect, text) => {
+        const result = parseWorkflow({ file: FILE, text, dialect });
         assert.ok(!result.ok && result.problems.length > 0);
       },
     ),

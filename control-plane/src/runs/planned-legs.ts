@@ -83,7 +83,7 @@ class Planner {
   ): void {
     for (const job of jobs) {
       const key = keyIn(scope, job.key);
-      const found = callers === null ? null : this.#legs(job, callers);
+      const found = callers === null ? null : this.#legs(workflow, job, callers);
       const legs = found?.map(({ leg }) => leg) ?? null;
       this.entries.push({ key, workflow, job, legs });
       const target = calledBy(job, this.#read.called);
@@ -96,14 +96,15 @@ class Planner {
     }
   }
 
-  #legs(job: PlannedJob, callers: readonly CallerLeg[]) {
+  #legs(workflow: Workflow, job: PlannedJob, callers: readonly CallerLeg[]) {
     const found: { leg: JobLeg; caller: CallerLeg }[] = [];
     for (const caller of callers) {
       const dependsOnNeeds = job.needs.length > 0 && matrixReads(job, 'needs');
       if (dependsOnNeeds || (caller.inputs === null && matrixReads(job, 'inputs'))) return null;
       const atMost = JOBS_PER_RUN - this.#count - found.length;
       const choice = { matrix: this.#chosen.matrix, atMost };
-      const legs = expandSome(job, this.#scope(job, caller), choice);
+      const scope = { ...this.#scope(job, caller), workflowEnv: workflow.env };
+      const legs = expandSome(job, scope, choice);
       if (legs === undefined) return null;
       for (const leg of legs) {
         const name = caller.name === '' ? leg.name : `${caller.name} / ${leg.name}`;

@@ -209,13 +209,14 @@ export class RunState {
     return this.caller(scope)?.opened_call?.inputs ?? {};
   }
 
-  planScope({ scope, job }: JobPlace): PlanScope {
+  planScope({ scope, workflow, job }: JobPlace): PlanScope {
     return {
       budget: this.budget,
       github: { ...githubContext(this.run), job: job.key },
       needs: needsContext(scope, job.needs, this.byKey),
       vars: this.run.vars,
       inputs: this.inputs(scope),
+      workflowEnv: workflow.env,
     };
   }
 

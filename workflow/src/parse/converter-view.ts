@@ -1,8 +1,9 @@
 /**
  * A file's tokens as the converters of `@actions/workflow-parser` take them. They are made for editors
  * and refuse some of what GitHub runs; those parts are left out for them here and read by us:
- * `env` of a job or a step that one expression gives, and the inputs of `workflow_dispatch`, whose
- * defaults need not be of the input's type.
+ * `env` of a job or a step that one expression gives, the inputs of `workflow_dispatch`, whose
+ * defaults need not be of the input's type, and what Gitea and Forgejo add to containers, which
+ * GitHub's schema has refused before.
  */
 import { MappingToken } from '@actions/workflow-parser/templates/tokens/mapping-token';
 import { SequenceToken } from '@actions/workflow-parser/templates/tokens/sequence-token';
@@ -25,8 +26,21 @@ function mapped(
 const withoutEnvExpression = (mapping: MappingToken): MappingToken =>
   mapped(mapping, (name, { value }) => (name === 'env' && value.isExpression ? undefined : value));
 
+/** Keys of containers in `dialect.ts`; services of GitHub have an `entrypoint`, too. */
+const CONTAINER_KEYS: ReadonlySet<string> = new Set(['cmd', 'entrypoint', 'init', 'tty']);
+const SERVICE_KEYS: ReadonlySet<string> = new Set(['cmd']);
+
+const without = (token: TemplateToken, keys: ReadonlySet<string>): TemplateToken =>
+  isMapping(token)
+    ? mapped(token, (name, { value }) => (keys.has(name) ? undefined : value))
+    : token;
+
 export function jobForConverter(job: MappingToken): MappingToken {
   return mapped(withoutEnvExpression(job), (name, { value }) => {
+    if (name === 'container') return without(value, CONTAINER_KEYS);
+    if (name === 'services' && isMapping(value)) {
+      return mapped(value, (_, service) => without(service.value, SERVICE_KEYS));
+    }
     if (name !== 'steps' || !isSequence(value)) return value;
     const steps = new SequenceToken(value.file, value.range, value.definitionInfo);
     for (const step of value) steps.add(isMapping(step) ? withoutEnvExpression(step) : step);

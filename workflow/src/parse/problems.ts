@@ -17,6 +17,7 @@ import type { Position, Problem } from '@onejob/protocol';
 import type { LineCounter } from 'yaml';
 import { MESSAGE_CHARACTERS, PROBLEMS_KEPT, PROBLEMS_SHOWN } from '../limits.ts';
 import { quoted, shortened } from '../quote.ts';
+import { type Dialect, githubAliases } from './dialect.ts';
 import { nodeRange, YamlReadError } from './yaml-reader.ts';
 
 const OPEN = '${{';
@@ -76,8 +77,7 @@ export class Problems extends TemplateContext {
   private isCutOff = false;
   readonly text: string;
   readonly lines: LineCounter;
-  /** Second names of the context `github` in this file. */
-  readonly aliases: readonly string[];
+  readonly dialect: Dialect;
   private readonly file: string;
 
   constructor(source: {
@@ -85,13 +85,25 @@ export class Problems extends TemplateContext {
     text: string;
     lines: LineCounter;
     schema: TemplateSchema;
-    aliases?: readonly string[];
+    /** GitHub's, where nothing is said. */
+    dialect?: Dialect;
   }) {
     super(new TemplateValidationErrors(), source.schema, new NoOperationTraceWriter());
     this.file = source.file;
     this.text = source.text;
     this.lines = source.lines;
-    this.aliases = source.aliases ?? [];
+    this.dialect = source.dialect ?? 'github';
+  }
+
+  /** Other names of the context `github` in this file. */
+  get aliases(): readonly string[] {
+    return githubAliases(this.dialect);
+  }
+
+  /** The same file, where nobody listens to what is said. */
+  unheard(): Problems {
+    const { file, text, lines, schema, dialect } = this;
+    return new Problems({ file, text, lines, schema, dialect });
   }
 
   get any(): boolean {

@@ -23,11 +23,12 @@ import { oversizeProblem } from '../oversize.ts';
 import { TOO_MANY_JOBS } from '../call/tree.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { jobForConverter, triggersForConverter } from './converter-view.ts';
-import { type Dialect, githubAliases, schemaOf } from './dialect.ts';
+import { type Dialect, schemaOf } from './dialect.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
 import { checkNeeds } from './needs.ts';
 import { Problems } from './problems.ts';
+import { withoutQuotes } from './quoted-values.ts';
 import { readYaml, withoutByteOrderMark } from './read-yaml.ts';
 import { workflowSchema } from './schema.ts';
 import { TemplateReader } from './template.ts';
@@ -68,7 +69,7 @@ function check(
   entries: Map<string, Entry>,
 ): WorkflowJob[] {
   const on = entries.get('on')?.value;
-  if (on !== undefined) {
+  if (on !== undefined && problems.dialect === 'github') {
     handleTemplateTokenErrors(root, problems, {}, () =>
       convertOn(problems, triggersForConverter(on)),
     );
@@ -122,6 +123,10 @@ function stepIds(job: WorkflowJob | undefined): string[] {
   return job?.type === 'job' ? job.steps.map((step) => step.id) : [];
 }
 
+/** What is wrong with the `on` of a task was for its forge to say, which has started it. */
+const triggerReader = (reader: TemplateReader): TemplateReader =>
+  reader.problems.dialect === 'github' ? reader : new TemplateReader(reader.problems.unheard());
+
 function read(file: string, problems: Problems, root: TemplateToken): Workflow | null {
   const entries = entriesOf(root);
   const checked = check(problems, root, entries);
@@ -138,7 +143,7 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
     file,
     name: typeof name === 'string' && name !== '' ? name : file,
     runName: reader.read(value('run-name')),
-    triggers: readTriggers(reader, value('on')),
+    triggers: readTriggers(triggerReader(reader), value('on')),
     triggersAt: problems.at(value('on')),
     env: reader.read(value('env')),
     defaults: readDefaults(reader, value('defaults')),
@@ -166,11 +171,12 @@ export function parseWorkflow(source: {
   const text = withoutByteOrderMark(source.text);
   const lines = new LineCounter();
   const schema = schemaOf(dialect, workflowSchema);
-  const problems = new Problems({ file, text, lines, schema, aliases: githubAliases(dialect) });
+  const problems = new Problems({ file, text, lines, schema, dialect });
   const document = readYaml(problems, 'The workflow file is empty');
   if (document === null) return { ok: false, problems: problems.list() };
   const fileId = problems.getFileId(file);
-  const root = readTemplate(problems, ROOT, new YamlReader(fileId, document, lines), fileId);
+  const tree = readTemplate(problems, ROOT, new YamlReader(fileId, document, lines), fileId);
+  const root = tree === undefined || dialect === 'github' ? tree : withoutQuotes(tree);
   const workflow = problems.any || root === undefined ? null : read(file, problems, root);
   if (workflow === null) return { ok: false, problems: problems.list() };
   return { ok: true, workflow, warnings: warningsOf(workflow) };

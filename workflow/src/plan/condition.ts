@@ -8,6 +8,7 @@
 import type { Json, NeedsContext, StepConclusion } from '@onejob/protocol';
 import { evaluateExpression, EvaluationError, isTruthy, toText } from '../evaluate/index.ts';
 import type { PlannedJob } from '../model.ts';
+import { withEnvironment } from './environment.ts';
 import { evaluationScope, type PlanScope } from './scope.ts';
 
 function named(args: Json[], needs: NeedsContext): StepConclusion[] {
@@ -37,7 +38,8 @@ export function evaluateCondition(
       !scope.cancelled && results(args).some((result) => result === 'failure'),
   };
   try {
-    return isTruthy(evaluateExpression(job.condition, { ...evaluationScope(scope), functions }));
+    const sees = withEnvironment({ expr: job.condition }, evaluationScope(scope), job, scope);
+    return isTruthy(evaluateExpression(job.condition, { ...sees, functions }));
   } catch (error) {
     if (error instanceof EvaluationError) {
       throw error.located(job.conditionAt, job.conditionSource);

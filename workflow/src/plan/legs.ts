@@ -13,6 +13,7 @@ import { quoted } from '../quote.ts';
 import { readsContext } from '../some-node.ts';
 import { entryOf } from '../template-entry.ts';
 import { type ContainerPlanner, containersOf, type LegContainers } from './containers.ts';
+import { withEnvironment } from './environment.ts';
 import { expandMatrix, MatrixError, type MatrixLeg, MatrixSizeError } from './matrix.ts';
 import { evaluationScope, type PlanScope } from './scope.ts';
 
@@ -56,7 +57,8 @@ class JobPlanner {
 
   evaluate(key: string, template: Template, leg: Record<string, Json> = {}): Json {
     try {
-      return evaluateTemplate(template, evaluationScope(this.scope, leg));
+      const sees = evaluationScope(this.scope, leg);
+      return evaluateTemplate(template, withEnvironment(template, sees, this.job, this.scope));
     } catch (error) {
       if (error instanceof EvaluationError) return this.fail(key, error.message, error.at);
       throw error;
@@ -128,6 +130,12 @@ class JobPlanner {
   }
 }
 
+/** What Gitea writes into a task, which is one leg of many. GitHub's schema has no such keys. */
+function numberIn(strategy: Template, key: string): number | undefined {
+  const value = entryOf(strategy, key);
+  return typeof value === 'number' ? value : undefined;
+}
+
 /** What a job deploys to: the name alone, as the address is known at the job's end. */
 function environmentOf(
   planner: JobPlanner,
@@ -197,8 +205,8 @@ export function expandSome(
   return wanted.map(({ index, leg }) => {
     const context: JsonObject = {
       'fail-fast': failFast,
-      'job-index': index,
-      'job-total': total,
+      'job-index': numberIn(job.strategy, 'job-index') ?? index,
+      'job-total': numberIn(job.strategy, 'job-total') ?? total,
       'max-parallel': legs === null ? 1 : (maxParallel ?? total),
     };
     const matrix = leg?.matrix ?? null;
@@ -226,9 +234,9 @@ export function expandSome(
 /** Whether the legs, their names or what they run on read a context, so that they wait for it. */
 export function matrixReads(job: PlannedJob, context: 'needs' | 'inputs'): boolean {
   const { strategy, name, runsOn, continueOnError, container, services } = job;
-  return [strategy, name, runsOn, continueOnError, container, services].some((template) =>
-    readsContext(template, context),
-  );
+  const read = [strategy, name, runsOn, continueOnError, container, services];
+  const env = read.some((template) => readsContext(template, 'env')) ? [job.env] : [];
+  return [...read, ...env].some((template) => readsContext(template, context));
 }
 
 /** A leg's values as one chooses them by: text, JSON for lists and mappings. Empty without a matrix. */

@@ -1,5 +1,5 @@
 /** What is known when a job is planned, as the contexts of its expressions. */
-import type { Json, JsonObject, NeedsContext } from '@onejob/protocol';
+import type { Json, JsonObject, NeedsContext, Template } from '@onejob/protocol';
 import { Budget } from '../evaluate/budget.ts';
 import type { EvaluationScope } from '../evaluate/index.ts';
 import { PLAN_COST } from '../limits.ts';
@@ -11,6 +11,8 @@ export type PlanScope = {
   needs: NeedsContext;
   vars: Record<string, string>;
   inputs: JsonObject;
+  /** `env` of the workflow, for those dialects in which a job may read it before it has a machine. */
+  workflowEnv?: Template;
 };
 
 export const planBudget = (): Budget => new Budget(PLAN_COST);
