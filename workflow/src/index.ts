@@ -61,4 +61,4 @@ export { planBudget, type PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';
 export { entryOf } from './template-entry.ts';
 export { dispatchInputs } from './trigger/inputs.ts';
-export { isTriggered, scheduleOf } from './trigger/match.ts';
+export { isTriggered, scheduleOf, type TriggerEvent } from './trigger/match.ts';

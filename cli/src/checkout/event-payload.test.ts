@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eventPayload } from './event-payload.ts';
+import { eventPayload, eventRef } from './event-payload.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const snapshot: Snapshot = {
@@ -54,4 +54,20 @@ test('fields of the event file replace those of the event', () => {
   assert.equal(payload['ref'], 'refs/tags/v1');
   assert.deepEqual(payload['extra'], [1]);
   assert.equal(payload['after'], snapshot.sha);
+});
+
+test('a pull request comes from its merge ref, one on the base side from the branch it goes into', () => {
+  const refOf = (event: string, given?: Record<string, unknown>) =>
+    eventRef(event, snapshot, eventPayload(event, snapshot, {}, given));
+  assert.equal(refOf('pull_request'), 'refs/pull/1/merge');
+  assert.equal(refOf('pull_request', { number: 7 }), 'refs/pull/7/merge');
+  assert.equal(refOf('pull_request', { number: 'x/../../heads/main' }), 'refs/heads/feature/x');
+  assert.equal(refOf('pull_request_target'), 'refs/heads/main');
+  assert.equal(
+    refOf('pull_request_target', { pull_request: { base: { ref: 'v2' } } }),
+    'refs/heads/v2',
+  );
+  assert.equal(refOf('pull_request_target', { pull_request: null }), 'refs/heads/main');
+  assert.equal(refOf('push', { ref: 'refs/tags/v1' }), 'refs/tags/v1');
+  assert.equal(refOf('release'), 'refs/heads/feature/x');
 });

@@ -14,6 +14,32 @@ export function eventPayload(
   return { ...basePayload(event, snapshot, inputs), ...given };
 }
 
+/**
+ * The ref an event of this payload comes from ("Events that trigger workflows"): of a pull request its
+ * merge ref, or the branch it would go into where the event runs on that side.
+ */
+export function eventRef(
+  event: string,
+  snapshot: Pick<Snapshot, 'ref' | 'defaultBranch'>,
+  payload: Record<string, unknown>,
+): string {
+  if (typeof payload['ref'] === 'string') return payload['ref'];
+  if (event === 'pull_request') {
+    const { number } = payload;
+    return Number.isSafeInteger(number) ? `refs/pull/${String(number)}/merge` : snapshot.ref;
+  }
+  if (event === 'pull_request_target') {
+    return `refs/heads/${baseOf(payload['pull_request']) ?? snapshot.defaultBranch}`;
+  }
+  return snapshot.ref;
+}
+
+function baseOf(pullRequest: unknown): string | undefined {
+  const { base } = (pullRequest ?? {}) as { base?: { ref?: unknown } | null };
+  const ref = base?.ref;
+  return typeof ref === 'string' && ref !== '' ? ref : undefined;
+}
+
 function basePayload(
   event: string,
   snapshot: Snapshot,

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CreatedRuns, CreateRun, Run } from '@onejob/protocol';
 import type { ApiClient } from '../api-client.ts';
-import { eventPayload } from '../checkout/event-payload.ts';
+import { eventPayload, eventRef } from '../checkout/event-payload.ts';
 import type { Snapshot } from '../checkout/snapshot.ts';
 import { findWorkflows } from '../checkout/workflow-paths.ts';
 import { findDirectories, terminalStyle } from '../config/environment.ts';
@@ -148,7 +148,7 @@ export async function requestBody(
   return {
     repository: snapshot.repository,
     sha: snapshot.sha,
-    ref: typeof payload['ref'] === 'string' ? payload['ref'] : snapshot.ref,
+    ref: eventRef(options.event.name, snapshot, payload),
     workflows: await findWorkflows(snapshot.root, options.workflows),
     event: { name: options.event.name, payload },
     actor: snapshot.actor,

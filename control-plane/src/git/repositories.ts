@@ -261,6 +261,21 @@ export class Repositories {
     return archiveCommit([...this.#in(repository), 'archive', '--format=tar', sha], signal);
   }
 
+  /** The message of a commit; null: it is not here, or longer than git may say. */
+  async commitMessage(repository: RepositoryId, sha: string): Promise<string | null> {
+    if (!SHA.test(sha)) return null;
+    try {
+      const commit = await runGit([...this.#in(repository), 'cat-file', 'commit', sha]);
+      if (commit.exitCode !== 0) return null;
+      const text = commit.stdout.toString('utf8');
+      const headersEnd = text.indexOf('\n\n');
+      return headersEnd < 0 ? '' : text.slice(headersEnd + 2);
+    } catch (error) {
+      if (error instanceof ControlPlaneError && error.code === 'git_failed') return null;
+      throw error;
+    }
+  }
+
   /** Paths an event changed, at most CHANGED_FILES; null: not known. */
   async changedFiles(repository: RepositoryId, change: Change): Promise<string[] | null> {
     return await findChangedFiles(this.path(repository), change);

@@ -87,7 +87,10 @@ export async function createRuns(
   const read = await readWorkflows(parts, repository, request);
   const budget = planBudget();
   checkMatrix(read, request, repository.tenant, budget);
-  await parts.repositories.noteRef(repository, request.ref, request.sha);
+  // On the base side of a pull request nobody has pushed to that branch.
+  if (request.event.name !== 'pull_request_target') {
+    await parts.repositories.noteRef(repository, request.ref, request.sha);
+  }
   return await parts.store.transaction(async (tx) => {
     await upsertRepository(tx, repository);
     const runIds: string[] = [];

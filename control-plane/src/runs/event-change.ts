@@ -1,4 +1,4 @@
-/** What a request says its event has changed, for those events whose `paths` are looked at. */
+/** What a request says its event has changed, for those events whose `paths` and commits are looked at. */
 import type { CreateRun, JsonObject } from '@onejob/protocol';
 import type { Workflow } from '@onejob/workflow';
 import type { Change } from '../git/changed-files.ts';
@@ -16,12 +16,17 @@ export function changeOf({ event, ref, sha }: CreateRun): Change | undefined {
     case 'pull_request':
     case 'pull_request_target': {
       const base = textAt(payload, 'pull_request', 'base', 'sha');
-      const head = textAt(payload, 'pull_request', 'head', 'sha');
-      return { kind: 'pull_request', base, head: head === '' ? sha : head };
+      return { kind: 'pull_request', base, head: headOf({ event, sha }) };
     }
     default:
       return undefined;
   }
+}
+
+/** The newest commit of a pull request; where the event does not say, the one it runs. */
+export function headOf({ event, sha }: Pick<CreateRun, 'event' | 'sha'>): string {
+  const head = textAt(event.payload, 'pull_request', 'head', 'sha');
+  return head === '' ? sha : head;
 }
 
 /** Whether the event's filters ask for the files it changed. */

@@ -4,6 +4,7 @@ import {
   dispatchInputs,
   isTriggered,
   selectJobs,
+  type TriggerEvent,
   type Workflow,
 } from '@onejob/workflow';
 import type { CreateRun, JsonObject, Problem, ReferencedWorkflow } from '@onejob/protocol';
@@ -11,7 +12,7 @@ import type { ParseResult } from '@onejob/workflow/parse';
 import { ControlPlaneError } from '../errors.ts';
 import type { RepositoryId } from '../git/repositories.ts';
 import { PROBLEMS_TOLD } from '../limits.ts';
-import { asksForFiles, changeOf } from './event-change.ts';
+import { asksForFiles, changeOf, headOf } from './event-change.ts';
 import { Elsewhere } from './elsewhere.ts';
 import { loadCalls } from './load-calls.ts';
 import { LocalActions } from './local-actions.ts';
@@ -65,7 +66,11 @@ export async function readWorkflows(
     asked && change !== undefined
       ? await source.repositories.changedFiles(repository, change)
       : null;
-  const read = chooseJobs(workflows, request, changedFiles);
+  const headMessage =
+    request.event.name === 'pull_request'
+      ? await source.repositories.commitMessage(repository, headOf(request))
+      : null;
+  const read = chooseJobs(workflows, request, { changedFiles, headMessage });
   return await withCalls(source, files, repository, request, read);
 }
 
@@ -138,7 +143,7 @@ function refusal(code: 'invalid_workflow' | 'invalid_inputs', found: readonly Pr
 function chooseJobs(
   workflows: readonly Parsed[],
   request: CreateRun,
-  changedFiles: string[] | null,
+  found: Pick<TriggerEvent, 'changedFiles' | 'headMessage'>,
 ): ReadWorkflow[] {
   const known = new Set(workflows.flatMap(({ workflow }) => workflow.jobs.map((job) => job.key)));
   const unknown = request.jobs.filter((key) => !known.has(key));
@@ -155,7 +160,7 @@ function chooseJobs(
       name: request.event.name,
       payload: request.event.payload as JsonObject,
       ref: request.ref,
-      changedFiles,
+      ...found,
     });
     const inputs = triggered ? inputsOf(workflow, request) : {};
     const jobs = selectJobs(workflow, own);

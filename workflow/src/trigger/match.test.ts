@@ -8,7 +8,8 @@ import { isTriggered, type TriggerEvent } from './match.ts';
 
 function starts(on: string, event: Partial<TriggerEvent> & { name: string }): boolean {
   const workflow = parsed(`on:\n${on}\njobs: { a: { runs-on: x, steps: [{ run: a }] } }\n`);
-  const whole = { payload: {}, ref: 'refs/heads/main', changedFiles: null, ...event };
+  const known = { payload: {}, ref: 'refs/heads/main', changedFiles: null, headMessage: null };
+  const whole = { ...known, ...event };
   const { triggered, why } = isTriggered(workflow, whole);
   assert.ok(why.length > 10);
   return triggered;
@@ -25,7 +26,10 @@ const pull = (action: string | null, base = 'main'): { name: string; payload: Js
 
 test('an event that `on` does not name starts nothing, and the answer says what it names', () => {
   const workflow = parsed('on: [push, fork]\njobs: { a: { runs-on: x, steps: [{ run: a }] } }\n');
-  const event = { name: 'issues', payload: {}, ref: 'refs/heads/main', changedFiles: null };
+  const event = {
+    ...{ name: 'issues', payload: {}, ref: 'refs/heads/main' },
+    ...{ changedFiles: null, headMessage: null },
+  };
   assert.deepEqual(isTriggered(workflow, event), {
     triggered: false,
     why: "`on` does not name 'issues' (it names 'push', 'fork')",
@@ -108,10 +112,43 @@ test('a push whose last commit asks to be skipped starts nothing; other events d
   for (const word of ['skip ci', 'ci skip', 'no ci', 'skip actions', 'actions skip']) {
     assert.equal(says('push', `Mend it [${word}]\n\nbody`), false, word);
   }
-  assert.equal(says('push', 'Mend it\n\n\nskip-checks: true\n'), false);
-  assert.equal(says('push', 'Mend it\n\nskip-checks:true'), false);
-  assert.equal(says('push', 'skip ci, and do not\n\nskip-checks: true, it says'), true);
+  assert.equal(says('push', 'skip ci, and do not'), true);
   assert.equal(says('fork', 'Mend it [skip ci]'), true);
+});
+
+test('skip-checks is the last trailer, and two empty lines are before the trailers', () => {
+  const says = (message: string) =>
+    starts('  push:', { name: 'push', payload: { head_commit: { message } } });
+  const signed = 'Signed-off-by: A <a@example.com>';
+  for (const skipped of [
+    'Mend it\n\n\nskip-checks: true\n',
+    'Mend it\n\nbody\n\n\nskip-checks:true',
+    `Mend it\n\n\n${signed}\nskip-checks: true\n\n`,
+    'Mend it\r\n\r\n\r\nskip-checks: true\r\n',
+  ]) {
+    assert.equal(says(skipped), false, JSON.stringify(skipped));
+  }
+  for (const started of [
+    'Mend it\n\nskip-checks: true',
+    'Mend it\nskip-checks: true',
+    'skip-checks: true',
+    `Mend it\n\n\nskip-checks: true\n${signed}`,
+    'Mend it\n\n\nskip-checks: true\n\nbody',
+    'Mend it\n\n\nskip-checks: true, it says',
+    'Mend it\n\n\nskip-checks:  true',
+  ]) {
+    assert.equal(says(started), true, JSON.stringify(started));
+  }
+});
+
+test('a pull request is skipped by the message of its newest commit, one on the base side is not', () => {
+  const says = (name: string, headMessage: string | null) =>
+    starts(`  ${name}:`, { ...pull('opened'), name, headMessage });
+  assert.equal(says('pull_request', 'Mend it [skip ci]'), false);
+  assert.equal(says('pull_request', 'Mend it\n\n\nskip-checks: true'), false);
+  assert.equal(says('pull_request', 'Mend it'), true);
+  assert.equal(says('pull_request', null), true);
+  assert.equal(says('pull_request_target', 'Mend it [skip ci]'), true);
 });
 
 test('a schedule starts the workflow that has it; without one named, every workflow with schedules', () => {

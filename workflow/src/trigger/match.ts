@@ -20,6 +20,8 @@ export type TriggerEvent = {
   ref: string;
   /** Paths; null: not known. */
   changedFiles: string[] | null;
+  /** Message of the newest commit of a pull request; null: not known. That of a push is in its payload. */
+  headMessage: string | null;
 };
 
 /** Activities that start a workflow whose event names none; events that are not here: every one. */
@@ -109,14 +111,26 @@ function whyNotWorkflow(trigger: Trigger, event: TriggerEvent): string | null {
 }
 
 const SKIP_WORDS = /\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]/;
-/** A trailer, as the last line of a message. */
-const SKIP_TRAILER = /\n\nskip-checks: ?true\s*$/;
+const SKIP_TRAILER = /^skip-checks: ?true\s*$/;
 
-/** The author of a push can ask that it starts nothing ("Skipping workflow runs"). */
-function whyNotMessage({ name, payload }: TriggerEvent): string | null {
-  const message = name === 'push' ? (textAt(payload, 'head_commit', 'message') ?? '') : '';
-  const [said = SKIP_TRAILER.test(message) ? 'skip-checks: true' : undefined] =
-    SKIP_WORDS.exec(message) ?? [];
+/**
+ * The author of a commit can ask that it starts nothing. Its trailers stand at its end, behind two
+ * empty lines, and the one that asks is the last of them. Source: "Skipping workflow runs".
+ */
+function skipIn(message: string): string | undefined {
+  const [word] = SKIP_WORDS.exec(message) ?? [];
+  if (word !== undefined) return word;
+  const lines = message.replaceAll('\r', '').trimEnd().split('\n');
+  const before = lines.findLastIndex((line) => line.trim() === '');
+  const areTwo = before > 0 && lines[before - 1]?.trim() === '';
+  return areTwo && SKIP_TRAILER.test(lines.at(-1) ?? '') ? 'skip-checks: true' : undefined;
+}
+
+function whyNotMessage({ name, payload, headMessage }: TriggerEvent): string | null {
+  const isPush = name === 'push';
+  if (!isPush && name !== 'pull_request') return null;
+  const message = isPush ? textAt(payload, 'head_commit', 'message') : headMessage;
+  const said = skipIn(message ?? '');
   return said === undefined ? null : `the message of its last commit says '${said}'`;
 }
 
