@@ -123,6 +123,11 @@ export const LOCAL_ACTIONS = 200;
 export const LOCAL_ACTION_LEVELS = 10;
 /** Fetching what one request calls of other servers: some fetches of a few seconds, one that stands still. */
 export const CALLED_ELSEWHERE_MS = 120 * SECOND_MS;
+/**
+ * Characters of parsed jobs whose legs one plan shows one by one: 256 legs of twenty steps, and some
+ * 100 ms of a processor.
+ */
+export const PLAN_LEG_CHARACTERS = 8 * MiB;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

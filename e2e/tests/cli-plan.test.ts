@@ -1,6 +1,6 @@
 /** What a run would be, shown and not run: --list, --graph, --dry-run. */
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import type { Plan } from '@onejob/protocol';
 import { makeCheckout } from '@onejob/testing';
 import { CommandLine } from './_command-line.ts';
@@ -76,7 +76,10 @@ test('--dry-run shows values as far as they are known, and no secret', async () 
   assert.match(stdout, /^ {2}inputs who=me$/m);
   assert.match(stdout, /^ {4}env COLOR=blue\n {4}env WHO=to me$/m);
   assert.match(stdout, /^ {2}env SIZE=large\n {2}env TOKEN=\$\{\{ secrets\.TOKEN \}\}$/m);
-  assert.match(stdout, /^ {6}1\. Run echo \$\{\{ matrix\.node \}\} on main$/m);
+  for (const node of [22, 24]) {
+    const leg = `  build (${node})  runs-on ubuntu-latest\n    would it run? yes\n      1. Run echo ${node} on main\n`;
+    assert.ok(stdout.includes(leg), stdout);
+  }
   assert.match(stdout, /^ {6}2\. Run echo never {2}\(skipped: its `if` is false\)$/m);
   assert.doesNotMatch(stdout, /s3cr3t/);
   const json = await line.run([...words, '--json', '--graph'], { directory });
@@ -90,4 +93,102 @@ test('--dry-run shows values as far as they are known, and no secret', async () 
     workflow?.jobs[1]?.legs?.map(({ matrix }) => matrix),
     [{ node: '22' }, { node: '24' }],
   );
+});
+
+const otherCheckout = (t: TestContext, files: Record<string, string>) => {
+  const other = makeCheckout(files);
+  t.after(async () => await other[Symbol.asyncDispose]());
+  return other;
+};
+
+test('--dry-run shows the settings of workflow and jobs, and of each leg its own', async (t) => {
+  const other = otherCheckout(t, {
+    '.github/workflows/set.yml': `name: settings
+run-name: 'Deploy \${{ github.ref_name }} as \${{ github.run_number }}'
+on: push
+concurrency: { group: 'set-\${{ github.ref }}', cancel-in-progress: true }
+permissions: { contents: read }
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    strategy: { matrix: { size: [small, large], include: [{ size: large, minutes: 90 }] } }
+    permissions: write-all
+    environment: { name: 'stage-\${{ matrix.size }}' }
+    concurrency: 'one-\${{ matrix.size }}'
+    timeout-minutes: \${{ matrix.minutes || 5 }}
+    continue-on-error: \${{ matrix.size == 'large' }}
+    outputs: { sha: '\${{ steps.a.outputs.sha }}' }
+    steps: [{ id: a, if: matrix.size == 'small', run: 'make \${{ matrix.size }}' }]
+  same:
+    runs-on: ubuntu-latest
+    strategy: { matrix: { n: [1, 2] } }
+    steps: [{ run: make }]
+`,
+  });
+  const { code, stdout } = await line.run(['run', '-n'], { directory: other.directory });
+  assert.equal(code, 0);
+  const leg = (size: string, minutes: number, ...steps: string[]): string[] => [
+    ...[
+      `  one (${size})  runs-on ubuntu-latest`,
+      '    would it run? yes',
+      '    permissions: write-all',
+    ],
+    ...[`    environment.name: stage-${size}`, `    concurrency: one-${size}`],
+    ...[`    timeout-minutes: ${minutes}`, `    continue-on-error: ${size === 'large'}`],
+    ...['    outputs.sha: ${{ steps.a.outputs.sha }}', ...steps],
+  ];
+  assert.deepEqual(
+    stdout
+      .split('\n')
+      .slice(1, -1)
+      .filter((one) => !one.includes('warning:')),
+    [
+      '  run-name: Deploy main as ${{ github.run_number }}',
+      '  concurrency.group: set-refs/heads/main',
+      '  concurrency.cancel-in-progress: true',
+      '  permissions.contents: read',
+      ...leg('small', 5, '      1. Run make small'),
+      ...leg('large', 90, '      1. Run make large  (skipped: its `if` is false)'),
+      ...['  same (1)  runs-on ubuntu-latest', '  same (2)  runs-on ubuntu-latest'],
+      ...['    would it run? yes', '      1. Run make'],
+    ],
+  );
+});
+
+test('--dry-run fills in what a call passes, for each leg of the caller', async (t) => {
+  const called = './.github/workflows/called.yml';
+  const other = otherCheckout(t, {
+    '.github/workflows/ci.yml': `on: push
+jobs:
+  known: { uses: ${called}, with: { who: you } }
+  each:
+    strategy: { matrix: { who: [a, b] } }
+    uses: ${called}
+    with: { who: '\${{ matrix.who }}' }
+  first: { runs-on: x, steps: [{ run: a }] }
+  later: { needs: first, uses: ${called}, with: { who: '\${{ needs.first.result }}' } }
+`,
+    '.github/workflows/called.yml': `on: { workflow_call: { inputs: { who: { type: string } } } }
+jobs:
+  greet: { runs-on: x, if: inputs.who == 'you', steps: [{ run: 'echo \${{ inputs.who }}' }] }
+`,
+  });
+  const words = ['run', '-n', '-W', '.github/workflows/ci.yml', '--json'];
+  const { stdout } = await line.run(words, { directory: other.directory });
+  const [workflow] = (JSON.parse(stdout) as Plan).workflows;
+  const jobs = new Map(workflow?.jobs.map((job) => [job.key, job]));
+  assert.deepEqual(jobs.get('known')?.settings, [{ name: 'with.who', value: 'you', known: true }]);
+  const known = jobs.get('known.greet');
+  assert.deepEqual(known?.verdict, { state: 'runs', why: "`if` is true: inputs.who == 'you'" });
+  assert.equal(known.steps[0]?.title, 'Run echo you');
+  const each = jobs.get('each.greet');
+  assert.equal(each?.verdict.state, 'open');
+  assert.deepEqual(
+    each.legs?.map(({ name, values }) => [name, values?.steps[0]?.title]),
+    [
+      ['each (a) / greet', 'Run echo a'],
+      ['each (b) / greet', 'Run echo b'],
+    ],
+  );
+  assert.equal(jobs.get('later.greet')?.steps[0]?.title, 'Run echo ${{ inputs.who }}');
 });

@@ -205,12 +205,6 @@ export const PlannedValue = Type.Object({
 });
 export type PlannedValue = Static<typeof PlannedValue>;
 
-export const PlannedLeg = Type.Object({
-  name: Type.String(),
-  runsOn: Type.Array(Type.String()),
-  matrix: StringMap,
-});
-
 export const PlannedStep = Type.Object({
   title: Type.String(),
   /** false: its `if` is false whatever happens; null: known when the job runs. */
@@ -219,7 +213,24 @@ export const PlannedStep = Type.Object({
   with: Type.Array(PlannedValue),
 });
 
-/** With several legs the matrix is not filled in: what is shown is true for each of them. */
+/** What of a job is evaluated, as far as it can be before the run. */
+const PlannedValues = {
+  /** Keys that are written (`timeout-minutes`, `concurrency.group`, `outputs.sha`), with their values. */
+  settings: Type.Array(PlannedValue),
+  /** Its own, over that of the workflow. */
+  env: Type.Array(PlannedValue),
+  steps: Type.Array(PlannedStep),
+};
+
+export const PlannedLeg = Type.Object({
+  name: Type.String(),
+  runsOn: Type.Array(Type.String()),
+  matrix: StringMap,
+  /** null: the same as those of the job, or too many to be filled in for each leg. */
+  values: Nullable(Type.Object(PlannedValues)),
+});
+
+/** Where legs differ, the values beside them are true for each of them: no matrix is filled in. */
 export const PlannedJobView = Type.Object({
   /** Of a job of a called workflow: the caller's key, a dot, its own. */
   key: Type.String(),
@@ -236,9 +247,7 @@ export const PlannedJobView = Type.Object({
   }),
   /** The workflow it calls; its jobs follow. null: it has steps of its own. */
   calls: Nullable(Type.String()),
-  /** Its own, over that of the workflow. */
-  env: Type.Array(PlannedValue),
-  steps: Type.Array(PlannedStep),
+  ...PlannedValues,
   /** Why this job would not run here; null: it would. */
   refused: Nullable(Type.String()),
   at: Type.Object({ line: Type.Integer(), column: Type.Integer() }),
@@ -254,6 +263,8 @@ export const Plan = Type.Object({
       why: Type.String(),
       events: Type.Array(Type.String()),
       inputs: Type.Array(PlannedValue),
+      /** Keys of the workflow that are written: `run-name`, `concurrency.group`, `permissions.contents`. */
+      settings: Type.Array(PlannedValue),
       /** Of every job: what the request gives, then what the workflow says. */
       env: Type.Array(PlannedValue),
       jobs: Type.Array(PlannedJobView),

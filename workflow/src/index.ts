@@ -59,6 +59,7 @@ export { whyLegRefused, whyRefused } from './plan/refusal.ts';
 export { runName } from './plan/run-name.ts';
 export { planBudget, type PlanScope } from './plan/scope.ts';
 export { selectJobs } from './plan/selection.ts';
+export { readsContext } from './some-node.ts';
 export { entryOf } from './template-entry.ts';
 export { dispatchInputs } from './trigger/inputs.ts';
 export { isTriggered, scheduleOf, type TriggerEvent } from './trigger/match.ts';

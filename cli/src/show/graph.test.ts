@@ -31,7 +31,7 @@ test('each job hangs below the job that is done last of those it needs, and name
 });
 
 test('a job says its name, its machines and what they are', () => {
-  const leg = (name: string) => ({ name, runsOn: [], matrix: {} });
+  const leg = (name: string) => ({ name, runsOn: [], matrix: {}, values: null });
   const many = Array.from({ length: 8 }, (_, n) => leg(`a (${n})`));
   assert.deepEqual(
     drawn(

@@ -5,7 +5,7 @@ import { showPlan } from './plan.ts';
 import { painter } from './style.ts';
 
 const file = '.github/workflows/ci.yml';
-const leg = (name: string) => ({ name, runsOn: ['ubuntu\x9b2J'], matrix: {} });
+const leg = (name: string) => ({ name, runsOn: ['ubuntu\x9b2J'], matrix: {}, values: null });
 const value = (name: string, text: string, known = true) => ({ name, value: text, known });
 const job = makePlannedJob({
   key: 'a',
@@ -63,6 +63,39 @@ test('a dry run shows legs, values and steps, one line each, and what is not kno
     `  calls a/b/c.yml@v1, which is ${'a'.repeat(40)}`,
     warning,
   ]);
+});
+
+test('legs that differ have their values below them, the rest of them stand together', () => {
+  const own = (at: string) => ({
+    ...leg(`a (${at})`),
+    values: {
+      settings: [value('timeout-minutes', at), value('outputs.x', '${{ steps.x }}\x1b[2J', false)],
+      env: [value('N', at)],
+      steps: [{ title: `Run ${at}`, runs: null, env: [], with: [] }],
+    },
+  });
+  const legs = [own('1'), own('2'), leg('a (3)'), leg('a (4)')];
+  const lines = (given: Parameters<typeof makePlannedJob>[0], of: Parameters<typeof makePlan>[1]) =>
+    showPlan(makePlan([makePlannedJob(given)], of), painter(false), true)
+      .split('\n')
+      .slice(1);
+  const block = (at: string) => [
+    ...[`  a (${at})  runs-on ubuntu2J`, '    would it run? yes', `    timeout-minutes: ${at}`],
+    ...['    outputs.x: ${{ steps.x }}', `    env N=${at}`, `      1. Run ${at}`],
+  ];
+  const settings = [value('run-name', 'Deploy\nit')];
+  assert.deepEqual(
+    lines({ legs, steps: [{ title: 'Run x', runs: null, env: [], with: [] }] }, { settings }),
+    [
+      String.raw`  run-name: "Deploy\nit"`,
+      ...block('1'),
+      ...block('2'),
+      ...['  a (3)  runs-on ubuntu2J', '  a (4)  runs-on ubuntu2J'],
+      ...['    would it run? yes', '      1. Run x'],
+    ],
+  );
+  assert.deepEqual(lines({ legs: [own('1')] }, {}), block('1'));
+  assert.deepEqual(lines({ legs: [] }, {}), ['    would it run? yes']);
 });
 
 test('a workflow that does not run says why', () => {

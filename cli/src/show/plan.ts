@@ -78,42 +78,63 @@ export function verdictColor({ verdict, refused }: PlannedJobView): 'dim' | 'red
 }
 
 function steps(workflow: PlannedWorkflow, paint: Paint): string {
-  const { env, inputs, jobs, referencedWorkflows } = workflow;
-  const ofAll = [...values('inputs', inputs, paint), ...values('env', env, paint)];
+  const { settings, env, inputs, jobs, referencedWorkflows } = workflow;
+  const ofAll = [
+    ...settingLines(settings, paint),
+    ...values('inputs', inputs, paint),
+    ...values('env', env, paint),
+  ];
   const given = ofAll.map((line) => `  ${line}`);
   const calls = referencedWorkflows.map(referenceLine);
   return [...given, ...jobs.flatMap((job) => jobLines(job, paint)), ...calls].join('\n');
 }
 
+/** Legs that are the same but for their names stand above what is the same; others have theirs below. */
 function jobLines(job: PlannedJobView, paint: Paint): string[] {
   const needs = job.needs.length === 0 ? '' : `  needs ${job.needs.join(', ')}`;
   const legs = job.legs?.map((leg) => ({ ...leg, note: '' })) ?? [
-    { name: job.name, runsOn: job.runsOn, note: '  (legs known after its needs)' },
+    { name: job.name, runsOn: job.runsOn, values: null, note: '  (legs known after its needs)' },
   ];
-  const heads = legs.map(({ name, runsOn, note }) => {
+  const verdict = `    would it run? ${verdictText(job, paint)}`;
+  const shared: string[] = [];
+  const own: string[] = [];
+  for (const { name, runsOn, values: given, note } of legs) {
     const labels = runsOn.map(oneLine).join(', ');
     const machine = labels === '' ? '' : `  ${paint('dim', `runs-on ${labels}`)}`;
-    return `  ${paint('bold', oneLine(name))}${note}${needs}${machine}`;
-  });
-  const verdict = `    would it run? ${verdictText(job, paint)}`;
-  const env = values('env', job.env, paint).map((line) => `    ${line}`);
-  const written = job.steps.flatMap((step, index) => {
+    const head = `  ${paint('bold', oneLine(name))}${note}${needs}${machine}`;
+    if (given === null) shared.push(head);
+    else own.push(head, verdict, ...valueLines(given, paint));
+  }
+  if (shared.length === 0 && own.length > 0) return own;
+  return [...own, ...shared, verdict, ...valueLines(job, paint)];
+}
+
+type Values = Pick<PlannedJobView, 'settings' | 'env' | 'steps'>;
+
+function valueLines({ settings, env, steps: written }: Values, paint: Paint): string[] {
+  const given = [...settingLines(settings, paint), ...values('env', env, paint)];
+  const stepLines = written.flatMap((step, index) => {
     const note = step.runs === false ? paint('dim', '  (skipped: its `if` is false)') : '';
     const below = [...values('with', step.with, paint), ...values('env', step.env, paint)];
     const title = `      ${index + 1}. ${oneLine(step.title)}${note}`;
     return [title, ...below.map((line) => `         ${line}`)];
   });
-  return [...heads, verdict, ...env, ...written];
+  return [...given.map((line) => `    ${line}`), ...stepLines];
 }
+
+const settingLines = (settings: readonly PlannedValue[], paint: Paint): string[] =>
+  settings.map(({ name, value, known }) => `${oneLine(name)}: ${shown(value, known, paint)}`);
 
 /** What is not known before the run stands there as its expression. */
 function values(kind: string, entries: readonly PlannedValue[], paint: Paint): string[] {
   return entries.map(({ name, value, known }) => {
-    const text = oneLine(value);
-    const shown = known ? text : paint('dim', text);
-    return name === '' ? `${kind} ${shown}` : `${kind} ${oneLine(name)}=${shown}`;
+    const text = shown(value, known, paint);
+    return name === '' ? `${kind} ${text}` : `${kind} ${oneLine(name)}=${text}`;
   });
 }
+
+const shown = (value: string, known: boolean, paint: Paint): string =>
+  known ? oneLine(value) : paint('dim', oneLine(value));
 
 /** A value of several lines keeps its plan readable. */
 export const oneLine = (text: string): string =>

@@ -13,17 +13,18 @@ import { checkRequest } from './create-run.ts';
 import { callerOf, scopeOf } from './job-keys.ts';
 import { githubBeforeRun, plannedJobs, type PlannedEntry } from './planned-legs.ts';
 import { plannedJobView, type Verdict } from './planned-job-view.ts';
-import { PlanSize } from './plan-size.ts';
+import { LegRoom, PlanSize } from './plan-size.ts';
+import { workflowSettings } from './planned-values.ts';
 import { readWorkflows, type ReadWorkflow } from './read-workflows.ts';
 import type { WorkflowSource } from './workflow-files.ts';
 
 /** What all workflows of one plan share, so that their number does not multiply it. */
-type Bounds = { budget: Budget; size: PlanSize };
+type Bounds = { budget: Budget; size: PlanSize; room: LegRoom };
 
 export async function planRuns(source: WorkflowSource, request: CreateRun): Promise<Plan> {
   const repository = await checkRequest(source.repositories, request);
   const read = await readWorkflows(source, repository, request);
-  const bounds = { budget: planBudget(), size: new PlanSize() };
+  const bounds = { budget: planBudget(), size: new PlanSize(), room: new LegRoom() };
   checkMatrix(read, request, repository.tenant, bounds.budget);
   return { workflows: read.map((one) => viewOf(one, request, repository.tenant, bounds)) };
 }
@@ -32,9 +33,10 @@ function viewOf(
   read: ReadWorkflow,
   request: CreateRun,
   tenant: string,
-  { budget, size }: Bounds,
+  bounds: Bounds,
 ): Plan['workflows'][number] {
   const { workflow, inputs } = read;
+  const { budget, size } = bounds;
   const entries = plannedJobs(read, request, tenant, { matrix: request.matrix, budget });
   const github = githubBeforeRun(read, request, tenant);
   const input = { github, vars: request.vars, inputs };
@@ -43,7 +45,8 @@ function viewOf(
     ...Object.entries(request.env).map(([name, value]) => ({ name, value, known: true })),
     ...foreseeEntries(workflow.env, foresight.workflowScope),
   ]);
-  size.add(env);
+  const settings = workflowSettings(workflow, foresight.workflowScope);
+  size.add([env, settings]);
   return {
     file: workflow.file,
     name: workflow.name,
@@ -55,14 +58,15 @@ function viewOf(
       value: inputText(value),
       known: true,
     })),
+    settings,
     env,
-    jobs: viewEntries({ read, request, foresight, bounds: { budget, size } }, entries, github),
+    jobs: viewEntries({ read, request, foresight, bounds }, entries, github),
     warnings: read.warnings,
     referencedWorkflows: read.referenced,
   };
 }
 
-/** The jobs of each file foresee those of the same file; of a called one the inputs are not known. */
+/** The jobs of each file foresee those of the same file; what a called one is given, each leg knows by itself. */
 function viewEntries(
   of: { read: ReadWorkflow; request: CreateRun; foresight: JobForesight; bounds: Bounds },
   entries: readonly PlannedEntry[],
@@ -75,12 +79,13 @@ function viewEntries(
   return entries.map((entry) => {
     const scope = scopeOf(entry.key);
     const jobs: PlannedJob[] = (jobsOf.get(scope) ?? []).map(({ job }) => job);
-    const input = { github, vars: request.vars, inputs: null };
+    const input = { github, vars: request.vars, inputs: entry.common };
     const foresight = foresights.get(scope) ?? new JobForesight(jobs, input, bounds.budget);
     foresights.set(scope, foresight);
     const caller = callerOf(scope);
     const outer = caller === undefined ? undefined : verdicts.get(caller.key);
-    const view = plannedJobView({ read, request, foresight, outer }, entry);
+    const { room } = bounds;
+    const view = plannedJobView({ read, request, foresight, outer, room }, entry);
     bounds.size.add(view);
     verdicts.set(entry.key, view.verdict);
     return view;

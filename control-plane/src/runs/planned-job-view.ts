@@ -1,6 +1,5 @@
 /** One job of a plan: its legs, whether it would run, and its values as far as they are known. */
 import {
-  foreseeEntries,
   type ForeseeScope,
   foreseeText,
   type JobForesight,
@@ -9,10 +8,13 @@ import {
   type PlannedJob,
   whyLegRefused,
   whyRefused,
+  type Workflow,
 } from '@onejob/workflow';
-import type { CreateRun, PlannedJobView, Template } from '@onejob/protocol';
+import type { CreateRun, Json, JsonObject, PlannedJobView, Template } from '@onejob/protocol';
 import { keyIn, scopeOf } from './job-keys.ts';
+import type { LegRoom } from './plan-size.ts';
 import type { PlannedEntry } from './planned-legs.ts';
+import { readsLeg, valuesOf } from './planned-values.ts';
 import type { ReadWorkflow } from './read-workflows.ts';
 
 export type Verdict = PlannedJobView['verdict'];
@@ -24,29 +26,24 @@ export type Planning = {
   foresight: JobForesight;
   /** What is known of the job that calls its workflow; undefined: nobody does. */
   outer: Verdict | undefined;
+  room: LegRoom;
 };
-
-type PlannedStep = PlannedJobView['steps'][number];
 
 export function plannedJobView(planning: Planning, entry: PlannedEntry): PlannedJobView {
   const { foresight } = planning;
-  const { job, key, workflow } = entry;
+  const { job, key } = entry;
   const legs = entry.legs ?? undefined;
-  const scope = foresight.scopeOf(job, contextsOfOnly(legs));
+  const scope = foresight.scopeOf(job, contextsOfOnly(entry));
   return {
     key,
     name: job.name === null ? job.key : foreseeText(job.name, scope).text,
     needs: job.needs.map((id) => keyIn(scopeOf(key), id)),
     runsOn: legs?.[0]?.runsOn ?? labelsOf(job.runsOn, scope),
-    legs: legs?.map(legView) ?? null,
+    legs: legViews(planning, entry),
     condition: job.conditionSource,
     verdict: verdictOf(planning, job, legs),
     calls: job.call?.uses ?? null,
-    // That of the run's own workflow is shown once, for all jobs.
-    env: (scopeOf(key) === '' ? [job.env] : [workflow.env, job.env]).flatMap((env) =>
-      foreseeEntries(env, scope),
-    ),
-    steps: job.steps.map((step) => stepView(foresight, step, scope)),
+    ...valuesOf(foresight, job, scope, shownWith(entry)),
     refused: refusalOf(entry),
     at: job.at,
   };
@@ -73,18 +70,38 @@ function verdictOf(
   return outer.state === 'runs' ? own : { state: 'open', why: 'if its caller runs' };
 }
 
-/** The matrix of a job that has one leg; of several no one is filled in. */
-function contextsOfOnly(legs: JobLeg[] | undefined) {
+/** Variables of the run's own workflow are shown once, for all jobs. */
+const shownWith = ({ key, workflow }: PlannedEntry): Workflow | undefined =>
+  scopeOf(key) === '' ? undefined : workflow;
+
+const contextsOf = (leg: JobLeg, inputs: JsonObject | null): Record<string, Json> => ({
+  matrix: leg.matrix,
+  strategy: leg.strategy,
+  ...(inputs === null ? {} : { inputs }),
+});
+
+/** The contexts of a job that has one leg; of several no one's are filled in. */
+function contextsOfOnly({ legs, inputs }: PlannedEntry): Record<string, Json> {
   const [only, ...more] = legs ?? [];
-  if (only === undefined || more.length > 0) return {};
-  return { matrix: only.matrix, strategy: only.strategy };
+  return only === undefined || more.length > 0 ? {} : contextsOf(only, inputs[0] ?? null);
 }
 
-const legView = (leg: JobLeg) => ({
-  name: leg.name,
-  runsOn: leg.runsOn,
-  matrix: Object.fromEntries(matrixTexts(leg)),
-});
+function legViews({ foresight, room }: Planning, entry: PlannedEntry): PlannedJobView['legs'] {
+  const { job, legs, inputs, common } = entry;
+  if (legs === null) return null;
+  const haveOwnInputs = common === null && inputs.some((one) => one !== null);
+  const differ = legs.length > 1 && (haveOwnInputs || readsLeg(job));
+  const valuesIn = (leg: JobLeg, index: number) => {
+    const contexts = contextsOf(leg, inputs[index] ?? null);
+    return valuesOf(foresight, job, foresight.scopeOf(job, contexts), shownWith(entry));
+  };
+  return legs.map((leg, index) => ({
+    name: leg.name,
+    runsOn: leg.runsOn,
+    matrix: Object.fromEntries(matrixTexts(leg)),
+    values: differ ? room.take(job, () => valuesIn(leg, index)) : null,
+  }));
+}
 
 /** `runs-on` where it cannot be evaluated yet. */
 function labelsOf(template: Template, scope: ForeseeScope): string[] {
@@ -93,23 +110,4 @@ function labelsOf(template: Template, scope: ForeseeScope): string[] {
     return template.seq.flatMap((label) => labelsOf(label, scope));
   }
   return [foreseeText(template, scope).text];
-}
-
-function stepView(
-  foresight: JobForesight,
-  step: PlannedJob['steps'][number],
-  scope: ForeseeScope,
-): PlannedStep {
-  return {
-    title: stepTitle(step, scope),
-    runs: foresight.wouldRun(step.condition, scope) ?? null,
-    env: foreseeEntries(step.env, scope),
-    with: step.kind === 'uses' ? foreseeEntries(step.with, scope) : [],
-  };
-}
-
-function stepTitle(step: PlannedJob['steps'][number], scope: ForeseeScope): string {
-  if (step.name !== null) return foreseeText(step.name, scope).text;
-  if (step.kind === 'uses') return `Run ${step.uses}`;
-  return `Run ${foreseeText(step.script, scope).text.trim().split('\n')[0] ?? ''}`;
 }

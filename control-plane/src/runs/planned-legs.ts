@@ -31,6 +31,10 @@ export type PlannedEntry = {
   job: PlannedJob;
   /** Every leg as it would be; null where they depend on jobs that have not run. */
   legs: JobLeg[] | null;
+  /** The inputs of each leg, which those of its caller decide; null: not known before the run. */
+  inputs: (JsonObject | null)[];
+  /** The inputs that all legs have; null: they differ, or are not known before the run. */
+  common: JsonObject | null;
 };
 
 /** Values of matrices, legs with others being left out; and what evaluation may cost. */
@@ -81,11 +85,13 @@ class Planner {
     jobs: readonly PlannedJob[],
     callers: readonly CallerLeg[] | null,
   ): void {
+    const common = commonInputs(callers ?? []);
     for (const job of jobs) {
       const key = keyIn(scope, job.key);
       const found = callers === null ? null : this.#legs(workflow, job, callers);
       const legs = found?.map(({ leg }) => leg) ?? null;
-      this.entries.push({ key, workflow, job, legs });
+      const inputs = (found ?? []).map(({ caller }) => caller.inputs);
+      this.entries.push({ key, workflow, job, legs, inputs, common });
       const target = calledBy(job, this.#read.called);
       if (target === undefined) continue;
       const passed = found?.map(({ leg, caller }) => ({
@@ -133,6 +139,12 @@ class Planner {
       inputs: caller.inputs ?? {},
     };
   }
+}
+
+function commonInputs([first, ...more]: readonly CallerLeg[]): JsonObject | null {
+  const text = JSON.stringify(first?.inputs);
+  const areSame = more.every(({ inputs }) => JSON.stringify(inputs) === text);
+  return areSame ? (first?.inputs ?? null) : null;
 }
 
 /** A workflow that is right as it is written, and whose expressions evaluate to no plan. */
