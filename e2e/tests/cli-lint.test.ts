@@ -81,7 +81,36 @@ test('paths that are not there, and directories without workflows, end with 3', 
   checkRefusal(await line.run(['lint', 'empty']), 3, /empty has no workflow/);
 });
 
-test("the repository's own workflows have no error, and docs/lint.md lists every rule", async () => {
+const EVERY_RULE = `on:
+  push: { branches: [main, main] }
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    if: \${{ github.ref }} && true
+    container: node:24
+    steps:
+      - run: echo \${{ github.event.fork.forkee.name }}
+        shell: bashful
+      - run: echo \${{ steps.none.outputs.x }}
+        if: github.ref_type == 'commit'
+`;
+
+test('each rule is found in a file that breaks all of them, at its place', async () => {
+  const { stdout } = await line.run(['lint', '--json', '-'], { input: EVERY_RULE });
+  const { findings } = JSON.parse(stdout) as { findings: { rule: string; line: number }[] };
+  assert.deepEqual(
+    findings.map((one) => `${one.line} ${one.rule}`),
+    [
+      ...['2 duplicate-entry', '6 constant-condition', '7 unpinned-action', '9 script-injection'],
+      ...['10 unknown-shell', '11 unknown-name', '12 expression-type'],
+    ],
+  );
+  const { RULE_NAMES } = await import('@onejob/workflow/lint');
+  const found = new Set([...findings.map((one) => one.rule), 'invalid-workflow']);
+  assert.deepEqual([...found].toSorted(), RULE_NAMES);
+});
+
+test('the example has no error, and docs/lint.md lists every rule', async () => {
   const { code, stdout } = await line.run(['lint', join(ROOT, 'examples', 'calendar')]);
   assert.equal(code, 0, stdout);
   assert.doesNotMatch(stdout, /error:/);

@@ -42,6 +42,29 @@ test("GitHub's untrusted contexts are known, however they are written", () => {
   }
 });
 
+test('by the rule of how a context ends, also where no list has it', () => {
+  for (const path of [
+    ...['pages.*.title', 'pages[0].page_name', 'changes.title.from', 'changes.body.from'],
+    ...['changes.head.ref.from', 'fork.forkee.name', 'forkee.default_branch', 'release.name'],
+    ...['release.body', 'milestone.title', 'review.user.email', 'pull_request.head.repo.name'],
+    ...['deployment.ref', 'label.name', "check_run['NAME']", 'pull_request.labels.*.name'],
+    ...['workflow_run.head_repository.default_branch', '*.title'],
+  ]) {
+    assert.equal(inRun(`github.event.${path}`).length, 1, path);
+  }
+});
+
+test('the same ends of what the repository itself, its owners or who starts the run say are left alone', () => {
+  for (const path of [
+    ...['repository.name', 'repository.default_branch', 'repository.owner.name', 'ref'],
+    ...['organization.name', 'pull_request.base.ref', 'pull_request.base.repo.default_branch'],
+    ...['inputs.title', 'client_payload.ref', 'workflow.name', 'workflow_run.name'],
+    ...['title', 'changes.from', 'pull_request.head.sha', 'issue.number', 'action'],
+  ]) {
+    assert.deepEqual(inRun(`github.event.${path}`), [], path);
+  }
+});
+
 test('what only passes through a function or an operator is found, too', () => {
   for (const expression of [
     "format('{0}', github.head_ref)",

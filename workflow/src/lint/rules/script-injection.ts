@@ -3,7 +3,8 @@
  * of an issue, a branch of a fork. Whoever writes that text writes the script.
  *
  * What strangers write: GitHub's "Script injections" (contexts that end with body, default_branch,
- * email, head_ref, label, message, name, page_name, ref, title) and the list of its Security Lab.
+ * email, head_ref, label, message, name, page_name, ref, title), except where the end of a name alone
+ * misleads, and the list of its Security Lab.
  */
 import type { CompiledStep, ExprNode, Template } from '@onejob/protocol';
 import type { Workflow } from '../../model.ts';
@@ -13,7 +14,21 @@ import type { Rule } from '../finding.ts';
 import type { Site } from '../sites.ts';
 
 const COMMIT = ['message', 'author.email', 'author.name', 'committer.email', 'committer.name'];
-/** Below `github`; `*` is any element. */
+/** Ends of names below `github.event`, by GitHub's rule. */
+const ENDS: ReadonlySet<string> = new Set([
+  ...['body', 'default_branch', 'email', 'head_ref', 'label', 'message', 'name', 'page_name'],
+  ...['ref', 'title'],
+]);
+/**
+ * Where such an end is nobody's text: the repository itself and its owners, the branch a pull request
+ * goes into, the branch or tag of a push (`github.ref`, too, is taken for harmless), names of workflows
+ * of the default branch, and what somebody gives who may start the workflow.
+ */
+const OWN: readonly string[][] = [
+  ...['repository', 'organization', 'enterprise', 'installation', 'inputs', 'client_payload'],
+  ...['ref', 'pull_request.base', 'workflow', 'workflow_run.name', 'workflow_run.repository'],
+].map((path) => path.split('.'));
+/** Below `github`: what ends otherwise, and what things that hold a text are called. `*` is any element. */
 const UNTRUSTED: readonly string[][] = [
   'head_ref',
   ...['issue', 'pull_request', 'discussion'].flatMap((of) => [
@@ -29,6 +44,7 @@ const UNTRUSTED: readonly string[][] = [
     (of) => `event.workflow_run.${of}`,
   ),
   ...COMMIT.map((of) => `event.merge_group.head_commit.${of}`),
+  ...['title', 'body'].map((of) => `event.changes.${of}.from`),
 ].map((path) => path.split('.'));
 
 /** Their answer is true or false, or a digest: nobody's text. */
@@ -135,8 +151,12 @@ function untrustedAccess(access: Access, environments: readonly Template[]): Unt
     .map((found) => ({ access: found.access, through: name }));
 }
 
+type Path = readonly (string | null)[];
+
 /** Whether the path ends in an untrusted text, or in something that holds one (`toJSON(github.event)`). */
-function isUntrusted(path: readonly (string | null)[]): boolean {
+const isUntrusted = (path: Path): boolean => holdsKnown(path) || endsUntrusted(path);
+
+function holdsKnown(path: Path): boolean {
   return UNTRUSTED.some(
     (text) =>
       path.length <= text.length &&
@@ -145,4 +165,14 @@ function isUntrusted(path: readonly (string | null)[]): boolean {
         return segment === null || wanted === '*' || fold(segment) === wanted;
       }),
   );
+}
+
+function endsUntrusted([root, ...path]: Path): boolean {
+  if (root === undefined || root === null || fold(root) !== 'event') return false;
+  const folded = path.map((segment) => (segment === null ? null : fold(segment)));
+  if (OWN.some((own) => own.every((segment, at) => folded[at] === segment))) return false;
+  // `changes.title.from` is the title as it was.
+  const isFormer = folded[0] === 'changes' && folded.at(-1) === 'from';
+  const last = folded.at(isFormer ? -2 : -1) ?? null;
+  return last !== null && folded.length > 1 && ENDS.has(last);
 }

@@ -39,3 +39,24 @@ test('called workflows are code, too', () => {
   assert.equal(called(`o/r/.github/workflows/x.yml@${SHA}`), 0);
   assert.equal(called('./.github/workflows/x.yml'), 0);
 });
+
+test('images of the job and of its services are found, and those that an expression names are not', () => {
+  const images = (...lines: string[]) =>
+    findings('unpinned-action', job(...lines, 'steps: [{ run: make }]'));
+  const digest = `redis@sha256:${'b'.repeat(64)}`;
+  assert.deepEqual(images('container: node:20'), [
+    '5:16 warning `node:20`: its tag can be moved to another image. Name it by digest: @sha256:<64 digits>',
+  ]);
+  const both = images(
+    'container: { image: node, options: --cpus 1 }',
+    `services: { a: { image: "redis:7" }, b: ${digest}, c: postgres }`,
+  );
+  assert.deepEqual(
+    both.map((one) => one.replace(/: its tag.*/, '')),
+    ['5:25 warning `node`', '6:29 warning `redis:7`', '6:127 warning `postgres`'],
+  );
+  assert.deepEqual(
+    images('container: { image: "${{ vars.IMAGE }}" }', `services: { a: ${digest} }`),
+    [],
+  );
+});
