@@ -15,6 +15,7 @@ after(async () => {
 });
 mkdirSync(join(directory, '.github', 'workflows'), { recursive: true });
 mkdirSync(join(directory, 'deep', 'er'), { recursive: true });
+mkdirSync(join(directory, 'home'));
 writeFileSync(
   join(directory, '.github', 'workflows', 'ci.yml'),
   'on: [push, workflow_dispatch]\njobs:\n  compile:\n    strategy: { matrix: { node: [22] } }\n  check: {}\n',
@@ -22,6 +23,13 @@ writeFileSync(
 writeFileSync(join(directory, 'event one.json'), '{}');
 
 const PLAIN_TERMINAL = { TERM: 'dumb', ONEJOB_DATA_DIR: line.data };
+/** Shells that keep something of a session keep it where it goes with the test. */
+const OWN_HOME = {
+  HOME: join(directory, 'home'),
+  XDG_CONFIG_HOME: join(directory, 'home', 'config'),
+  XDG_DATA_HOME: join(directory, 'home', 'data'),
+  XDG_CACHE_HOME: join(directory, 'home', 'cache'),
+};
 const scriptOf = async (shell: string): Promise<string> => {
   const { code, stdout } = await line.run(['completion', shell]);
   assert.equal(code, 0);
@@ -91,16 +99,18 @@ test('fish offers the same, where it is installed', { skip: !isThere('fish') }, 
     spawnSync('fish', ['--no-config', '-c', `source '${script}'; complete -C '${typed}'`], {
       cwd: directory,
       encoding: 'utf8',
+      env: { ...process.env, ...PLAIN_TERMINAL, ...OWN_HOME },
     }).stdout.split('\n');
   assert.ok(offers('onejob run --dr').includes('--driver\thow machines are made'));
   assert.ok(offers('onejob run -j ').some((one) => one.startsWith('compile\t')));
+  assert.ok(offers('onejob run --event-file ev').some((one) => one.includes('event')));
 });
 
 test('zsh completes a line, where it is installed', { skip: !isThere('zsh') }, async () => {
   const script = await scriptOf('zsh');
   const zsh = spawn('script', ['--quiet', '--return', '--flush', '-c', 'zsh -f -i', '/dev/null'], {
     cwd: directory,
-    env: { ...process.env, ...PLAIN_TERMINAL },
+    env: { ...process.env, ...PLAIN_TERMINAL, ...OWN_HOME },
   });
   const shell = new StartedCommand(zsh, undefined);
   const type = (text: string): void => void zsh.stdin?.write(text);
@@ -108,6 +118,8 @@ test('zsh completes a line, where it is installed', { skip: !isThere('zsh') }, a
   await shell.saw(/^loaded/m);
   type('onejob run --driver pro\t');
   await shell.saw(/onejob run --driver pro.*cess/);
+  type('\x15onejob run --job com\t');
+  await shell.saw(/onejob run --job com.*pile/);
   type('\x15exit\n');
   await shell.ended;
 });

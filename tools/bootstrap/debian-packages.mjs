@@ -51,13 +51,21 @@ const FOR_ACTIONS = [
   { name: 'rsync', why: 'a published action that the tests run copies with it', proof: ['rsync'] },
   { name: 'openssl', why: 'tests make a certificate for a server of theirs', proof: ['openssl'] },
 ];
+const SHELLS = ['zsh', 'fish'].map((name) => ({
+  name,
+  why: 'tests complete a line in it',
+  proof: [name],
+}));
+
+/** @type {DebianPackage[]} */
+const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_ACTIONS, ...SHELLS];
 
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {
   onejob: SANDBOX,
   demo: SANDBOX,
-  test: [...SANDBOX, POSTGRES, CPIO, SSH, ...FOR_ACTIONS],
-  'test:long': [...SANDBOX, POSTGRES, CPIO, SSH, ...FOR_ACTIONS],
+  test: [...SANDBOX, ...FOR_TESTS],
+  'test:long': [...SANDBOX, ...FOR_TESTS],
   bench: [...SANDBOX, POSTGRES],
   check: [],
 };
