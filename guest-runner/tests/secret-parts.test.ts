@@ -151,6 +151,7 @@ const around = fc.tuple(
 function ofCommands(shown: Shown, text: string, workspace: string): void {
   const commands = new StepCommands({
     line: (line) => shown.add(line),
+    debug: (message) => shown.add(message),
     annotate: ({ file, message, title }) => [file, message, title].forEach((one) => shown.add(one)),
     addMask: () => {},
     loseMask: () => {},

@@ -137,10 +137,8 @@ export class JobRun implements LeaseHolder {
     this.#directory = join(agent.sandboxesDirectory, sandboxId);
     this.#journal = new Journal(agent.journalsDirectory, sandboxId, agent.onJournalLine);
     this.#stack = new ProvisionStack(this.#journal, agent.undo);
-    const platform = new PlatformActions({
-      ...{ client: agent.client, lease: this.lease },
-      tenant: () => this.#tenant,
-    });
+    const tenant = (): string | undefined => this.#tenant;
+    const platform = new PlatformActions({ client: agent.client, lease: this.lease, tenant });
     this.#actions = agent.actions.forJob({ sandboxId, jobId: offer.jobId as JobId }, platform);
     this.#reports = new LeaseReports({
       client: agent.client,
@@ -252,13 +250,11 @@ export class JobRun implements LeaseHolder {
     this.#tenant = adoption.results?.repository.split('/')[0];
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
-    const deadline = setTimeout(
-      () => {
-        this.#observed.asked ??= 'deadline';
-        this.#end();
-      },
-      jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS,
-    );
+    const killAfterMs = jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS;
+    const deadline = setTimeout(() => {
+      this.#observed.asked ??= 'deadline';
+      this.#end();
+    }, killAfterMs);
     try {
       this.#isTaskSent = true;
       this.#link?.sendTask(adoption.task);
