@@ -131,6 +131,14 @@ test('a directory is a mirror too, and so is a checkout', async () => {
   assert.deepEqual(source.kept(), [], 'what has no commit is not kept');
   const checkout = await source.ask({ repository: 'other', ref: 'main' });
   assert.equal(checkout.headers[ACTION_COMMIT_HEADER], sha);
+  // Of another server, by the name that an address in a `uses:` has; of no other one.
+  mirror(directory, join(root, 'git.example_3000', 'acme', 'named.git'));
+  const named = { repository: 'named', ref: 'main' };
+  const ofServer = await source.ask({ ...named, server: 'git.example:3000' });
+  assert.equal(ofServer.headers[ACTION_COMMIT_HEADER], sha);
+  for (const server of ['', 'git.example', 'other.example:3000']) {
+    assert.equal((await source.ask({ ...named, server })).status, 404, server);
+  }
 });
 
 test('an archive is made once and kept by its commit', async () => {
