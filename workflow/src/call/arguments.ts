@@ -44,6 +44,9 @@ function find<T extends { name: string }>(list: readonly T[], name: string): T |
   return list.find((one) => foldCase(one.name) === folded);
 }
 
+const unexpected = (value: Parameters<typeof toText>[0]): string =>
+  `Unexpected value '${quoted(toText(value))}'`;
+
 /** The value as the input's type; a sentence says why it is none. */
 function typed(type: CallInput['type'], value: Json): { value: Json } | { problem: string } {
   if (!isPrimitive(value)) {
@@ -51,7 +54,7 @@ function typed(type: CallInput['type'], value: Json): { value: Json } | { proble
   }
   if (type === 'string') return { value: toText(value) };
   if (typeof value === type) return { value };
-  return { problem: `Unexpected value '${quoted(toText(value))}': a ${type} was expected` };
+  return { problem: `${unexpected(value)}: a ${type} was expected` };
 }
 
 const EMPTY: Record<CallInput['type'], Json> = { string: '', boolean: false, number: 0 };
@@ -62,8 +65,11 @@ function checkLiteral(
   literal: { at: Position; value: Template },
 ): Problem[] {
   if (hasExpression(literal.value)) return [];
-  const checked = typed(type, evaluateTemplate(literal.value, { contexts: {} }));
-  return 'problem' in checked ? [{ file, ...literal.at, message: checked.problem }] : [];
+  const value = evaluateTemplate(literal.value, { contexts: {} });
+  const checked = typed(type, value);
+  if (!('problem' in checked)) return [];
+  const message = isPrimitive(value) ? unexpected(value) : checked.problem;
+  return [{ file, ...literal.at, message }];
 }
 
 function checkUndeclared(
