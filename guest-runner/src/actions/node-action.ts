@@ -11,10 +11,10 @@ import { resultsVariables } from './results-variables.ts';
 
 const OWN_MAJOR = process.versions.node.split('.')[0]!;
 
-/** What the log says where the action asks for another Node than there is; undefined: it does not. */
-export function explainNode(using: string): string | undefined {
-  if (using === `node${OWN_MAJOR}`) return undefined;
-  return `The action asks for ${using}; this machine runs it with Node ${process.version}.`;
+/** Says it where the action asks for another Node than there is: before its pre part, and before main. */
+export function tellNode({ log }: StepRun, using: string): void {
+  if (using === `node${OWN_MAJOR}`) return;
+  log.line(`The action asks for ${using}; this machine runs it with Node ${process.version}.`);
 }
 
 /** @throws GuestError `step`: the file is not there, or could not be started */

@@ -10,7 +10,7 @@ import { runComposite, type StepRunner } from './composite-action.ts';
 import { actionEnvironment, enterAction } from './enter-action.ts';
 import { readInputs } from './inputs.ts';
 import { loadAction, type LoadedAction } from './load-action.ts';
-import { explainNode, runNode } from './node-action.ts';
+import { runNode, tellNode } from './node-action.ts';
 import { addPost } from './register-post.ts';
 
 export function logHead(run: StepRun, step: UsesStep, inputs: Record<string, string>): void {
@@ -91,8 +91,7 @@ export async function runAction(
   if (runs.kind === 'composite') {
     return await runComposite(run, action, { inputs, steps: runs.steps }, runStep);
   }
-  const remark = explainNode(runs.using);
-  if (remark !== undefined) run.log.line(remark);
+  tellNode(run, runs.using);
   const environment = actionEnvironment(run, action, { files, inputs });
   return await runNode(run, { directory, file: runs.main }, environment);
 }

@@ -14,7 +14,7 @@ import { StepRun } from '../steps/step-run.ts';
 import { newFrame } from './composite-frame.ts';
 import { actionEnvironment, enterAction } from './enter-action.ts';
 import { innerActions, type LoadedAction } from './load-action.ts';
-import { runNode } from './node-action.ts';
+import { runNode, tellNode } from './node-action.ts';
 import { loadInputs, logHead, registerPost } from './run-action.ts';
 
 function hasPre(job: JobState, action: LoadedAction): boolean {
@@ -59,6 +59,7 @@ async function runPre(
   const inputs = loadInputs(run, step, action, false);
   if (runs.kind !== 'node' || runs.pre === null) return await runInnerPres(run, action, inputs);
   logHead(run, step, inputs);
+  tellNode(run, runs.using);
   const environment = actionEnvironment(run, action, { files, inputs });
   return await runNode(run, { directory, file: runs.pre.file }, environment);
 }

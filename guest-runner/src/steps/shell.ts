@@ -105,6 +105,9 @@ export function splitArguments(template: string): string[] {
   return current === undefined ? found : [...found, current];
 }
 
+/** As the template has it. */
+const quoteSpaces = (word: string): string => (word.includes(' ') ? `"${word}"` : word);
+
 /**
  * Puts the script's path in, as .NET's `string.Format` does it: `{0}` is the path, `{{` and `}}` are braces.
  * @throws GuestError `step`: another brace
@@ -144,7 +147,7 @@ export function resolveShell(wanted: string | null, searchPath: string, director
       program,
       args,
       extension: kind?.extension ?? '',
-      display: [program, ...args].join(' '),
+      display: [program, ...args.map(quoteSpaces)].join(' '),
       wrap: kind?.wrap ?? asIs,
     };
   }
