@@ -25,7 +25,7 @@ Tests of *.vm.test.ts boot machines and run one file at a time.
 
 /** Per file. Far above what a healthy file takes, so that only a hang meets it. */
 const TIMEOUT_MS: Record<TestKind, number> = {
-  parallel: 180_000,
+  parallel: 300_000,
   serial: 600_000,
   long: 3_600_000,
 };

@@ -1,4 +1,4 @@
-/** Conformance: composite and JavaScript actions of the repository. */
-import { testCaseFile } from './run-cases.ts';
+/** Conformance: actions of the repository and of others, and what onejob does otherwise. */
+import { testCaseFiles } from './run-cases.ts';
 
-testCaseFile('actions');
+testCaseFiles('actions', 'actions-parts', 'deviations');

@@ -1,13 +1,14 @@
 /**
- * The files of conformance cases as commits. Cases that bring no files of their own share one, where
- * each has a workflow file of its own; the others have a commit each. A snapshot a case would take
- * longer than the case.
+ * The files of conformance cases as commits. Cases that bring the same files share one, where each has a
+ * workflow file of its own; those that bring none, or workflows only, share one as far as names differ. With
+ * `changes` it is two commits. A snapshot a case would take longer than the case.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { Constellation } from '@onejob/testing';
 import type { ConformanceCase } from './case-file.ts';
 
@@ -20,59 +21,99 @@ export type CaseCommits = AsyncDisposable & {
 
 export type CasePlace = {
   sha: string;
+  /** The commit before it, of a case with changes. */
+  before: string;
   /** Path of the case's workflow. */
   file: string;
 };
 
+/** Far above what the cases of a file have. */
+const PACK_BYTES = 16 * 1024 * 1024;
+
+type Changes = Record<string, string | null>;
+type Branch = { files: Record<string, string>; changes: Changes };
+
 const data = (text: string): string => `data ${Buffer.byteLength(text)}\n${text}\n`;
 
-/** For `git fast-import`: a commit without parents. */
-function commitOf(branch: string, files: Record<string, string>): string {
-  const written = Object.entries(files).map(
-    ([path, text]) => `M 100644 inline ${path}\n${data(text)}`,
+/** For `git fast-import`: a commit on what the branch has. */
+function commitOf(branch: string, changes: Changes): string {
+  const written = Object.entries(changes).map(([path, text]) =>
+    text === null ? `D ${path}\n` : `M 100644 inline ${path}\n${data(text)}`,
   );
   const committer = 'committer case <case@localhost> 1700000000 +0000';
   return `commit refs/heads/${branch}\n${committer}\n${data('case')}${written.join('')}`;
 }
 
+/** One without parents, and where the cases have changes, one after it. */
+const commitsOf = (name: string, { files, changes }: Branch): string =>
+  commitOf(name, files) + (Object.keys(changes).length === 0 ? '' : commitOf(name, changes));
+
+/** Whether the files of a case may stand beside those of others: their workflows, under other names. */
+const canShare = ({ files, changes }: ConformanceCase, branch: Branch): boolean =>
+  Object.keys(changes).length === 0 &&
+  Object.entries(files).every(
+    ([path, text]) =>
+      path.startsWith('.github/workflows/') && (branch.files[path] ?? text) === text,
+  );
+
 /** Of all cases of a test file the place and the branch. */
 function layOut(cases: readonly ConformanceCase[]) {
-  const branches = new Map<string, Record<string, string>>([['shared', {}]]);
+  const shared: Branch = { files: {}, changes: {} };
+  const branches = new Map([['shared', shared]]);
   const places = new Map<ConformanceCase, { branch: string; file: string }>();
+  const byFiles = new Map<string, string>();
   cases.forEach((one, i) => {
-    const branch = Object.keys(one.files).length === 0 ? 'shared' : `case-${i}`;
     const file = `.github/workflows/case-${i}.yml`;
-    branches.set(branch, { ...branches.get(branch), ...one.files, [file]: one.workflow });
+    const { files, changes } = one;
+    const key = JSON.stringify([files, changes]);
+    const branch = canShare(one, shared) ? 'shared' : (byFiles.get(key) ?? `case-${i}`);
+    if (branch !== 'shared') byFiles.set(key, branch);
+    const its = branches.get(branch) ?? { files: {}, changes };
+    Object.assign(its.files, files, { [file]: one.workflow });
+    branches.set(branch, its);
     places.set(one, { branch, file });
   });
   return { branches, places };
 }
 
+/** Of each branch its commit, and the one before that. */
+function readTips(out: string): ReadonlyMap<string, Omit<CasePlace, 'file'>> {
+  const rows = out.split('\n').map((row) => row.split(' '));
+  return new Map(
+    rows.map(([branch = '', sha = '', before = '']) => [branch, { sha, before }] as const),
+  );
+}
+
 export function commitCases(cases: readonly ConformanceCase[]): CaseCommits {
   const directory = mkdtempSync(join(tmpdir(), 'onejob-conformance-'));
-  const git = (words: string[], input = ''): string =>
-    execFileSync('git', words, { cwd: directory, input, encoding: 'utf8' }).trim();
+  const run = (words: string[], input = ''): Buffer =>
+    execFileSync('git', words, { cwd: directory, input, maxBuffer: PACK_BYTES });
   const { branches, places } = layOut(cases);
-  git(['init', '--quiet', '--bare', '.']);
-  const stream = Array.from(branches, ([branch, files]) => commitOf(branch, files)).join('');
-  git(['fast-import', '--quiet'], stream);
-  const sent = new Map<string, Promise<string>>();
-  const send = async ({ api }: Constellation, branch: string): Promise<string> => {
-    const sha = git(['rev-parse', `refs/heads/${branch}`]);
-    const packing = spawn('git', ['pack-objects', '--revs', '--stdout', '-q'], {
-      cwd: directory,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    packing.stdin.end(`${sha}\n`);
-    await api.sendSnapshot(REPOSITORY, sha, packing.stdout);
-    return sha;
-  };
+  run(['init', '--quiet', '--bare', '.']);
+  const stream = Array.from(branches, ([name, branch]) => commitsOf(name, branch)).join('');
+  run(['fast-import', '--quiet'], stream);
+  const format = '%(refname:short) %(objectname) %(parent)';
+  const tips = readTips(
+    run(['for-each-ref', `--format=${format}`])
+      .toString()
+      .trim(),
+  );
+  // All of them at once: each snapshot is then the same few kilobytes.
+  const pack = run(['pack-objects', '--all', '--stdout', '-q']);
+  const sent = new Map<string, Promise<void>>();
   return {
-    place: async (constellation, one) => {
+    place: async ({ api }, one) => {
       const { branch = '', file = '' } = places.get(one) ?? {};
-      const sending = sent.get(branch) ?? send(constellation, branch);
-      sent.set(branch, sending);
-      return { sha: await sending, file };
+      const tip = tips.get(branch);
+      if (tip === undefined) throw new Error(`no commit of the case: ${one.name}`);
+      const send = async (sha: string): Promise<void> => {
+        const sending = sent.get(sha) ?? api.sendSnapshot(REPOSITORY, sha, Readable.from([pack]));
+        sent.set(sha, sending);
+        await sending;
+      };
+      await send(tip.sha);
+      if (one.runs.some(({ before }) => before)) await send(tip.before);
+      return { ...tip, file };
     },
     [Symbol.asyncDispose]: async () => await rm(directory, { recursive: true, force: true }),
   };

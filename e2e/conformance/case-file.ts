@@ -1,6 +1,6 @@
 /**
  * Reads the conformance cases: YAML files below `cases/`, one document a case. A case says what
- * GitHub does, names where that is written, and is run by onejob (`run-case.ts`).
+ * GitHub does, names where that is written, and is run by onejob (`run-cases.ts`).
  *
  *     case: A heredoc keeps its lines                      # with the file's name it names the test
  *     source: SetOutputFileCommand_Heredoc in src/Test/L0/Worker/SetOutputFileCommandL0.cs
@@ -9,30 +9,42 @@
  *
  * `workflow:` is a whole file. `steps:` are those of one job, `job`, of a workflow on push; `jobs:` all
  * its jobs; `on:` is that of a workflow of one job. `values:` are expressions and what `toJSON` of each
- * reads as; `texts:` what each is inside of a text. Beside them: `event` (a name, or name, payload and ref), `inputs`, `secrets`, `vars`, `files` (path to
- * text), `characters` (a comment fills the `workflow` up to so many), `qemu` (`true`: the long tests run it in a machine of its own too), `deviation` (why onejob differs from what
- * is expected; such a case must fail, and docs/compatibility.md lists it).
+ * reads as; `texts:` what each is inside of a text. Beside them: `event` (a name, or name, payload and ref),
+ * `inputs`, `secrets`, `vars`, `files` (path to text; workflows that are called stand here too), `changes`
+ * (path to text, or to null where it is deleted: what the event changes over the commit before it), `actions`
+ * (`owner/name@ref` to its files: an action of another repository, without a leading `./`), `runs`
+ * (several, with an `expect` each: see case-runs.ts), `qemu` (`true`: the long tests run it in a machine of
+ * its own too), `long` (`true`: only the long tests run it), `characters` (a comment fills the `workflow` up to so many), `deviation` (why onejob differs from what is
+ * expected; such a case must fail, and docs/compatibility.md lists it). What a `source` may name is in
+ * `sources.yml`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { type Expectation, isMapping, readExpectation } from './expectation.ts';
+import { type CaseRun, flag, readRuns, SETTINGS, text, textsOf } from './case-runs.ts';
+import { isMapping } from './expectation.ts';
+import { whyNoSource } from './sources.ts';
 
 export type ConformanceCase = {
   /** `<file>: <sentence>`. */
   readonly name: string;
   readonly source: string;
   readonly workflow: string;
-  readonly event: { name: string; payload: Record<string, unknown>; ref: string };
-  readonly inputs: Record<string, string>;
-  readonly secrets: Record<string, string>;
-  readonly vars: Record<string, string>;
   readonly files: Record<string, string>;
+  /** Over the commit before the event's; null: deleted. Empty: there is no commit before it. */
+  readonly changes: Record<string, string | null>;
+  /** Of other repositories: `owner/name@ref` to path to text. */
+  readonly actions: Record<string, Record<string, string>>;
+  /** At least one. */
+  readonly runs: readonly CaseRun[];
+  /** Its outputs `v0`, `v1`, ... are all there is to it: cases of one kind may share a run. */
+  readonly expressions: readonly string[];
+  /** Whether only the long tests run it. */
+  readonly isLong: boolean;
   /** Whether the long tests run it in a machine of its own too. */
   readonly inMachines: boolean;
   /** Why onejob does not do what is expected; empty: it does. */
   readonly deviation: string;
-  readonly expect: Expectation;
 };
 
 type Mapping = Record<string, unknown>;
@@ -40,39 +52,40 @@ type Mapping = Record<string, unknown>;
 const CASES = join(import.meta.dirname, 'cases');
 
 const KEYS = new Set([
-  ...['case', 'source', 'event', 'inputs', 'secrets', 'vars', 'files', 'qemu', 'deviation'],
+  ...[
+    'case',
+    'source',
+    ...SETTINGS,
+    'files',
+    'changes',
+    'actions',
+    'runs',
+    'qemu',
+    'long',
+    'deviation',
+  ],
   ...['expect', 'workflow', 'characters', 'steps', 'jobs', 'on', 'values', 'texts'],
 ]);
-/** A page of the documentation (the README of an action is one), or a test of the official runner or its libraries. */
-const SOURCE =
-  /^https:\/\/(?:docs\.github\.com|github\.com\/actions\/(?:checkout|toolkit|runner|(?:upload|download)-artifact|cache|setup-node))\/\S+|^[\w().\- ]+ in (?:actions\/languageservices )?[\w./-]+\.(?:cs|json|yml|ts)\b/;
 
-function textsOf(value: unknown, what: string): Record<string, string> {
+function readChanges(value: unknown): ConformanceCase['changes'] {
+  if (!isMapping(value)) return textsOf(value, 'changes');
+  const written = Object.entries(value).filter(([, one]) => one !== null);
+  const deleted = Object.entries(value).filter(([, one]) => one === null);
+  return {
+    ...textsOf(Object.fromEntries(written), 'changes'),
+    ...Object.fromEntries(deleted.map(([path]) => [path, null])),
+  };
+}
+
+function readActions(value: unknown): ConformanceCase['actions'] {
   if (value === undefined) return {};
-  if (!isMapping(value)) throw new Error(`${what} must be a mapping`);
+  if (!isMapping(value)) throw new Error('`actions` must be a mapping');
   return Object.fromEntries(
-    Object.entries(value).map(([key, one]) => {
-      if (typeof one !== 'string') throw new Error(`${what}: '${key}' must be a text`);
-      return [key, one];
+    Object.entries(value).map(([name, files]) => {
+      if (!/^[\w-]+\/[\w-]+@[\w.-]+$/.test(name)) throw new Error(`no action of others: ${name}`);
+      return [name, textsOf(files, name)];
     }),
   );
-}
-
-function text(value: unknown, what: string): string {
-  if (typeof value === 'string' && value.trim() !== '') return value;
-  throw new Error(`\`${what}\` is missing: it must be a text`);
-}
-
-function readEvent(value: unknown): ConformanceCase['event'] {
-  const given: Mapping = isMapping(value) ? value : { name: value ?? 'push' };
-  const ref = typeof given['ref'] === 'string' ? given['ref'] : 'refs/heads/main';
-  const payload = isMapping(given['payload']) ? given['payload'] : { ref };
-  return { name: text(given['name'], 'event'), payload, ref };
-}
-
-function readInMachines(value: unknown): boolean {
-  if (value === undefined || value === true) return value === true;
-  throw new Error('`qemu` is true, or not there');
 }
 
 const RUNS_ON = { 'runs-on': 'ubuntu-latest' };
@@ -86,7 +99,7 @@ const WHOLE: Record<string, (part: unknown) => unknown> = {
 };
 
 /** Each expression becomes an output of a job: no process is needed to see its value. */
-function ofExpressions(expressions: string[]): string {
+export function ofExpressions(expressions: readonly string[]): string {
   const outputs = expressions.map((one, i) => [`v${i}`, `\${{ ${one} }}`]);
   const steps = [{ if: false, run: 'true' }];
   const job = { ...RUNS_ON, outputs: Object.fromEntries(outputs), steps };
@@ -99,9 +112,10 @@ function filled(workflow: string, characters: unknown): string {
   if (!Number.isSafeInteger(characters)) throw new Error('`characters` must be a whole number');
   return `${workflow}#`.padEnd(Number(characters), 'é');
 }
+type Subject = Pick<ConformanceCase, 'workflow' | 'runs' | 'expressions'>;
 
 /** What is run, and what is expected of it. */
-function readSubject(document: Mapping): { workflow: string; expect: Expectation } {
+function readSubject(document: Mapping): Subject {
   const kinds = ['workflow', ...Object.keys(WHOLE), 'values', 'texts'];
   const given = kinds.filter((kind) => kind in document);
   const [kind] = given;
@@ -109,20 +123,24 @@ function readSubject(document: Mapping): { workflow: string; expect: Expectation
   const part = document[kind];
   if (kind === 'workflow') {
     const workflow = filled(text(part, kind), document['characters']);
-    return { workflow, expect: readExpectation(document['expect']) };
+    return { workflow, runs: readRuns(document), expressions: [] };
   }
   const whole = WHOLE[kind];
   if (whole !== undefined) {
-    const workflow = JSON.stringify(whole(part));
-    return { workflow, expect: readExpectation(document['expect']) };
+    return { workflow: JSON.stringify(whole(part)), runs: readRuns(document), expressions: [] };
   }
-  if ('expect' in document) throw new Error(`\`${kind}\` are the expectation: no \`expect\``);
+  if ('expect' in document || 'runs' in document) {
+    throw new Error(`\`${kind}\` are the expectation: no \`expect\`, no \`runs\``);
+  }
   if (!isMapping(part) || Object.keys(part).length === 0) {
     throw new Error(`\`${kind}\` must map expressions to what they are`);
   }
-  const sources = Object.keys(part).map((one) => (kind === 'values' ? `toJSON(${one})` : one));
-  const workflow = ofExpressions(sources);
-  return { workflow, expect: readExpectation({ conclusion: 'success', [kind]: part }) };
+  const expressions = Object.keys(part).map((one) => (kind === 'values' ? `toJSON(${one})` : one));
+  const expect = { conclusion: 'success', [kind]: part };
+  return {
+    ...{ workflow: ofExpressions(expressions), expressions },
+    runs: readRuns({ ...document, expect }),
+  };
 }
 
 function readCase(file: string, document: unknown): ConformanceCase {
@@ -130,22 +148,19 @@ function readCase(file: string, document: unknown): ConformanceCase {
   const unknown = Object.keys(document).find((key) => !KEYS.has(key));
   if (unknown !== undefined) throw new Error(`the key '${unknown}' is not known`);
   const source = text(document['source'], 'source');
-  if (!SOURCE.test(source)) {
-    throw new Error(`\`source\` names neither a page of the documentation nor a test: ${source}`);
-  }
-  const { workflow, expect } = readSubject(document);
+  const why = whyNoSource(source);
+  if (why !== '') throw new Error(`\`source\`: ${why}`);
+  const inMachines = flag(document['qemu'], 'qemu');
+  const subject = readSubject(document);
+  if (inMachines && subject.runs.length > 1) throw new Error('`qemu` is of a case of one run');
   return {
     name: `${basename(file, '.yml')}: ${text(document['case'], 'case')}`,
-    source,
-    workflow,
-    event: readEvent(document['event']),
-    inputs: textsOf(document['inputs'], 'inputs'),
-    secrets: textsOf(document['secrets'], 'secrets'),
-    vars: textsOf(document['vars'], 'vars'),
+    ...{ source, inMachines, ...subject },
+    isLong: flag(document['long'], 'long'),
     files: textsOf(document['files'], 'files'),
-    inMachines: readInMachines(document['qemu']),
+    changes: readChanges(document['changes']),
+    actions: readActions(document['actions']),
     deviation: 'deviation' in document ? text(document['deviation'], 'deviation') : '',
-    expect,
   };
 }
 

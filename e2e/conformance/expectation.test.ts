@@ -18,11 +18,25 @@ const job = {
   steps: [{ ...step, index: -1, name: 'Set up job' }, step],
   outputs: { v0: '{"a":1}', v1: 'text' },
   annotations: [{ step: 0, annotation: { level: 'error', message: 'm' } }],
+  attempt: 1,
+  environment: { name: 'prod', url: null },
+  adoptedAtMs: 50,
+  finishedAtMs: 70,
 } as unknown as Job;
+const other = { ...job, name: 'other', adoptedAtMs: 30, finishedAtMs: 45 };
+const facts = {
+  conclusion: 'success',
+  name: 'Mend it',
+  attempt: 2,
+  warnings: [{ line: 1, column: 7, message: 'no effect' }],
+};
 const rows = ['a', 'b', 'c'].map((text) => ({ step: 0, atMs: 0, text }));
+const ofRun = (jobs: Job[]) => ({ ...facts, jobs }) as unknown as Run;
 const ran = (...jobs: Job[]): Happening => ({
   kind: 'ran',
-  run: { conclusion: 'success', jobs } as unknown as Run,
+  run: ofRun(jobs),
+  began: ofRun([{ ...job, waitsFor: { group: 'g', heldByRun: 1, heldByJob: null } }]),
+  earlier: [ofRun([{ ...job, finishedAtMs: 40 }]), ofRun([{ ...job, finishedAtMs: 60 }])],
   said: Object.fromEntries(jobs.map(({ name }) => [name, { rows, summary: 'x\n' }])),
 });
 const plan: Happening = {
@@ -61,6 +75,19 @@ const EXPECTATIONS: [Happening, Record<string, unknown>, Record<string, unknown>
   [ran(job), { jobs: { job: 'success' } }, { jobs: { job: 'failure' } }],
   [ran(job), { jobs: { job: { log: ['a'] } } }, { jobs: { job: 'success', other: 'success' } }],
   [ran(), { jobs: {} }, { log: ['a'] }],
+  [ran(job), { name: '/^Mend/' }, { name: 'Mend' }],
+  [ran(job), { attempt: 2 }, { attempt: 1 }],
+  [ran(job), { inAttempt: 1 }, { inAttempt: 2 }],
+  [ran(job), { warnings: ['/^1:7 no/'] }, { warnings: [] }],
+  [ran(job), { environment: { name: 'prod', url: null } }, { environment: {} }],
+  [ran(job), { waitsFor: 'g' }, { waitsFor: '' }],
+  [ran(job), { after: 1 }, { after: 2 }],
+  [ran(job), { after: 1 }, { after: 3 }],
+  [
+    ran(job, other),
+    { jobs: { job: { after: ['other'] }, other: 'success' } },
+    { jobs: { job: 'success', other: { after: ['job'] } } },
+  ],
   [plan, { triggered: true }, { triggered: false }],
   [plan, { plan: { a: { legs: ['a (1)'] } } }, { plan: { a: { legs: ['a (2)'] } } }],
   [plan, { plan: { a: { legs: ['a (1)'] } } }, { plan: { b: { legs: ['a (1)'] } } }],
@@ -69,6 +96,7 @@ const EXPECTATIONS: [Happening, Record<string, unknown>, Record<string, unknown>
     { problems: ['1:1 x'] },
     { problems: ['1:1 x', '2:1 y'] },
   ],
+  [{ kind: 'refused', problems: ['1:1 x'] }, { problems: ['/x$/'] }, { problems: ['/y$/'] }],
   [
     { kind: 'pushed', refs: { 'refs/heads/a': true } },
     { refs: { 'refs/heads/a': true } },

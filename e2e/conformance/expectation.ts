@@ -2,13 +2,18 @@
  * What a conformance case expects, and whether what happened is that. Only what is named is looked
  * at; what is named must be so exactly.
  *
- *     problems: ['3:5 sentence']           the workflow is refused with these, in order; patterns too
+ *     problems: ['3:5 sentence']           the workflow is refused with these, in order; each may be a pattern
  *     triggered: false                     whether the event starts the workflow; nothing is run
  *     refs: { refs/heads/a: true }         the same for a push to each of these
  *     plan: { key: { legs, runsOn, needs, refused } }      names of legs; nothing is run
- *     conclusion: success                  of the run
+ *     conclusion, name, attempt            of the run
+ *     warnings                             all of it: what its workflow file says without effect
+ *     after: 1                             its jobs began when those of the first of `runs` had ended
  *     jobs: { name: {...} }                all of them, by name; each with the keys below
  *     conclusion, reason, message          of the job; `message` may be a pattern
+ *     inAttempt, environment               of the job: the attempt it was run in; { name, url }
+ *     after: [job]                         it began when these had ended
+ *     waitsFor: group                      the concurrency group that it waited for when its run began; '': none
  *     steps: { name: conclusion }          all of the main part, in order; or { outcome, conclusion, exitCode }
  *     log: [line]                          rows that come in this order, others between them
  *     notInLog: [line]                     rows that do not come
@@ -32,33 +37,55 @@ type JobExpectation = {
   outputs?: Record<string, string>;
   annotations?: Record<string, unknown>[];
   summary?: string;
+  inAttempt?: number;
+  environment?: Record<string, unknown>;
+  after?: string[];
+  waitsFor?: string;
   values?: Record<string, unknown>;
   texts?: Record<string, string>;
 };
 
-export type Expectation = JobExpectation & {
-  problems?: string[];
-  triggered?: boolean;
-  refs?: Record<string, boolean>;
-  plan?: Record<string, Record<string, unknown>>;
-  jobs?: Record<string, JobExpectation | string>;
+type RunExpectation = {
+  name?: string;
+  attempt?: number;
+  warnings?: string[];
+  after?: number;
 };
+
+export type Expectation = Omit<JobExpectation, 'after'> &
+  RunExpectation & {
+    problems?: string[];
+    triggered?: boolean;
+    refs?: Record<string, boolean>;
+    plan?: Record<string, Record<string, unknown>>;
+    jobs?: Record<string, JobExpectation | string>;
+  };
 
 /** What became of a case. */
 export type Happening =
   | { kind: 'refused'; problems: string[] }
   | { kind: 'planned'; plan: Plan }
   | { kind: 'pushed'; refs: Record<string, boolean> }
-  | { kind: 'ran'; run: Run; said: Record<string, Said> };
+  | Ran;
+
+/** `began`: the run as it was when it had been started; `earlier`: the case's runs before it. */
+export type Ran = {
+  kind: 'ran';
+  run: Run;
+  said: Record<string, Said>;
+  began: Run;
+  earlier: Run[];
+};
 
 /** What a job wrote. */
 export type Said = { rows: LogRow[]; summary: string };
 
 const OF_JOBS = [
   ...['conclusion', 'reason', 'message', 'steps', 'log', 'notInLog', 'outputs', 'annotations'],
-  ...['summary', 'values', 'texts'],
+  ...['summary', 'values', 'texts', 'inAttempt', 'environment', 'after', 'waitsFor'],
 ];
-const OF_CASES = [...OF_JOBS, 'problems', 'triggered', 'refs', 'plan', 'jobs'];
+const OF_RUNS = ['name', 'attempt', 'warnings'];
+const OF_CASES = [...OF_JOBS, ...OF_RUNS, 'problems', 'triggered', 'refs', 'plan', 'jobs'];
 
 export const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -70,7 +97,7 @@ function checkKeys(value: Record<string, unknown>, known: readonly string[], wha
   if (unknown !== undefined) throw new Error(`${what} has the unknown key '${unknown}'`);
   for (const [key, one] of Object.entries(value)) {
     const isEmpty = isMapping(one) ? Object.keys(one).length === 0 : one === null;
-    const mayBeEmpty = ['outputs', 'steps', 'jobs'].includes(key) && one !== null;
+    const mayBeEmpty = ['outputs', 'steps', 'jobs', 'environment'].includes(key) && one !== null;
     if (isEmpty && !mayBeEmpty) throw new Error(`${what}: '${key}' is empty`);
   }
 }
@@ -82,7 +109,7 @@ function checkTexts(value: Record<string, unknown>): void {
       if (typeof text !== 'string') throw new Error(`'${key}': '${name}' is no text: quote it`);
     }
   }
-  for (const key of ['log', 'notInLog', 'problems']) {
+  for (const key of ['log', 'notInLog', 'problems', 'warnings']) {
     const lines: unknown = value[key] ?? [];
     const isList = Array.isArray(lines) && lines.every((line) => typeof line === 'string');
     if (!isList) throw new Error(`'${key}' must be a list of texts: quote what is none`);
@@ -147,12 +174,33 @@ function assertExpressions(job: Job, { values, texts }: JobExpectation): void {
   });
 }
 
-function assertJob(
+/** When its machine was given to it; `where` names it for people. */
+function assertAfter({ adoptedAtMs, name }: Job, others: readonly Job[], where: string): void {
+  const end = Math.max(...others.map(({ finishedAtMs }) => finishedAtMs ?? Number.MAX_VALUE));
+  assert.ok(adoptedAtMs !== null && adoptedAtMs >= end, `${name} began before the end of ${where}`);
+}
+
+function assertPlace(
   job: Job,
-  { rows, summary: wrote }: Said,
-  expected: JobExpectation | string,
+  { run, began }: Ran,
+  { inAttempt, environment, after, waitsFor }: JobExpectation,
 ): void {
+  if (inAttempt !== undefined) assert.equal(job.attempt, inAttempt, `attempt of ${job.name}`);
+  if (environment !== undefined) assert.deepEqual(job.environment ?? {}, environment, job.name);
+  if (after !== undefined) {
+    const others = run.jobs.filter(({ name }) => after.includes(name));
+    assert.equal(others.length, after.length, `jobs before ${job.name}`);
+    assertAfter(job, others, after.join(', '));
+  }
+  if (waitsFor !== undefined) {
+    const waited = began.jobs.find(({ name }) => name === job.name)?.waitsFor?.group ?? '';
+    assert.equal(waited, waitsFor, `the concurrency group that ${job.name} waited for`);
+  }
+}
+
+function assertJob(job: Job, ran: Ran, expected: JobExpectation | string): void {
   if (typeof expected === 'string') return assert.equal(job.conclusion, expected, job.name);
+  const { rows, summary: wrote } = ran.said[job.name] ?? SILENT;
   const lines = rows.map(({ text }) => text);
   const { conclusion, reason, message, steps, outputs, annotations, summary } = expected;
   const said = `${job.name}: ${job.endMessage}\n${lines.join('\n')}`;
@@ -173,30 +221,49 @@ function assertJob(
   if (summary !== undefined) {
     assert.equal(wrote, summary);
   }
+  assertPlace(job, ran, expected);
   assertExpressions(job, expected);
 }
 
 const SILENT: Said = { rows: [], summary: '' };
 
-function assertRun(run: Run, said: Record<string, Said>, expected: Expectation): void {
-  const { jobs, conclusion, ...ofTheJob } = expected;
+function assertOfRun({ run, earlier }: Ran, expected: RunExpectation): void {
+  const { name, attempt, warnings, after } = expected;
+  if (name !== undefined) assert.ok(fits(name, run.name), `it is named: ${run.name}`);
+  if (attempt !== undefined) assert.equal(run.attempt, attempt, 'attempt of the run');
+  if (warnings !== undefined) {
+    const said = run.warnings.map(({ line, column, message }) => `${line}:${column} ${message}`);
+    assert.equal(said.length, warnings.length, said.join('\n'));
+    said.forEach((one, i) => assert.ok(fits(warnings[i] ?? '', one), `it warns: ${one}`));
+  }
+  if (after === undefined) return;
+  const other = earlier[after - 1];
+  assert.ok(other !== undefined, `there is no run ${after} before it`);
+  for (const job of run.jobs) assertAfter(job, other.jobs, `run ${after}`);
+}
+
+function assertRun(ran: Ran, expected: Expectation): void {
+  const { run, said } = ran;
+  const { jobs, conclusion, ...others } = expected;
+  const { name: _, attempt: _a, warnings: _w, after: _r, ...ofTheJob } = others;
   if (conclusion !== undefined) {
     const ends = run.jobs.map((job) => `${job.name}: ${job.conclusion}, ${job.endMessage}`);
     const texts = Object.values(said).flatMap(({ rows }) => rows.map(({ text }) => text));
     assert.equal(run.conclusion, conclusion, [...ends, ...texts].join('\n'));
   }
+  assertOfRun(ran, expected);
   for (const job of run.jobs) {
     const wanted = jobs?.[job.name];
-    if (wanted !== undefined) assertJob(job, said[job.name] ?? SILENT, wanted);
+    if (wanted !== undefined) assertJob(job, ran, wanted);
   }
   if (jobs !== undefined) {
-    const names = run.jobs.map(({ name }) => name).toSorted();
+    const names = run.jobs.map((job) => job.name).toSorted();
     assert.deepEqual(names, Object.keys(jobs).toSorted(), 'jobs of the run');
   }
   if (Object.keys(ofTheJob).length === 0) return;
   const [job] = run.jobs;
   assert.ok(job !== undefined && run.jobs.length === 1, 'name the job: the run has several');
-  assertJob(job, said[job.name] ?? SILENT, ofTheJob);
+  assertJob(job, ran, ofTheJob);
 }
 
 function assertPlan(plan: Plan, expected: Record<string, Record<string, unknown>>): void {
@@ -218,9 +285,10 @@ export function assertExpected(happened: Happening, expected: Expectation): void
   const { problems, triggered, refs, plan } = expected;
   if (happened.kind === 'refused' || problems !== undefined) {
     const seen = happened.kind === 'refused' ? happened.problems : [];
-    // What a pattern fits counts as what it stands for, so that a difference is shown whole.
-    const wanted = (problems ?? []).map((one, i) => (fits(one, seen[i] ?? '') ? seen[i] : one));
-    assert.deepEqual(seen, wanted);
+    const wanted = problems ?? [];
+    // What fits is shown as it was asked for, so that only the others differ.
+    const shown = seen.map((one, i) => (fits(wanted[i] ?? '', one) ? wanted[i] : one));
+    assert.deepEqual(shown, wanted);
   } else if (happened.kind === 'pushed') {
     assert.deepEqual(happened.refs, refs);
   } else if (happened.kind === 'planned') {
@@ -228,6 +296,6 @@ export function assertExpected(happened: Happening, expected: Expectation): void
     if (triggered !== undefined) assert.equal(workflow?.triggered, triggered, workflow?.why);
     if (plan !== undefined) assertPlan(happened.plan, plan);
   } else {
-    assertRun(happened.run, happened.said, expected);
+    assertRun(happened, expected);
   }
 }

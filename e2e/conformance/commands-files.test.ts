@@ -1,4 +1,0 @@
-/** Conformance: the files a step writes to. */
-import { testCaseFile } from './run-cases.ts';
-
-testCaseFile('commands-files');

@@ -1,4 +1,0 @@
-/** Conformance: problem matchers. */
-import { testCaseFile } from './run-cases.ts';
-
-testCaseFile('commands-matchers');

@@ -1,4 +1,0 @@
-/** Conformance: values of expressions as text. */
-import { testCaseFile } from './run-cases.ts';
-
-testCaseFile('expressions-text');

@@ -1,0 +1,4 @@
+/** Conformance: the files of steps. */
+import { testCaseFiles } from './run-cases.ts';
+
+testCaseFiles('commands-files');

@@ -1,0 +1,4 @@
+/** Conformance: problem matchers. */
+import { testCaseFiles } from './run-cases.ts';
+
+testCaseFiles('commands-matchers');

@@ -1,4 +1,0 @@
-/** Conformance: jobs that need others. */
-import { testCaseFile } from './run-cases.ts';
-
-testCaseFile('planning-needs');

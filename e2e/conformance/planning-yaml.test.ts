@@ -1,4 +1,0 @@
-/** Conformance: how a workflow file is read. */
-import { testCaseFile } from './run-cases.ts';
-
-testCaseFile('planning-yaml');
