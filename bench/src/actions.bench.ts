@@ -3,7 +3,7 @@
  * started by hand in the same run: 200 `run` steps (target: under 15 ms a step over by hand), ten
  * JavaScript actions that do nothing (under 60 ms an action over `node`), and a composite action
  * nested five deep with a `run` step at each level. The time from a request for a matrix of 256
- * jobs to all of them in the queue. And what a job waits for an action of 200 files of another
+ * jobs to all of them in the queue, beside a shell script that puts 256 files into a directory. And what a job waits for an action of 200 files of another
  * repository, when its host has it not yet and when it has, beside `git clone --depth 1` of it.
  */
 import { execFile } from 'node:child_process';
@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { GitForge, startConstellation, type Constellation, type EndedRun } from '@onejob/testing';
-import { byShell, stepsTook, writeScripts } from './by-hand.ts';
+import { byScript, byShell, stepsTook, writeScripts } from './by-hand.ts';
 import { median, rounded } from './statistics.ts';
 
 const execFileAsync = promisify(execFile);
@@ -41,6 +41,12 @@ jobs:
     steps:
       - run: "true"
 `;
+
+/** A queue as a shell script has one: a file a job, whole before it has its name. */
+const ENQUEUE = `mkdir -p "$1/queue"
+for ((job = 0; job < 256; job++)); do
+  echo true > "$1/queue/.$job" && mv "$1/queue/.$job" "$1/queue/$job"
+done`;
 
 function levels(): Record<string, string> {
   const files: Record<string, string> = {};
@@ -84,8 +90,12 @@ async function beside(
  * From the snapshot to the answer that has every job of the matrix in the queue, and the same for a
  * matrix of one: the difference is what 255 jobs cost.
  */
-async function schedule(constellation: Constellation): Promise<Record<string, number>> {
+async function schedule(
+  constellation: Constellation,
+  directory: string,
+): Promise<Record<string, number>> {
   const samples = { one: [] as number[], all: [] as number[] };
+  const handMs: number[] = [];
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const [name, workflow] of [
       ['one', MATRIX.replaceAll(SIDE, '0')],
@@ -97,12 +107,15 @@ async function schedule(constellation: Constellation): Promise<Record<string, nu
       if (jobs.some(({ queuedAtMs }) => queuedAtMs === null)) throw new Error('a job still waits');
       if (round >= 0) samples[name].push(tookMs);
     }
+    handMs.push(byScript(ENQUEUE, [directory]));
   }
   const [oneMs, allMs] = [median(samples.one), median(samples.all)];
   return {
     requestOf1Ms: rounded(oneMs),
     requestOf256Ms: rounded(allMs),
     perJobMs: rounded((allMs - oneMs) / 255, 2),
+    byHandMs: rounded(median(handMs), 2),
+    ratioToByHand: rounded(allMs / median(handMs), 2),
   };
 }
 
@@ -205,6 +218,6 @@ export async function benchActions(): Promise<Record<string, unknown>> {
     },
     composite: { depth: DEPTH, ...nested },
     actionOfAnotherRepository: await fetchActions(directory.path),
-    matrixOf256: await schedule(constellation),
+    matrixOf256: await schedule(constellation, directory.path),
   };
 }

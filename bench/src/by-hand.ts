@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { EndedRun } from '@onejob/testing';
 
 /** Microseconds for all files named in the arguments; the first says how one is started. */
-const BY_SHELL = `how=$1; shift
+export const BY_SHELL = `how=$1; shift
 start=\${EPOCHREALTIME/./}
 for file in "$@"; do $how "$file"; done
 echo $((\${EPOCHREALTIME/./} - start))`;
@@ -37,6 +37,15 @@ export const writeScripts = (directory: string, count: number): string[] =>
 export const byShell = (how: string, files: readonly string[]): number =>
   tookMs('bash', ['-c', BY_SHELL, 'bash', how, ...files]);
 
+/** What a script of bash does by itself, without starting programs. */
+export const byScript = (script: string, words: readonly string[]): number =>
+  tookMs('bash', [
+    '-c',
+    `start=\${EPOCHREALTIME/./}\n${script}\necho $((\${EPOCHREALTIME/./} - start))`,
+    'bash',
+    ...words,
+  ]);
+
 /** From Node, with their output in pipes. */
 export const byNode = (scripts: readonly string[]): number =>
   tookMs(process.execPath, ['--input-type=module', '-e', BY_NODE, ...scripts]);
@@ -45,9 +54,9 @@ export const byNode = (scripts: readonly string[]): number =>
 const tookMs = (file: string, words: readonly string[]): number =>
   Number(execFileSync(file, words, { encoding: 'utf8' })) / 1000;
 
-/** From the start of a step to the end of the job's last, on the runner's own clock. */
-export function stepsTook({ run }: EndedRun, from = 0): number {
-  const steps = run.jobs[0]?.steps.filter((step) => step.index >= from) ?? [];
+/** From the start of a step to the end of the job's last, or of the one before `end`, on the runner's own clock. */
+export function stepsTook({ run }: EndedRun, from = 0, end = Number.MAX_SAFE_INTEGER): number {
+  const steps = run.jobs[0]?.steps.filter(({ index }) => index >= from && index < end) ?? [];
   const started = steps[0]?.startedAtMs ?? Number.NaN;
   const ended = steps.findLast((step) => step.phase === 'main')?.completedAtMs ?? Number.NaN;
   return ended - started;

@@ -1,6 +1,7 @@
 /**
  * `npm run bench [name ...]`: measurements as one JSON document. Machines are noisy: medians, and
- * ratios against a peer or a limit in the same run.
+ * ratios against a peer or a limit in the same run. Exit code 1 where a target was missed, and which; 2 for a
+ * name there is none of.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { benchActions } from './actions.bench.ts';
@@ -11,6 +12,7 @@ import { benchMasking } from './masking.bench.ts';
 import { benchPlan } from './plan.bench.ts';
 import { benchStart } from './start.bench.ts';
 import { benchSteps } from './steps.bench.ts';
+import { missedTargets } from './targets.ts';
 
 const BENCHES = {
   'cold-start': benchColdStart,
@@ -46,4 +48,9 @@ if (unknown.length > 0) {
     report[name] = await bench();
   }
   process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  const missed = missedTargets(report);
+  if (missed.length > 0) {
+    process.stderr.write(`Targets that were missed: ${missed.join(', ')}\n`);
+    process.exitCode = 1;
+  }
 }

@@ -1,8 +1,12 @@
 /**
  * Plan time: parse, expand and compile one matrix of 256 jobs, and parse a file of 256 jobs of
  * twenty steps. Milliseconds, one thread: medians of RUNS after WARM_UP unmeasured ones, and the very
- * first plan of a process beside them.
+ * first plan of a process beside them. The peer is a shell script that writes the same 256 jobs with the
+ * values of their legs in their steps, in the same run.
  */
+import { mkdtempDisposableSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   compileJob,
   expandJob,
@@ -12,6 +16,7 @@ import {
   type Workflow,
 } from '@onejob/workflow';
 import { parseWorkflow } from '@onejob/workflow/parse';
+import { byScript } from './by-hand.ts';
 import { median, rounded } from './statistics.ts';
 
 const RUNS = 21;
@@ -34,6 +39,26 @@ const JOBS_FILE = `on: push\njobs:\n${Array.from(
   (_, n) =>
     `  j${n}:\n    runs-on: linux\n    steps:\n${'      - run: echo "${{ github.ref }}"\n'.repeat(STEPS)}`,
 ).join('')}`;
+
+/** Into the folder named first, a file a leg. */
+const BY_HAND = `for os in \${2//,/}; do
+  for node in \${2//,/}; do
+    for ((n = 0; n < ${STEPS}; n++)); do
+      printf 'echo "%s %s"\\ntrue\\n' "$os" "$n"
+    done > "$1/$os-$node"
+  done
+done`;
+
+/** Milliseconds of one round, of which the files are looked at. */
+function writtenByHandMs(): number {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-bench-'));
+  const tookMs = byScript(BY_HAND, [directory.path, VALUES]);
+  const files = readdirSync(directory.path);
+  const steps = readFileSync(join(directory.path, 'v3-v7'), 'utf8').match(/^echo "v3 /gm) ?? [];
+  if (files.length !== 256 || steps.length !== STEPS)
+    throw new Error('the peer does something else');
+  return tookMs;
+}
 
 const SCOPE: PlanScope = {
   get budget() {
@@ -71,6 +96,7 @@ export async function benchPlan(): Promise<Record<string, unknown>> {
   const wholeMs = medianMs(planAll);
   const { workflow, job } = parse(MATRIX_FILE);
   const legs = expandJob(job, SCOPE);
+  const handMs = median(Array.from({ length: RUNS }, writtenByHandMs));
   const compileAll = () => legs.map((leg) => compileJob(workflow, job, leg));
   return {
     conditions: { runs: RUNS, warmUp: WARM_UP, node: process.version, stepsOfEachJob: STEPS },
@@ -82,6 +108,8 @@ export async function benchPlan(): Promise<Record<string, unknown>> {
     compileToJsonMs: medianMs(() => JSON.stringify(compileAll())),
     parseExpandCompileMs: wholeMs,
     firstParseExpandCompileMs: rounded(firstMs, 3),
+    byHandMs: rounded(handMs, 3),
+    ratioToByHand: rounded(wholeMs / handMs, 2),
     parse256JobsOf20StepsMs: medianMs(() => parse(JOBS_FILE)),
     parse256JobsFileBytes: JOBS_FILE.length,
   };
