@@ -5,6 +5,7 @@ testCaseFiles(
   'planning-contexts',
   'planning-events',
   'planning-globs',
+  'planning-limits',
   'planning-paths',
   'planning-problems',
   'planning-yaml',

@@ -30,6 +30,8 @@ const DOCKER = 'docker://';
 /** GitHub's schema allows them in `env` and `credentials`; they are known on the machine. */
 const LATER = ['secrets', 'env', 'job', 'runner', 'steps'];
 const TEXTS = ['image', 'options', 'entrypoint', 'command'];
+/** Forgejo's dialect has a list here; in GitHub's none passes the schema where it is written out. */
+const TEXT_OR_LIST = 'entrypoint';
 const LISTS = ['ports', 'volumes'];
 const MAPPINGS = ['env', 'credentials'];
 const KEYS = new Set([...TEXTS, ...LISTS, ...MAPPINGS]);
@@ -73,7 +75,11 @@ class ContainerReader {
     if (!isObject(value)) return withoutPrefix(this.text(value));
     // Keys that the file has itself were checked when it was read.
     if (!isMap(template)) this.expectKeys(value);
-    for (const key of TEXTS) this.text(value[key]);
+    for (const key of TEXTS) {
+      const one = value[key];
+      if (key === TEXT_OR_LIST && isMap(template) && Array.isArray(one)) this.list(one);
+      else this.text(one);
+    }
     for (const key of LISTS) this.list(value[key]);
     for (const key of MAPPINGS) this.mapping(value[key]);
     return withoutPrefix(this.text(value['image']));
