@@ -6,42 +6,65 @@ import assert from 'node:assert/strict';
 import { BlockList } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { classifyAddress } from './address.ts';
+import { classifyAddress, type AddressKind } from './address.ts';
 
-/** Every range that no sandbox reaches, in IPv4. */
-const CLOSED_4: readonly (readonly [string, number])[] = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.31.196.0', 24],
-  ['192.52.193.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['192.175.48.0', 24],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 4],
-  ['240.0.0.0', 4],
-  ['168.63.129.16', 32],
-  ['100.100.100.100', 32],
-  ['100.100.100.200', 32],
+/** What the registries say about IPv4, the narrower range first; what is in none is global. */
+const CLOSED_4: readonly (readonly [string, number, AddressKind])[] = [
+  ['168.63.129.16', 32, 'metadata'],
+  ['169.254.169.254', 32, 'metadata'],
+  ['169.254.169.253', 32, 'metadata'],
+  ['169.254.169.252', 32, 'metadata'],
+  ['169.254.169.251', 32, 'metadata'],
+  ['169.254.169.250', 32, 'metadata'],
+  ['169.254.169.123', 32, 'metadata'],
+  ['169.254.170.2', 32, 'metadata'],
+  ['169.254.170.23', 32, 'metadata'],
+  ['169.254.0.23', 32, 'metadata'],
+  ['169.254.20.10', 32, 'metadata'],
+  ['169.254.42.42', 32, 'metadata'],
+  ['100.100.2.136', 32, 'metadata'],
+  ['100.100.2.138', 32, 'metadata'],
+  ['100.100.100.100', 32, 'metadata'],
+  ['100.100.100.200', 32, 'metadata'],
+  ['192.0.0.192', 32, 'metadata'],
+  ['255.255.255.255', 32, 'broadcast'],
+  ['192.0.0.0', 24, 'reserved'],
+  ['192.0.2.0', 24, 'documentation'],
+  ['192.31.196.0', 24, 'reserved'],
+  ['192.52.193.0', 24, 'reserved'],
+  ['192.88.99.0', 24, 'reserved'],
+  ['192.175.48.0', 24, 'reserved'],
+  ['198.51.100.0', 24, 'documentation'],
+  ['203.0.113.0', 24, 'documentation'],
+  ['169.254.0.0', 16, 'link-local'],
+  ['192.168.0.0', 16, 'private'],
+  ['198.18.0.0', 15, 'benchmarking'],
+  ['172.16.0.0', 12, 'private'],
+  ['0.0.0.0', 8, 'unspecified'],
+  ['10.0.0.0', 8, 'private'],
+  ['127.0.0.0', 8, 'loopback'],
+  ['224.0.0.0', 4, 'multicast'],
+  ['240.0.0.0', 4, 'reserved'],
 ];
-/** In IPv6: what 2000::/3 leaves, and the special ranges within it. */
-const CLOSED_6: readonly (readonly [string, number])[] = [
-  ['::', 3],
-  ['4000::', 2],
-  ['8000::', 1],
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-  ['2620:4f:8000::', 48],
-  ['3ffe::', 16],
-  ['3fff::', 20],
+/** And about IPv6: what 2000::/3 leaves, and the special ranges within it. */
+const CLOSED_6: readonly (readonly [string, number, AddressKind])[] = [
+  ['64:ff9b::', 96, 'embedded'],
+  ['64:ff9b:1::', 48, 'embedded'],
+  ['2001:2::', 48, 'benchmarking'],
+  ['2620:4f:8000::', 48, 'reserved'],
+  ['2001::', 32, 'embedded'],
+  ['2001:db8::', 32, 'documentation'],
+  ['2001::', 23, 'reserved'],
+  ['3fff::', 20, 'documentation'],
+  ['2002::', 16, 'embedded'],
+  ['3ffe::', 16, 'reserved'],
+  ['fe80::', 10, 'link-local'],
+  ['fec0::', 10, 'private'],
+  ['ff00::', 8, 'multicast'],
+  ['fc00::', 7, 'unique-local'],
+  ['::', 3, 'reserved'],
+  ['4000::', 2, 'reserved'],
+  ['8000::', 1, 'reserved'],
 ];
 
 // Two lists, because one list matches IPv4 addresses against ranges around ::ffff:0:0/96 too.
@@ -71,7 +94,7 @@ function value6(text: string): bigint {
 /** Addresses anywhere, in the ranges, and around their edges. */
 function addresses(
   bits: number,
-  ranges: readonly (readonly [bigint, number])[],
+  ranges: readonly (readonly [bigint, number, ...unknown[]])[],
 ): fc.Arbitrary<bigint> {
   const all = 1n << BigInt(bits);
   const near = ranges.flatMap(([base, prefix]) => {
@@ -102,6 +125,46 @@ test('IPv6 is open exactly where the registries say that it is global', () => {
     fc.property(addresses(128, ranges), (value) => {
       const text = text6(value);
       assert.equal(isOpen(text), !closed6.check(text, 'ipv6') && !isIsatap(value), text);
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
+/** The kind that the table gives: that of the first range the value lies in. */
+function kindInTable(
+  value: bigint,
+  bits: number,
+  ranges: readonly (readonly [bigint, number, AddressKind])[],
+): AddressKind | undefined {
+  const found = ranges.find(([base, prefix]) => {
+    const shift = BigInt(bits - prefix);
+    return value >> shift === base >> shift;
+  });
+  return found?.[2];
+}
+
+test('IPv4 addresses anywhere have the kind that the registries give them', () => {
+  const ranges = CLOSED_4.map(([base, prefix, kind]) => [value4(base), prefix, kind] as const);
+  const carriers = [[value4('100.64.0.0'), 10, 'carrier-grade-nat']] as const;
+  fc.assert(
+    fc.property(addresses(32, [...ranges, ...carriers]), (value) => {
+      const expected = kindInTable(value, 32, [...ranges, ...carriers]) ?? 'public';
+      assert.equal(classifyAddress(text4(value)).kind, expected, text4(value));
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
+test('IPv6 addresses of the named ranges have the kind that the registries give them', () => {
+  const ranges = CLOSED_6.map(([base, prefix, kind]) => [value6(base), prefix, kind] as const);
+  // Single addresses with a meaning of their own, and forms that carry IPv4: the next tests'.
+  const isSpecial = (value: bigint): boolean =>
+    value >> 48n <= 1n || value >> 32n === 0xffff0000n || isIsatap(value);
+  fc.assert(
+    fc.property(addresses(128, ranges), (value) => {
+      const { kind } = classifyAddress(text6(value));
+      if (isSpecial(value) || kind === 'metadata') return;
+      assert.equal(kind, kindInTable(value, 128, ranges) ?? 'public', text6(value));
     }),
     { numRuns: 20_000 },
   );
@@ -139,6 +202,9 @@ test('every kind is told by its name', () => {
     '169.254.169.254': 'metadata',
     '168.63.129.16': 'metadata',
     '100.100.100.200': 'metadata',
+    '100.100.2.136': 'metadata',
+    '169.254.169.252': 'metadata',
+    'fd00:a9fe:a9fe::1': 'metadata',
     'fd00:ec2::254': 'metadata',
     'fe80::a9fe:a9fe': 'metadata',
   };

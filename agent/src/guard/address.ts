@@ -8,6 +8,7 @@
  * are never reachable, whatever they carry: the carried address is named and has its own plain form.
  */
 import ipaddr from 'ipaddr.js';
+import { metadataServiceAt } from './metadata.ts';
 
 export type AddressKind =
   | 'public'
@@ -34,29 +35,6 @@ export type ClassifiedAddress = {
 };
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
-
-/** Services of clouds and meshes at fixed addresses that hand out identities or name the inside. */
-const METADATA_ADDRESSES: ReadonlyMap<string, string> = new Map([
-  ['169.254.169.254', 'the metadata service of AWS, Google, Azure, OpenStack and others'],
-  ['169.254.169.253', 'the resolver of AWS'],
-  ['169.254.169.123', 'the time service of AWS'],
-  ['169.254.170.2', 'the credential service of AWS ECS'],
-  ['169.254.170.23', 'the credential service of AWS EKS'],
-  ['169.254.42.42', 'the metadata service of Scaleway'],
-  ['169.254.0.23', 'the metadata service of Tencent Cloud'],
-  ['168.63.129.16', 'the wire server of Azure'],
-  ['100.100.100.200', 'the metadata service of Alibaba Cloud'],
-  ['100.100.100.100', 'the resolver of a Tailscale mesh'],
-  ['192.0.0.192', 'the metadata service of Oracle Cloud Classic'],
-  ['fd00:ec2::254', 'the metadata service of AWS'],
-  ['fd00:ec2::253', 'the resolver of AWS'],
-  ['fd00:ec2::123', 'the time service of AWS'],
-  ['fd00:ec2::23', 'the credential service of AWS EKS'],
-  ['fd20:ce::254', 'the metadata service of Google Cloud'],
-  ['fd00:c1::a9fe:a9fe', 'the metadata service of Oracle Cloud'],
-  ['fd00:42::42', 'the metadata service of Scaleway'],
-  ['fe80::a9fe:a9fe', 'the metadata service of OpenStack'],
-]);
 
 /** RFC 5737, RFC 3849, RFC 9637. */
 const DOCUMENTATION: readonly Range[] = [
@@ -100,7 +78,7 @@ export function isWithin(address: ipaddr.IPv4 | ipaddr.IPv6, ranges: readonly Ra
 export function classifyAddress(text: string): ClassifiedAddress {
   const address = readAddress(text);
   const canonical = canonicalText(address);
-  const service = METADATA_ADDRESSES.get(canonical);
+  const service = metadataServiceAt(canonical);
   if (service !== undefined) {
     return { kind: 'metadata', address: canonical, description: service };
   }

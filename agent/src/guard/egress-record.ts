@@ -21,6 +21,7 @@ export type RefusalRule =
   | 'policy-none'
   | 'refused-port'
   | 'local-name'
+  | 'metadata-name'
   | 'unusual-address-form'
   | 'malformed-authority'
   | 'connection-limit';

@@ -46,6 +46,8 @@ test('each hostile target is refused by the rule that is meant for it', () => {
     'printer.local:80': 'local-name',
     'router.lan:80': 'local-name',
     'metadata:80': 'local-name',
+    'Metadata.Packet.Net.:80': 'metadata-name',
+    'metadata.platformequinix.com:80': 'metadata-name',
     'kubernetes.default.svc:443': 'local-name',
     'kubernetes.default.svc.cluster.local:443': 'local-name',
     'nas.home.arpa:80': 'local-name',

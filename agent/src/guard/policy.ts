@@ -15,6 +15,7 @@ import { AgentError } from '../errors.ts';
 import { classifyAddress, isWithin, readAddress, type ClassifiedAddress } from './address.ts';
 import type { Target } from './authority.ts';
 import type { AllowRule, RefusalRule } from './egress-record.ts';
+import { metadataServiceNamed } from './metadata.ts';
 
 /** `audit`: everything that is not refused by a rule, recorded. `none`: nothing at all. */
 type EgressPolicy = { readonly mode: 'audit' } | { readonly mode: 'none' };
@@ -132,11 +133,17 @@ export function judgeTarget(target: Target, policy: Policy): Refusal | undefined
   if (policy.refusedPorts.some(({ from, to }) => port >= from && port <= to)) {
     return refuse('refused-port', `onejob refuses ${shown}: port ${port} is closed for jobs.`);
   }
-  if (target.kind === 'name' && isLocalName(host)) {
+  return target.kind === 'name' ? judgeName(host, shown) : undefined;
+}
+
+function judgeName(host: string, shown: string): Refusal | undefined {
+  if (isLocalName(host)) {
     const sentence = `onejob refuses ${shown}: it is a name of a local network, not of the internet.`;
     return refuse('local-name', sentence);
   }
-  return undefined;
+  const service = metadataServiceNamed(host);
+  if (service === undefined) return undefined;
+  return refuse('metadata-name', `onejob refuses ${shown}: it is the name of ${service}.`);
 }
 
 /** A name without a dot is looked up on a local network only; the others by their last part. */
