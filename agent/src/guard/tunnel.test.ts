@@ -86,6 +86,19 @@ test('an upload that is broken off is a reset, also when the target had ended it
   assert.match((await link.nextRecord()).reason ?? '', /broke the connection off/);
 });
 
+test('a guest that leaves a download without an error frees its connection at once', async () => {
+  const failed = Promise.withResolvers<string | undefined>();
+  await using target = await startTarget((socket) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => failed.resolve(error.code));
+    socket.write(Buffer.alloc(8 * MiB));
+  });
+  await using link = await openGuardedLink();
+  const { stream } = await link.connect(`127.0.0.1:${target.port}`);
+  stream.destroy();
+  assert.match((await link.nextRecord()).reason ?? '', /broke the connection off/);
+  assert.match((await failed.promise) ?? '', /^(?:ECONNRESET|EPIPE)$/);
+});
+
 test('when the carrier dies, all its tunnels die', async () => {
   const ended: Promise<void>[] = [];
   await using target = await startTarget((socket) => {

@@ -35,7 +35,10 @@ export function joinTunnel(
   const breakOff = (why: TunnelEnd): void => {
     if (end === 'closed') end = why;
     if (!socket.destroyed) socket.resetAndDestroy();
-    if (!stream.destroyed) stream.close(constants.NGHTTP2_CONNECT_ERROR);
+    if (stream.destroyed) return;
+    // One that the guest has closed already waits for writes that nobody takes.
+    if (stream.closed) stream.destroy();
+    else stream.close(constants.NGHTTP2_CONNECT_ERROR);
   };
   const onClose = (): void => {
     open -= 1;
@@ -63,7 +66,9 @@ export function joinTunnel(
 
   stream.on('error', () => breakOff('reset'));
   stream.once('close', () => {
-    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !socket.writableEnded) breakOff('reset');
+    // Closed before the target had said all: nobody is left to take the rest.
+    const isComplete = socket.writableEnded && socket.readableEnded;
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !isComplete) breakOff('reset');
     onClose();
   });
   socket.on('error', () => breakOff('reset'));
@@ -73,7 +78,8 @@ export function joinTunnel(
   });
   // A stream that was reset ends as well: that must not look to the target like a complete upload.
   stream.once('end', () => {
-    if (stream.rstCode === constants.NGHTTP2_NO_ERROR) socket.end();
+    const isLeft = stream.closed && !socket.readableEnded;
+    if (stream.rstCode === constants.NGHTTP2_NO_ERROR && !isLeft) socket.end();
     else breakOff('reset');
   });
   stream.pipe(socket, { end: false });
