@@ -28,7 +28,10 @@ const CNAME = 5;
 const RESPONSE_CODES = { 'server-failure': 2, 'no-such-name': 3 } as const;
 
 /** @param answer is called for each question; names come in lower case without the last dot */
-export async function startDnsServer(answer: (name: string) => DnsAnswer): Promise<DnsServer> {
+export async function startDnsServer(
+  answer: (name: string) => DnsAnswer,
+  { address = '127.0.0.1', port = 0 } = {},
+): Promise<DnsServer> {
   const socket = createSocket('udp4');
   const questions: string[] = [];
   socket.on('message', (query, peer) => {
@@ -39,10 +42,10 @@ export async function startDnsServer(answer: (name: string) => DnsAnswer): Promi
     if (says === 'silence') return;
     socket.send(encode(query.subarray(0, end + 4), type, name, says), peer.port, peer.address);
   });
-  socket.bind(0, '127.0.0.1');
+  socket.bind(port, address);
   await once(socket, 'listening');
   return {
-    address: `127.0.0.1:${socket.address().port}`,
+    address: `${address}:${socket.address().port}`,
     questions,
     async [Symbol.asyncDispose]() {
       socket.close();

@@ -4,7 +4,8 @@
  */
 import { once, type EventEmitter } from 'node:events';
 import { mkdtempDisposable } from 'node:fs/promises';
-import { connect, createServer, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect, createServer } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream, ServerHttp2Stream } from 'node:http2';
 import { connect as connectSocket, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,15 +14,17 @@ import { newSandboxId, type SandboxId } from '@onejob/protocol';
 import type { EgressRecord } from './egress-record.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 
-type GuardedLink = AsyncDisposable & {
-  readonly sandboxId: SandboxId;
+type ConnectLink = AsyncDisposable & {
   readonly client: ClientHttp2Session;
-  readonly records: EgressRecord[];
-  /** The next record that nobody waited for yet. */
-  nextRecord(): Promise<EgressRecord>;
   connect(authority: string): Promise<Answer>;
   /** Starts a CONNECT without waiting for its answer. */
   request(authority: string): ClientHttp2Stream;
+};
+type GuardedLink = ConnectLink & {
+  readonly sandboxId: SandboxId;
+  readonly records: EgressRecord[];
+  /** The next record that nobody waited for yet. */
+  nextRecord(): Promise<EgressRecord>;
 };
 type Answer = { status: number; reason: string | undefined; stream: ClientHttp2Stream };
 
@@ -30,8 +33,6 @@ export async function openGuardedLink(
   options: Partial<GuardOptions> = {},
   sandboxId: SandboxId = newSandboxId(),
 ): Promise<GuardedLink> {
-  const undo = new AsyncDisposableStack();
-  const directory = undo.use(await mkdtempDisposable(join(tmpdir(), 'guarded-link-')));
   const { records, add, nextRecord } = recordQueue();
   const guard = createGuard({
     policy: { mode: 'audit' },
@@ -39,10 +40,22 @@ export async function openGuardedLink(
     ...options,
     records: add,
   });
+  const link = await openConnectLink(async (stream, authority) => {
+    await guard.handleConnect(stream, authority, { sandboxId });
+  });
+  return { ...link, sandboxId, records, nextRecord };
+}
+
+/** @param serve gets each CONNECT of the client */
+export async function openConnectLink(
+  serve: (stream: ServerHttp2Stream, authority: string) => Promise<void>,
+): Promise<ConnectLink> {
+  const undo = new AsyncDisposableStack();
+  const directory = undo.use(await mkdtempDisposable(join(tmpdir(), 'guarded-link-')));
   const server = createServer();
   const serving = new Set<Promise<void>>();
   server.on('stream', (stream, headers) => {
-    const served = guard.handleConnect(stream, String(headers[':authority']), { sandboxId });
+    const served = serve(stream, String(headers[':authority']));
     serving.add(served);
     void served.finally(() => serving.delete(served));
   });
@@ -66,11 +79,8 @@ export async function openGuardedLink(
     return stream;
   };
   return {
-    sandboxId,
     client,
-    records,
     request,
-    nextRecord,
     async connect(authority) {
       const stream = request(authority);
       const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];

@@ -1,0 +1,38 @@
+/**
+ * Listeners that answer each connection with the address it came to: what a probe reached.
+ *
+ * Run as a program it is the far side of a network of the tests: told `count`, it says how many
+ * connections came; it ends with its input.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+
+const PORTS = [22, 25, 53, 80, 443, 2375, 6443, 8080];
+
+type Listeners = { accepted(): number };
+
+/** On all addresses of both versions; they keep no process alive. */
+export async function listenEverywhere(): Promise<Listeners> {
+  let accepted = 0;
+  for (const port of PORTS) {
+    const server = createServer((socket) => {
+      accepted += 1;
+      socket.on('error', () => {});
+      socket.end(`reached ${socket.localAddress?.replace(/^::ffff:(?=[0-9.]+$)|%.*$/g, '')}\n`);
+      socket.resume();
+    });
+    server.listen(port, '::');
+    await once(server, 'listening');
+    server.unref();
+  }
+  return { accepted: () => accepted };
+}
+
+if (import.meta.main) {
+  const listeners = await listenEverywhere();
+  process.stdout.write('ready\n');
+  // A connection that the kernel has made already is counted before the answer.
+  const count = (): boolean => process.stdout.write(`${listeners.accepted()}\n`);
+  for await (const _line of createInterface({ input: process.stdin })) setTimeout(count, 100);
+}
