@@ -81,6 +81,84 @@ test('a chain of aliases that ends inside is refused', async () => {
   assert.deepEqual([rule, address], ['private-address', '192.168.0.1']);
 });
 
+test('aliases that go round, or on and on without an address, lead nowhere', async () => {
+  const chains: Record<string, DnsAnswer> = {
+    'round.example.org': { addresses: [], via: ['b.example.net', 'round.example.org'] },
+    'self.example.org': { addresses: [], via: ['self.example.org'] },
+    'long.example.org': {
+      addresses: [],
+      via: Array.from({ length: 40 }, (_, index) => `n${index}.example.net`),
+    },
+  };
+  await using dns = await startDnsServer((name) => chains[name] ?? 'no-such-name');
+  await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
+  for (const name of Object.keys(chains)) {
+    const { status } = await link.connect(`${name}:80`);
+    assert.equal(status, 502, name);
+    assert.equal((await link.nextRecord()).verdict, 'failed', name);
+  }
+});
+
+test('a long chain of aliases is judged by the address at its end, wherever its names lead', async () => {
+  const via = Array.from({ length: 30 }, (_, index) => `n${index}.internal`);
+  await using dns = await startDnsServer((name) => ({
+    addresses: [name.startsWith('in') ? '10.1.2.3' : '127.0.0.1'],
+    via,
+  }));
+  await using target = await startTarget((socket) => void socket.end('checked'));
+  await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
+  assert.equal((await link.connect(`in.example.org:${target.port}`)).status, 403);
+  assert.equal((await link.nextRecord()).rule, 'private-address');
+  assert.equal(target.accepted.length, 0);
+  const { status, stream } = await link.connect(`out.example.org:${target.port}`);
+  assert.equal(status, 200);
+  stream.end().resume();
+  await link.nextRecord();
+});
+
+test('each connection is judged anew: a name that turns private is refused from then on', async () => {
+  const turns = ['127.0.0.1', '169.254.169.254', '127.0.0.1', '10.0.0.1'];
+  let asked = 0;
+  await using dns = await startDnsServer(() => {
+    // Both record types of one connection get the same address.
+    const address = turns[Math.floor(asked / 2)]!;
+    asked += 1;
+    return { addresses: [address] };
+  });
+  await using target = await startTarget((socket) => void socket.end('checked'));
+  await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
+  const statuses: number[] = [];
+  for (const _turn of turns) {
+    const { status, stream } = await link.connect(`turning.example.org:${target.port}`);
+    stream.end().resume();
+    await link.nextRecord();
+    statuses.push(status);
+  }
+  assert.deepEqual(statuses, [200, 403, 200, 403]);
+  assert.equal(target.accepted.length, 2);
+});
+
+test('names are refused for their form or port before anybody is asked', async () => {
+  await using dns = await startDnsServer(() => ({ addresses: ['127.0.0.1'] }));
+  await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
+  const rules: Record<string, string> = {
+    'secret.example.org:25': 'refused-port',
+    'Secret.Example.Org.:25': 'refused-port',
+    'secret.example.org..:80': 'malformed-authority',
+    'secret..example.org:80': 'malformed-authority',
+    'secret.xn--org-.example.com:80': 'malformed-authority',
+    [`${'a.'.repeat(127)}org:80`]: 'malformed-authority',
+    'secret.internal:80': 'local-name',
+    'secret:80': 'local-name',
+    'metadata.packet.net:80': 'metadata-name',
+  };
+  for (const [authority, rule] of Object.entries(rules)) {
+    await link.connect(authority);
+    assert.equal((await link.nextRecord()).rule, rule, authority);
+  }
+  assert.deepEqual(dns.questions, []);
+});
+
 test('answers that change between look-ups do not matter: what was checked is what is dialled', async () => {
   await using wanted = await startTarget((socket) => void socket.end('checked'));
   const dialled: string[] = [];
