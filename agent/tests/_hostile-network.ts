@@ -123,6 +123,7 @@ async function probeAll(
   {
     await using link = await openGuardedLink({
       hazardousReachableLoopback: undefined,
+      limits: { newConnectionsPerSecond: 1_000_000, newConnectionsPerMinute: 1_000_000 },
       refusedRanges: ['23.5.0.0/16', '2a01:5::/32'],
     } as never);
     for (const target of targets) {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { BuiltinPolicy } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
+import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
@@ -40,7 +41,7 @@ export type AgentConfig = {
   actionOwners?: ReadonlyMap<string, string>;
   builtinActions?: BuiltinPolicy;
   /** What jobs, and this agent for them, may reach beside what the guard allows by itself. */
-  egress?: Omit<PolicyOptions, 'policy'>;
+  egress?: Omit<PolicyOptions, 'policy'> & Pick<GuardOptions, 'limits'>;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;

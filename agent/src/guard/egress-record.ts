@@ -3,6 +3,7 @@
  * summary of a job and every later question "what did it talk to?" are answered from these.
  */
 import type { JobId, SandboxId } from '@onejob/protocol';
+import type { LimitRule } from './accounts.ts';
 import type { AddressKind } from './address.ts';
 
 /** Why a connection was let through. */
@@ -24,7 +25,7 @@ export type RefusalRule =
   | 'metadata-name'
   | 'unusual-address-form'
   | 'malformed-authority'
-  | 'connection-limit';
+  | LimitRule;
 
 /** What went wrong with a connection that no rule refused. */
 export type FailureRule =

@@ -14,6 +14,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { JobId, SandboxId } from '@onejob/protocol';
+import { createAccounts, type LimitRule } from './accounts.ts';
 import { classifyAddress } from './address.ts';
 import { parseAuthority, printable, type Target } from './authority.ts';
 import { connectTcp, dial, orderAddresses, type Connect, type Dialled } from './dialler.ts';
@@ -40,6 +41,8 @@ export type GuardOptions = PolicyOptions & {
   resolver?: NameResolver;
   /** The host's addresses at this moment; default: those of its interfaces. */
   ownAddresses?: () => readonly string[];
+  /** The clock of the rates; it never goes back. */
+  nowMs?: () => number;
   /** Opens a TCP connection; default: node:net. */
   connect?: Connect;
 };
@@ -83,21 +86,17 @@ export function createGuard(options: GuardOptions): Guard {
     ownAddresses: options.ownAddresses ?? interfaceAddresses,
     connect: options.connect ?? connectTcp,
   };
-  /** Streams being served, by sandbox; a sandbox without any has no entry. */
-  const serving = new Map<SandboxId, number>();
+  const accounts = createAccounts(opener.limits, options.nowMs ?? (() => performance.now()));
 
   return {
     async handleConnect(stream, authority, context) {
       const { sandboxId } = context;
-      const count = serving.get(sandboxId) ?? 0;
-      const isOverLimit = count >= opener.limits.connectionsPerSandbox;
-      serving.set(sandboxId, count + 1);
+      const limit = accounts.enter(sandboxId);
+      const move = (bytes: number): boolean => accounts.move(sandboxId, bytes);
       try {
-        options.records(await serve(stream, authority, context, opener, isOverLimit));
+        options.records(await serve(stream, authority, context, opener, { limit, move }));
       } finally {
-        const left = (serving.get(sandboxId) ?? 1) - 1;
-        if (left > 0) serving.set(sandboxId, left);
-        else serving.delete(sandboxId);
+        if (limit === undefined) accounts.leave(sandboxId);
       }
     },
     async connect(authority, context, signal) {
@@ -128,6 +127,9 @@ type Opener = {
   connect: Connect;
 };
 
+/** `limit`: the one that is reached, if any. */
+type Admission = { limit: LimitRule | undefined; move: (bytes: number) => boolean };
+
 type Outcome = Omit<EgressRecord, 'atMs' | 'host' | 'port' | 'durationMs' | 'sandboxId'>;
 
 /** Begins a record now; gives what completes it. */
@@ -149,7 +151,7 @@ async function serve(
   authority: string,
   context: GuardContext,
   opener: Opener,
-  isOverLimit: boolean,
+  { limit, move }: Admission,
 ): Promise<EgressRecord> {
   const gone = new AbortController();
   // The stream may be dead already and may die at any time; an error without a listener would end
@@ -159,9 +161,10 @@ async function serve(
   stream.once('close', () => gone.abort());
   const target = parseAuthority(authority);
   const record = recorder(target, context);
-  const opened = isOverLimit
-    ? overLimit(target, opener.limits.connectionsPerSandbox)
-    : await openOrRefuse(target, opener, gone.signal);
+  const opened =
+    limit === undefined
+      ? await openOrRefuse(target, opener, gone.signal)
+      : overLimit(target, limit, opener.limits);
   if (opened.kind === 'closed') {
     const { kind: _kind, status, ...rest } = opened;
     answer(stream, status, opened.reason);
@@ -174,14 +177,23 @@ async function serve(
     return record({ ...rest, address, bytesUp: 0, bytesDown: 0 });
   }
   stream.respond({ [constants.HTTP2_HEADER_STATUS]: constants.HTTP_STATUS_OK });
-  const end = await joinTunnel(stream, socket, opener.limits.idleTimeoutMs);
+  const end = await joinTunnel(stream, socket, opener.limits.idleTimeoutMs, move);
+  const { bytesWritten: bytesUp, bytesRead: bytesDown } = socket;
+  if (end === 'spent') {
+    const {
+      kind: _kind,
+      status: _status,
+      ...rest
+    } = overLimit(target, 'byte-limit', opener.limits);
+    return record({ ...rest, address, bytesUp, bytesDown });
+  }
   return record({
     address,
     verdict: 'allowed',
     rule,
     ...(end === 'closed' ? {} : { reason: END_REASONS[end] }),
-    bytesUp: socket.bytesWritten,
-    bytesDown: socket.bytesRead,
+    bytesUp,
+    bytesDown,
   });
 }
 
@@ -262,9 +274,14 @@ function abandoned(target: Target): NotOpened {
   return failed(502, 'abandoned', reason);
 }
 
-function overLimit(target: Target, limit: number): NotOpened {
-  const reason = `onejob refuses ${showTarget(target)}: this sandbox has ${limit} connections open, which is the limit; close some first.`;
-  return { kind: 'closed', status: 403, verdict: 'refused', rule: 'connection-limit', reason };
+function overLimit(target: Target, rule: LimitRule, limits: GuardLimits): NotOpened {
+  const why = {
+    'connection-limit': `this sandbox has ${limits.connectionsPerSandbox} connections open, which is the limit; close some first`,
+    'connection-rate': `this sandbox may open ${limits.newConnectionsPerSecond} connections in a second and ${limits.newConnectionsPerMinute} in a minute; try again more slowly`,
+    'byte-limit': `this sandbox has moved ${limits.bytesPerSandbox} bytes, which is the limit of a job`,
+  }[rule];
+  const reason = `onejob refuses ${showTarget(target)}: ${why}.`;
+  return { kind: 'closed', status: 403, verdict: 'refused', rule, reason };
 }
 
 function unresolved(

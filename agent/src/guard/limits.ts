@@ -1,6 +1,7 @@
 /** Every limit of the egress guard, each with its reason. */
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
+const GIB = 1024 ** 3;
 
 /** A name in DNS: 253 characters as text (RFC 1035, 2.3.4), and 63 in a label. */
 export const NAME_CHARACTERS = 253;
@@ -16,6 +17,12 @@ export const DIALLED_ADDRESSES = 8;
 export const GUARD_LIMITS = {
   /** Open or opening at once in one sandbox: npm opens 50, and each costs us one descriptor. */
   connectionsPerSandbox: 256,
+  /** The largest installs open some hundred in a burst; a scan of a network wants thousands. */
+  newConnectionsPerSecond: 200,
+  /** And keep on with less: 50 a second is more than an honest job needs for a whole minute. */
+  newConnectionsPerMinute: 3000,
+  /** Both ways together: what a line of 100 Mbit/s moves in six hours, the longest job. */
+  bytesPerSandbox: 256 * GIB,
   /** Both record types of one name, with one repetition: what resolvers in trouble need. */
   resolveTimeoutMs: 6 * SECOND_MS,
   /** All addresses of one name together: two lost SYNs (1 s, 3 s) and a slow path. */
@@ -26,10 +33,12 @@ export const GUARD_LIMITS = {
   idleTimeoutMs: 10 * MINUTE_MS,
 } as const;
 
-/** Milliseconds and counts, as in GUARD_LIMITS. */
+/** Milliseconds, bytes and counts, as in GUARD_LIMITS. */
 export type GuardLimits = { readonly [Name in keyof typeof GUARD_LIMITS]: number };
 
 /** Different targets and outcomes told of one sandbox: what a person reads; a scan has thousands. */
 export const LEDGER_LINES = 100;
 /** Sandboxes with records nobody asked for: more than any host runs at once. */
 export const LEDGER_SANDBOXES = 1000;
+/** Sandboxes whose use of the guard is remembered: more than any host runs at once. */
+export const GUARD_ACCOUNTS = 1000;

@@ -6,6 +6,7 @@
  *     reset of the stream         -> RST to the target
  *     error of the connection     -> RST_STREAM, CONNECT_ERROR
  *     no byte moved for too long  -> both reset
+ *     too many bytes moved        -> both reset
  *
  * Promise: bytes wait at their source while the other side does not take them (never in memory
  * beyond the streams' own buffers), and when the promise resolves both ends are closed.
@@ -16,17 +17,19 @@ import type { Socket } from 'node:net';
 /** How often within the idle time movement is looked for: it ends at most a quarter too late. */
 const IDLE_LOOKS = 4;
 
-/** `reset`: one side broke off. `idle`: we did. */
-type TunnelEnd = 'closed' | 'reset' | 'idle';
+/** `reset`: one side broke off. `idle` and `spent`: we did. */
+type TunnelEnd = 'closed' | 'reset' | 'idle' | 'spent';
 
 /**
  * Neither end may be destroyed yet when it is called.
  * @param socket connected, with allowHalfOpen
+ * @param move told of bytes of either direction; false breaks the tunnel off
  */
 export function joinTunnel(
   stream: ServerHttp2Stream,
   socket: Socket,
   idleTimeoutMs: number,
+  move: (bytes: number) => boolean,
 ): Promise<TunnelEnd> {
   const { promise, resolve } = Promise.withResolvers<TunnelEnd>();
   let end: TunnelEnd = 'closed';
@@ -82,6 +85,11 @@ export function joinTunnel(
     if (stream.rstCode === constants.NGHTTP2_NO_ERROR && !isLeft) socket.end();
     else breakOff('reset');
   });
+  const meter = (chunk: Buffer): void => {
+    if (!move(chunk.length)) breakOff('spent');
+  };
+  stream.on('data', meter);
+  socket.on('data', meter);
   stream.pipe(socket, { end: false });
   socket.pipe(stream);
   return promise;
