@@ -77,9 +77,9 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const source = undo.use(new SourceServer({ store, repositories, stallMs }));
   await source.recoverViews();
   undo.use(startSweeper({ store, terms, archive, source, sweepMs, fleet, reportFault }));
-  const forPullRequests = config.actionsForPullRequests;
+  const isPersonal = config.personal;
   const shared = { store, vault, stopping: stopping.signal, reportFault };
-  const actions = new ActionServer({ ...shared, repositories, parser, stallMs, forPullRequests });
+  const actions = new ActionServer({ ...shared, repositories, parser, stallMs, isPersonal });
   undo.use(await serveAgents(data.agentSocketPath, { ...shared, terms, source, actions }));
 
   const intake = new RunIntake(store, fleet !== 'none');

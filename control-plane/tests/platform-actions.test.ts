@@ -89,7 +89,7 @@ test('an action that the workflow names is the commit of its tag, its branch, or
   const commits = [main, v1, main, undefined];
   for (const [index, name] of names.entries()) {
     const { body, headers, status } = await ask(job, name);
-    assert.equal(status, commits[index] === undefined ? 404 : 200, name);
+    assert.equal(status, commits[index] === undefined ? 403 : 200, name);
     assert.equal(headers['onejob-action-commit'], commits[index]);
     if (status === 200) assert.equal(fileIn(body, 'action.yml'), ACTION['action.yml']);
     if (commits[index] === v1) assert.equal(fileIn(body, 'm.js'), 'tagged');
@@ -104,15 +104,46 @@ test('what the workflow does not name is not given, but by way of composite acti
   const direct = await jobOf('      - uses: zoo/tool@main\n      - uses: acme/wrap@main\n');
   assert.equal((await ask(direct, 'acme/wrap@main')).status, 200);
   assert.equal((await ask(direct, 'acme/tool@main')).status, 200);
-  for (const name of ['acme/secret@main', 'acme/tool@v1', 'zoo/tool@main', 'acme/app@main']) {
+  for (const name of ['zoo/tool@main', 'acme/none@main']) {
     const { body, status } = await ask(direct, name);
     assert.equal(status, 404, name);
     assert.equal(String(body), 'This platform has no such action.');
   }
+  // What the tenant has is not to be looked for elsewhere.
+  for (const name of ['acme/secret@main', 'acme/tool@v1', 'Acme/SECRET@main', 'acme/app@main']) {
+    const { body, status } = await ask(direct, name);
+    assert.equal(status, 403, name);
+    assert.match(
+      String(body),
+      /is a repository of this platform, and this job's workflow does not/,
+    );
+  }
   const files = { 'local/action.yml': wraps('acme/secret@main')['action.yml'] };
   const local = await jobOf('      - uses: ./local\n', { files });
   assert.equal((await ask(local, 'acme/secret@main')).status, 200);
-  assert.equal((await ask(local, 'acme/tool@main')).status, 404);
+  assert.equal((await ask(local, 'acme/tool@main')).status, 403);
+});
+
+test('names have no case; a ref that never ran here is refused, and nobody else is asked for it', async () => {
+  await ran('acme/tool', 'refs/heads/main', ACTION);
+  const job = await jobOf('      - uses: ACME/Tool@main\n      - uses: acme/tool@gone\n');
+  assert.equal((await ask(job, 'acme/tool@main')).status, 200);
+  assert.equal((await ask(job, 'ACME/Tool@main')).status, 200);
+  const gone = await ask(job, 'acme/tool@gone');
+  assert.equal(gone.status, 403);
+  assert.match(String(gone.body), /nothing of it has run here at gone/);
+});
+
+test('an archive starts no program and keeps the bytes of files, whatever the attributes of a tree say', async () => {
+  const format = '$Format:%GG %H$';
+  const files = {
+    ...ACTION,
+    '.gitattributes': '* export-subst text eol=crlf\n',
+    'a.txt': `${format}\n`,
+  };
+  await ran('acme/subst', 'refs/heads/main', files);
+  const { body } = await ask(await jobOf('      - uses: acme/subst@main\n'), 'acme/subst@main');
+  assert.equal(fileIn(body, 'a.txt'), `${format}\n`);
 });
 
 test('only the session of a running job is answered', async () => {
@@ -137,8 +168,41 @@ test('the run of a pull request is given none, unless the platform says otherwis
     /acme\/tool is a repository of this platform, which gives the run/,
   );
   await platform.stop();
-  await platform.startAgain({ actionsForPullRequests: true });
+  await platform.startAgain({ personal: true });
   agent = await TestAgent.announce(platform, { slots: 50 });
-  const open = await ask(await jobOf(steps, { event }), 'acme/tool@main');
-  assert.equal(open.status, 200);
+  const open = await jobOf(steps, { event });
+  assert.equal((await ask(open, 'acme/tool@main')).status, 200);
+  // What of one's own is not here is where it came from.
+  for (const name of ['acme/tool@gone', 'acme/secret@main']) {
+    assert.equal((await ask(open, name)).status, 404, name);
+  }
+});
+
+test('a called workflow that comes from elsewhere is given nothing of the tenant', async () => {
+  await ran('acme/tool', 'refs/heads/main', ACTION);
+  const text =
+    'on: workflow_call\njobs: { b: { runs-on: ubuntu-latest, steps: [{ uses: acme/tool@main }] } }\n';
+  const found = {
+    ...{ sha: 'a'.repeat(40), fullRef: 'refs/heads/main' },
+    read: async () => await Promise.resolve({ bytes: text.length, text }),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  await platform.stop();
+  const elsewhere = {
+    inMirrors: async () => await Promise.resolve(undefined),
+    onServers: async () => await Promise.resolve(found),
+  };
+  await platform.startAgain({ elsewhere, personal: false });
+  agent = await TestAgent.announce(platform, { slots: 50 });
+  const call = 'on: push\njobs:\n  a:\n    uses: vendor/ci/.github/workflows/x.yml@main\n';
+  const sha = await platform.snapshot({ '.github/workflows/ci.yml': call });
+  const { runs } = await platform.createRuns({ sha });
+  const ids = runs[0]?.jobs.map(({ id }) => id);
+  const offer = (await agent.poll(50)).find(({ jobId }) => ids?.includes(jobId));
+  assert.ok(offer !== undefined, 'the called job is not offered');
+  const leased = await agent.lease(offer);
+  await leased.adopt();
+  const answer = await ask(leased, 'acme/tool@main');
+  assert.equal(answer.status, 403);
+  assert.match(String(answer.body), /the workflow of this job, of vendor\/ci, is given none/);
 });

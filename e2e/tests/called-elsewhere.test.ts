@@ -35,6 +35,8 @@ test('a called workflow is looked for as an action is: mirror, own tenant, serve
   mirrored.git('tag', '--force', 'v1');
   forge.repository('octo/large').commit({ [FILE]: `# ${'x'.repeat(300_000)}\n${called('a')}` });
   forge.repository('octo/own').commit({ [FILE]: called('namesake') });
+  const inner = `on: workflow_call\njobs: { inner: { uses: octo/own/${FILE}@main } }\n`;
+  forge.repository('zoo/outer').commit({ [FILE]: inner });
   const elsewhere = undo.use(
     new WorkflowRepositories({
       directory: join(root, 'workflows'),
@@ -75,6 +77,8 @@ test('a called workflow is looked for as an action is: mirror, own tenant, serve
   assert.equal(forge.requests.length, length, 'a server was asked');
   // Whoever is of another tenant gets what everybody gets.
   assert.equal((await jobsOf(`octo/own/${FILE}@main`, 'zoo/app'))[0], 'call / namesake');
+  // So does a workflow that comes from elsewhere, whoever called it.
+  assert.equal((await jobsOf(`zoo/outer/${FILE}@main`))[0], 'call / inner / namesake');
   await checkRefusals(jobsOf);
   assert.deepEqual(readdirSync(join(root, 'workflows', 'open')), [], 'what was fetched is gone');
 });

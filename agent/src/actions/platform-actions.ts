@@ -43,7 +43,7 @@ export class PlatformActions {
 
   /** Whether it is worth asking: only of its tenant's a job is given any. */
   mayHave({ owner, server }: ActionReference): boolean {
-    return server === '' && owner === this.#tenant();
+    return server === '' && owner.toLowerCase() === this.#tenant()?.toLowerCase();
   }
 
   /**

@@ -172,7 +172,7 @@ async function tryStart(
       fleet: fleetOf(options),
       tenantDefaults: OWN_MACHINE,
       // Whoever writes a workflow here may read every repository of this directory anyway.
-      actionsForPullRequests: true,
+      personal: true,
       elsewhere,
       log: eachOnce((message) => warn(onOneLine(message))),
       ...(listen === undefined ? {} : { listen }),

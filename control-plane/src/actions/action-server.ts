@@ -6,7 +6,9 @@
  *
  *     /actions/<job id>/<attempt>?owner=...&repository=...&ref=...
  *
- * 404 means: not here, look elsewhere. Every other refusal is the answer.
+ * 404 means: the tenant has no such repository, look elsewhere. Every other refusal is the answer: what
+ * the tenant has under this name is never replaced by a namesake, but on a platform of one person,
+ * whose repositories come from servers. Looking takes a turn of the tenant's.
  */
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
@@ -17,7 +19,8 @@ import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { findRunningJob } from '../leases/running-job.ts';
 import { ACTION_ARCHIVES, ACTION_ARCHIVES_PER_TENANT } from '../limits.ts';
 import { PULL_REQUEST_EVENTS } from '../results/results-grant.ts';
-import { placeOf } from '../runs/run-state.ts';
+import type { RunRow } from '../runs/run-contexts.ts';
+import { jobContext, placeOf } from '../runs/run-state.ts';
 import { WorkflowFiles } from '../runs/workflow-files.ts';
 import type { WorkflowParser } from '../runs/workflow-parser.ts';
 import type { Store } from '../store/store.ts';
@@ -27,6 +30,7 @@ const PATH = /^\/actions\/([0-9a-f-]{36})\/(\d{1,9})$/;
 
 type Refusal = { status: number; why: string };
 type Found = { repository: RepositoryId; sha: string };
+type Asker = { run: RunRow; own: RepositoryId; key: string };
 
 const ELSEWHERE: Refusal = { status: 404, why: 'This platform has no such action.' };
 
@@ -37,8 +41,8 @@ export type ActionServerParts = {
   stopping: AbortSignal;
   /** What stands still for so long is cut. */
   stallMs: number;
-  /** Whether jobs of pull requests are given actions, too. */
-  forPullRequests: boolean;
+  /** One person's: jobs of pull requests are given actions, too, and nothing here keeps from looking elsewhere. */
+  isPersonal: boolean;
 };
 
 export class ActionServer {
@@ -50,62 +54,92 @@ export class ActionServer {
   }
 
   async handle(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     try {
-      const found = await this.#find(request);
-      if ('status' in found) return refuse(response, found);
-      await this.#send(found, response);
+      const job = await this.#authorize(request);
+      if (job === undefined) {
+        return refuse(response, { status: 403, why: 'There is no such job for this session.' });
+      }
+      const soon = AbortSignal.any([gone.signal, AbortSignal.timeout(this.#parts.stallMs)]);
+      using turn = await this.#turns.take(job.own.tenant, soon).catch(() => undefined);
+      if (turn === undefined) {
+        return refuse(response, { status: 503, why: 'Too many actions at once. Try again.' });
+      }
+      const [, query = ''] = request.url.split('?', 2);
+      const found = await this.#find(job, readAction(query), gone.signal);
+      if ('status' in found) refuse(response, found);
+      else await this.#send(found, response, gone.signal);
     } catch {
       if (response.headersSent) response.stream?.close();
       else refuse(response, { status: 503, why: 'The action cannot be given now. Try again.' });
     }
   }
 
-  async #find(request: Http2ServerRequest): Promise<Found | Refusal> {
-    const { forPullRequests, parser, repositories, stopping, store } = this.#parts;
-    const [path = '', query = ''] = request.url.split('?', 2);
-    const [, jobId = '', attempt = ''] = PATH.exec(path) ?? [];
+  async #authorize(request: Http2ServerRequest): Promise<Asker | undefined> {
+    const { store } = this.#parts;
+    const [, jobId = '', attempt = ''] = PATH.exec(request.url.split('?', 1)[0] ?? '') ?? [];
     const session = request.headers[SESSION_CREDENTIAL_HEADER];
     const job = await findRunningJob(store, { jobId, attempt: Number(attempt), session });
-    if (job === undefined || request.method !== 'GET') {
-      return { status: 403, why: 'There is no such job for this session.' };
-    }
+    if (job === undefined || request.method !== 'GET') return undefined;
     const run = await store.db
       .selectFrom('runs')
       .selectAll()
       .where('id', '=', job.runId)
       .executeTakeFirstOrThrow();
-    const wanted = readAction(query);
-    const repository = parseRepositoryName(`${wanted.owner}/${wanted.repository}`);
     const own = parseRepositoryName(run.repository);
-    // Of another tenant nothing is said, not even whether it is there.
-    if (repository === undefined || own === undefined || repository.tenant !== own.tenant) {
-      return ELSEWHERE;
-    }
-    const resolved = await repositories.resolve(repository, wanted.ref);
-    if (resolved === undefined) return ELSEWHERE;
-    const files = new WorkflowFiles({ repositories, parser, stopping });
-    const steps = placeOf(run, job.key)?.job.steps ?? [];
-    const commit = { repository: own, sha: run.sha };
-    // Who is named elsewhere only, is meant to come from elsewhere.
-    const isNamed = await namesAction({ files, repositories }, { steps, commit }, wanted);
-    if (!isNamed) return ELSEWHERE;
-    if (forPullRequests || !PULL_REQUEST_EVENTS.has(run.event_name)) {
-      return { repository, sha: resolved.sha };
-    }
-    const why = `${repository.full} is a repository of this platform, which gives the run of a pull request no other repositories. Put the action into a mirror of the host.`;
-    return { status: 403, why };
+    return own === undefined ? undefined : { run, own, key: job.key };
   }
 
-  async #send({ repository, sha }: Found, response: Http2ServerResponse): Promise<void> {
-    const { repositories, stallMs } = this.#parts;
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    const soon = AbortSignal.any([gone.signal, AbortSignal.timeout(stallMs)]);
-    using turn = await this.#turns.take(repository.tenant, soon).catch(() => undefined);
-    if (turn === undefined) {
-      return refuse(response, { status: 503, why: 'Too many actions at once. Try again.' });
+  async #find(
+    { run, own, key }: Asker,
+    wanted: NamedAction,
+    signal: AbortSignal,
+  ): Promise<Found | Refusal> {
+    const { isPersonal, parser, repositories, stopping } = this.#parts;
+    // Of another tenant nothing is said, not even whether it is there.
+    const isOwn = wanted.owner.toLowerCase() === own.tenant.toLowerCase();
+    const repository = isOwn ? await repositories.named(own.tenant, wanted.repository) : undefined;
+    if (repository === undefined) return ELSEWHERE;
+    const full = `${repository.tenant}/${repository.name}`;
+    const not = (why: string): Refusal =>
+      isPersonal
+        ? ELSEWHERE
+        : { status: 403, why: `${full} is a repository of this platform, ${why}.` };
+    const of = jobContext(run, key)['workflow_repository'];
+    const writer = parseRepositoryName(typeof of === 'string' ? of : '');
+    if (writer?.tenant !== own.tenant) {
+      return not(`and the workflow of this job, of ${writer?.full}, is given none of them`);
     }
-    const archive = repositories.archive(repository, sha, gone.signal);
+    const files = new WorkflowFiles({ repositories, parser, stopping });
+    const steps = placeOf(run, key)?.job.steps ?? [];
+    const commit = { repository: own, sha: run.sha };
+    const named = { files, repositories, signal };
+    if (!(await namesAction(named, { steps, commit }, wanted))) {
+      return not(
+        `and this job's workflow does not name ${full}@${wanted.ref}: neither in its steps nor in ` +
+          'composite actions of its own commit or of this platform',
+      );
+    }
+    if (!isPersonal && PULL_REQUEST_EVENTS.has(run.event_name)) {
+      return not(
+        'which gives the run of a pull request no other repositories; put the action into a mirror of the host',
+      );
+    }
+    const resolved = await repositories.resolve(repository, wanted.ref);
+    if (resolved !== undefined) return { repository, sha: resolved.sha };
+    return not(
+      `and nothing of it has run here at ${wanted.ref}; run something of it from there first`,
+    );
+  }
+
+  async #send(
+    { repository, sha }: Found,
+    response: Http2ServerResponse,
+    gone: AbortSignal,
+  ): Promise<void> {
+    const { repositories, stallMs } = this.#parts;
+    const archive = repositories.archive(repository, sha, gone);
     const stalled = new AbortController();
     const timer = setTimeout(() => stalled.abort(), stallMs);
     try {

@@ -3,7 +3,7 @@
  * and of repositories of its tenant. What nobody wrote down is not given, whatever a job asks for.
  */
 import { posix } from 'node:path';
-import { type CompiledStep, parseRepositoryName } from '@onejob/protocol';
+import type { CompiledStep } from '@onejob/protocol';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { LOCAL_ACTIONS } from '../limits.ts';
 import type { FilePlace, WorkflowFiles } from '../runs/workflow-files.ts';
@@ -17,7 +17,7 @@ const METADATA = ['action.yml', 'action.yaml'];
 
 /** @param commit the run's own: where `./path` is looked for */
 export async function namesAction(
-  from: { files: WorkflowFiles; repositories: Repositories },
+  from: { files: WorkflowFiles; repositories: Repositories; signal: AbortSignal },
   job: { steps: readonly CompiledStep[]; commit: { repository: RepositoryId; sha: string } },
   wanted: NamedAction,
 ): Promise<boolean> {
@@ -31,6 +31,7 @@ export async function namesAction(
       const { action } = step;
       if (action.kind === 'repository' && isSame(action, wanted)) return true;
       if (known.has(step.uses) || known.size >= LOCAL_ACTIONS) continue;
+      from.signal.throwIfAborted();
       known.add(step.uses);
       const place = await placeOf(from.repositories, job.commit, tenant, action);
       if (place !== undefined) next.push(...(await innerSteps(from.files, place)));
@@ -40,8 +41,10 @@ export async function namesAction(
   return false;
 }
 
+/** Names of owners and repositories have no case, as on GitHub; refs have. */
 const isSame = (one: NamedAction, other: NamedAction): boolean =>
-  one.owner === other.owner && one.repository === other.repository && one.ref === other.ref;
+  `${one.owner}/${one.repository}`.toLowerCase() ===
+    `${other.owner}/${other.repository}`.toLowerCase() && one.ref === other.ref;
 
 /** undefined: the action is not on this platform. */
 async function placeOf(
@@ -53,8 +56,9 @@ async function placeOf(
   if (action.kind === 'local') {
     return { ...commit, path: action.path.replaceAll('\\', '/') };
   }
-  if (action.kind !== 'repository' || action.owner !== tenant) return undefined;
-  const repository = parseRepositoryName(`${action.owner}/${action.repository}`);
+  const isOwn = action.kind === 'repository' && action.owner.toLowerCase() === tenant.toLowerCase();
+  if (!isOwn) return undefined;
+  const repository = await repositories.named(tenant, action.repository);
   if (repository === undefined) return undefined;
   const resolved = await repositories.resolve(repository, action.ref);
   return resolved === undefined ? undefined : { repository, sha: resolved.sha, path: action.path };

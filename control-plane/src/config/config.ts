@@ -42,10 +42,11 @@ export type ControlPlaneConfig = {
   /** Which hosts it will have. Default: open. */
   fleet?: Fleet;
   /**
-   * Whether jobs of pull requests are given actions from other repositories of their tenant: their
-   * workflow may be anybody's. Default: false.
+   * Whether it is one person's, who pushes from checkouts of repositories that have their place on other
+   * servers. Then jobs of pull requests are given actions from other repositories of their tenant, and
+   * what of those is not here is looked for on servers. Default: false.
    */
-  actionsForPullRequests?: boolean;
+  personal?: boolean;
   /** Who finds called workflows that are not on this platform. Default: nobody. */
   elsewhere?: ElsewhereRepositories;
   /** Told of failures that are ours, one sentence a line. Default: nowhere. */
@@ -67,7 +68,7 @@ export type CompleteConfig = Pick<
   Required<
     Pick<
       ControlPlaneConfig,
-      'version' | 'fleet' | 'clock' | 'sweepMs' | 'sourceStallMs' | 'actionsForPullRequests'
+      'version' | 'fleet' | 'clock' | 'sweepMs' | 'sourceStallMs' | 'personal'
     >
   > & {
     terms: LeaseTerms;
@@ -163,7 +164,7 @@ const CONFIG_CHECKS: Readonly<Record<keyof ControlPlaneConfig, Check>> = {
   globalConcurrency: orNull(whole(0)),
   fleet: (value) =>
     FLEETS.some((one) => one === value) ? undefined : `one of ${FLEETS.join(', ')}`,
-  actionsForPullRequests: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
+  personal: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
   elsewhere: anything,
   log: anything,
   version: anything,
@@ -230,7 +231,7 @@ export function completeConfig(config: ControlPlaneConfig): CompleteConfig {
     ...(elsewhere === undefined ? {} : { elsewhere }),
     version: config.version ?? '0.1.0',
     fleet: config.fleet ?? 'open',
-    actionsForPullRequests: config.actionsForPullRequests ?? false,
+    personal: config.personal ?? false,
     clock: config.clock ?? systemClock,
     sweepMs: config.sweepMs ?? SWEEP_MS,
     sourceStallMs: config.sourceStallMs ?? SOURCE_STALL_MS,

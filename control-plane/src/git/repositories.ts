@@ -4,7 +4,7 @@
  * repository is a git namespace with one branch or tag and HEAD. Which commit a branch or tag means
  * is what the last run that came from it said.
  */
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -26,6 +26,11 @@ const namedRef = (ref: string): string =>
   `${NAMED}${createHash('sha256').update(ref).digest('hex')}`;
 /** Folders in a repository where packs are looked at before they belong to it. */
 const QUARANTINE = 'incoming-';
+/**
+ * Wins over the attributes in a tree: none may have git start a program for an archive (`export-subst`
+ * runs gpg for some of its words), or turn a file into a larger one. `export-ignore` is the tree's.
+ */
+const ATTRIBUTES = '* -export-subst -working-tree-encoding -text -eol -ident -filter\n';
 const WORKFLOWS_FOLDER = '.github/workflows';
 
 export class Repositories {
@@ -53,6 +58,15 @@ export class Repositories {
     return await fileExists(join(this.path(repository), 'HEAD'));
   }
 
+  /** A repository of a tenant by a name without case; undefined: it has none. */
+  async named(tenant: string, name: string): Promise<RepositoryId | undefined> {
+    const wanted = `${name}.git`.toLowerCase();
+    const folders = await readdir(join(this.#root, tenant)).catch(() => []);
+    const exact = folders.find((folder) => folder === `${name}.git`);
+    const folder = exact ?? folders.find((one) => one.toLowerCase() === wanted);
+    return folder === undefined ? undefined : { tenant, name: folder.slice(0, -'.git'.length) };
+  }
+
   /** Makes an empty one, whole or not at all. */
   async ensure(repository: RepositoryId): Promise<void> {
     if (await this.exists(repository)) return;
@@ -61,6 +75,8 @@ export class Repositories {
     await mkdir(join(this.#root, repository.tenant), { recursive: true, mode: 0o700 });
     try {
       await git(['init', '--quiet', '--bare', '--template=', '--initial-branch=main', fresh]);
+      await mkdir(join(fresh, 'info'));
+      await writeFile(join(fresh, 'info', 'attributes'), ATTRIBUTES);
       await rename(fresh, path);
     } catch (error) {
       await rm(fresh, { recursive: true, force: true });
@@ -258,7 +274,10 @@ export class Repositories {
     sha: string,
     signal: AbortSignal,
   ): { stream: Readable; ended: Promise<void>; stop: () => void } {
-    return archiveCommit([...this.#in(repository), 'archive', '--format=tar', sha], signal);
+    // Larger files are passed on piece by piece.
+    const settings = ['-c', 'core.bigFileThreshold=16m'];
+    const words = [...settings, 'archive', '--format=tar', sha];
+    return archiveCommit([...this.#in(repository), ...words], signal);
   }
 
   /** The message of a commit; null: it is not here, or longer than git may say. */

@@ -12,6 +12,9 @@ import { ControlPlaneError } from '../errors.ts';
 /** So many bytes are measured before others get their turn: a few milliseconds. */
 const BYTES_AT_ONCE = 4096;
 
+/** Beyond this no honest ones fit, and only measuring them would cost. */
+const SECRETS_CHARACTERS = 1024 * 1024;
+
 function whyWrong(secrets: [name: string, value: string][]): string | undefined {
   if (secrets.length > SECRETS_PER_JOB) return `at most ${SECRETS_PER_JOB} secrets`;
   const tooLong = secrets.find(([, value]) => Buffer.byteLength(value) > SECRET_BYTES);
@@ -25,6 +28,11 @@ export async function checkSecretValues(secrets: Readonly<Record<string, string>
   const wrong = whyWrong(entries);
   if (wrong !== undefined) {
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
+  }
+  let total = 0;
+  for (const [at, [name, value]] of entries.entries()) {
+    total += value.length;
+    if (total > SECRETS_CHARACTERS) throw unmaskable(name, { at, of: entries.length });
   }
   const masker = new SecretMasker({ maxStates: maxSecretStates });
   let bytes = 0;

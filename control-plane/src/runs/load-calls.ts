@@ -28,7 +28,8 @@ import type { Elsewhere } from './elsewhere.ts';
 import type { WorkflowFiles } from './workflow-files.ts';
 
 type Place = Omit<CalledWorkflow, 'workflow'>;
-type Resolved = { sha: string; fullRef: string };
+/** `repository`: as the platform writes the name. */
+type Resolved = { sha: string; fullRef: string; repository?: string };
 
 export type LoadedCalls = {
   /** With the targets of its calls. */
@@ -168,33 +169,44 @@ class CallLoader {
       return { repository, path, ref, fullRef, sha };
     }
     const { ref, repository } = reference;
-    const key = `${repository}@${ref}`;
-    const resolved = this.#resolved.get(key) ?? (await this.#resolve(repository, ref));
+    // A workflow from elsewhere is not shown what the tenant has.
+    const tenant = parseRepositoryName(this.#root.repository)?.tenant;
+    const isOurs = parseRepositoryName(from.repository)?.tenant === tenant;
+    const key = `${isOurs} ${repository}@${ref}`;
+    const resolved = this.#resolved.get(key) ?? (await this.#resolve(repository, ref, isOurs));
     this.#resolved.set(key, resolved);
     if ('missing' in resolved) return resolved;
     const { fullRef, sha } = resolved;
-    return { repository, path, ref, fullRef, sha };
+    return { repository: resolved.repository ?? repository, path, ref, fullRef, sha };
   }
 
-  async #resolve(full: string, ref: string): Promise<Resolved | { missing: string }> {
+  /** @param isOurs whether who asks is a workflow of the tenant */
+  async #resolve(
+    full: string,
+    ref: string,
+    isOurs: boolean,
+  ): Promise<Resolved | { missing: string }> {
     const repository = parseRepositoryName(full);
-    const own = parseRepositoryName(this.#root.repository)?.tenant;
+    const own = parseRepositoryName(this.#root.repository)?.tenant ?? '';
     const missing = `which is in no repository of the tenant '${own}'; put it into one of them`;
     if (repository === undefined) return { missing };
     const wanted = { owner: repository.tenant, repository: repository.name, ref };
     const mirrored = await this.#elsewhere.inMirrors(wanted);
     if (mirrored !== undefined) return mirrored;
     // Of another tenant nothing is said, not even whether it is there.
-    const isOwn = repository.tenant === own;
-    const found = isOwn ? await this.#repositories.resolve(repository, ref) : undefined;
-    if (found !== undefined) return found;
+    const isOwn = repository.tenant.toLowerCase() === own.toLowerCase();
+    const here = isOwn ? await this.#repositories.named(own, repository.name) : undefined;
+    const found =
+      here !== undefined && isOurs ? await this.#repositories.resolve(here, ref) : undefined;
+    if (found !== undefined) return { ...found, repository: `${own}/${here?.name}` };
+    // A platform that asks elsewhere is one person's, whose repositories come from there.
     if (this.#elsewhere.isAsked) {
       const fetched = await this.#elsewhere.onServers(wanted);
       if (typeof fetched !== 'string') return fetched;
       const nowhere = `which no mirror of this host has, and no repository of the tenant '${own}' on this onejob`;
       return { missing: `${nowhere}; elsewhere: ${fetched}` };
     }
-    if (!isOwn) return { missing };
+    if (!isOwn || !isOurs) return { missing };
     return {
       missing: `but this onejob has no '${ref}' of ${full}; run something of that repository from there first`,
     };
