@@ -60,10 +60,19 @@ const writers: [string, (secret: string) => string][] = [
   ['XML text', (s) => s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')],
   ['base64', (s) => Buffer.from(s).toString('base64')],
   ['base64url', (s) => Buffer.from(s).toString('base64url')],
+  ['the text of a workflow command', commandText],
+  [
+    'a property of a workflow command',
+    (s) => commandText(s).replaceAll(':', '%3A').replaceAll(',', '%2C'),
+  ],
   ['a workflow expression string', (s) => s.replaceAll("'", "''")],
   ['double quotes', (s) => s.replace(/["\\$`]/g, '\\$&')],
   ['single quotes', (s) => s.replaceAll("'", "'\\''")],
 ];
+
+function commandText(text: string): string {
+  return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+}
 
 function unicodeEscape(text: string, characters: RegExp): string {
   return text.replace(characters, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);

@@ -5,7 +5,7 @@
 //
 // From the value come its variants: as given, trimmed, without its double quotes, with \n and with
 // \r\n line ends, and each line. Each variant is written plain, in base64, and in the escapings of
-// URLs, JSON, shells, XML and expression strings.
+// URLs, workflow commands, JSON, shells, XML and expression strings.
 //
 // Not covered: base64 wrapped over several lines (only its unwrapped parts could match), mixed-case
 // percent escapes (`%2f%3D`), and compressed or encrypted output.
@@ -136,6 +136,12 @@ const urlEncodings: Encoding[] = [
   ...percent(/[^A-Za-z0-9\-._~]/g, '+'), // forms (Python, Go, PHP)
 ];
 
+/** Workflow commands, as the toolkit writes them (@actions/core, command.ts). */
+const commandEncodings: Encoding[] = [
+  ...percent(/[%\r\n]/g), // the text
+  ...percent(/[%\r\n:,]/g), // a property
+];
+
 const jsonShort: Record<string, string> = {
   '"': '\\"',
   '\\': '\\\\',
@@ -238,6 +244,7 @@ const xmlEncodings: Encoding[] = [
 
 const encodings: Encoding[] = [
   ...urlEncodings,
+  ...commandEncodings,
   ...jsonEncodings,
   ...shellEncodings,
   ...xmlEncodings,
