@@ -100,7 +100,8 @@ export class PlatformActions {
     }
     const why = await textOf(stream);
     if (status === 404) return undefined;
-    if (status === 403) throw new ActionUnavailable('refused', why);
+    // 429: what jobs of its own tenant do is not the platform's failure.
+    if (status === 403 || status === 429) throw new ActionUnavailable('refused', why);
     throw new Error(`The control plane answered ${status}: ${why}`);
   }
 }

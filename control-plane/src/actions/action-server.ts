@@ -64,7 +64,9 @@ export class ActionServer {
       const soon = AbortSignal.any([gone.signal, AbortSignal.timeout(this.#parts.stallMs)]);
       using turn = await this.#turns.take(job.own.tenant, soon).catch(() => undefined);
       if (turn === undefined) {
-        return refuse(response, { status: 503, why: 'Too many actions at once. Try again.' });
+        const why =
+          'Too many actions are asked for at once by jobs of this tenant. Run the job again.';
+        return refuse(response, { status: 429, why });
       }
       const [, query = ''] = request.url.split('?', 2);
       const found = await this.#find(job, readAction(query), gone.signal);
