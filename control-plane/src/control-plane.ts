@@ -85,7 +85,7 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const intake = new RunIntake(store, fleet !== 'none');
   const apiParts: ApiParts = {
     ...shared,
-    ...{ repositories, parser, elsewhere, archive, version, fleet, intake },
+    ...{ repositories, parser, elsewhere, isPersonal, archive, version, fleet, intake },
   };
   const apiUrl = await serveApi(undo, apiParts, data, config.listen);
   // First of all: long polls and streams end, or closing servers would wait for them.

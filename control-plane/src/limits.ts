@@ -128,6 +128,8 @@ export const CALLED_ELSEWHERE_MS = 120 * SECOND_MS;
  * 100 ms of a processor.
  */
 export const PLAN_LEG_CHARACTERS = 8 * MiB;
+/** Characters of a run's secrets in all: of more no honest ones are maskable, and measuring them costs. */
+export const SECRETS_CHARACTERS = MiB;
 /** Requests that wait to have a file read: with all files hostile the last one waits minutes. */
 export const PARSES_WAITING = 64;
 

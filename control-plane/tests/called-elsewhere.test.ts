@@ -113,6 +113,44 @@ test('a repository that is not here, or is of another tenant, refuses its job wi
   assert.ok((await agent.poll()).length > 0);
 });
 
+test('a pull request from elsewhere may call no workflow of another repository of the tenant', async () => {
+  await using platform = await Platform.start();
+  await seen(platform, 'acme/shared', 'refs/heads/main', { 'shared.yml': called('a') });
+  await seen(platform, 'acme/app', 'refs/heads/main', { 'shared.yml': called('b') });
+  const pull = (from: string | undefined, name = 'pull_request') => {
+    const head = from === undefined ? null : { full_name: from };
+    return { name, payload: { number: 1, pull_request: { number: 1, head: { repo: head } } } };
+  };
+  const states = async (event: CreateRun['event'], uses = `acme/shared/${FILE}@main`) => {
+    const workflow = calls(uses).replace('on: push', `on: ${event.name}`);
+    const sha = await platform.snapshot(inFolder({ 'ci.yml': workflow }));
+    const asked = { sha, ...run, event, ref: 'refs/pull/1/merge' };
+    const { jobs } = (await platform.createRuns(asked)).runs[0]!;
+    return jobs.map((job) => [job.name, job.conclusion ?? job.state, job.endMessage]);
+  };
+  const given = [
+    ['own', 'queued', ''],
+    ['call / a', 'queued', ''],
+  ];
+  for (const from of ['stranger/app', undefined]) {
+    const [own, call] = await states(pull(from));
+    assert.deepEqual(own, given[0]);
+    assert.deepEqual(call?.slice(0, 2), ['call', 'refused']);
+    assert.match(String(call?.[2]), /pull request from elsewhere is given no other repository of /);
+    // Nor is it said which there are.
+    const [, absent] = await states(pull(from), `acme/absent/${FILE}@main`);
+    assert.equal(String(absent?.[2]).replaceAll('acme/absent', 'acme/shared'), call?.[2]);
+  }
+  const [, same] = await states(pull('stranger/app'), `Acme/App/${FILE}@main`);
+  assert.deepEqual(same, ['call / b', 'queued', '']);
+  assert.deepEqual(await states(pull('acme/app')), given);
+  // Its workflow is the base's.
+  assert.deepEqual(await states(pull('stranger/app', 'pull_request_target')), given);
+  await platform.stop();
+  await platform.startAgain({ personal: true });
+  assert.deepEqual(await states(pull('stranger/app')), given);
+});
+
 test('what is wrong in a workflow of elsewhere names its repository, ref and line', async () => {
   await using platform = await Platform.start();
   await seen(platform, 'acme/shared', 'refs/heads/main', { 'ok.yml': called('a') });

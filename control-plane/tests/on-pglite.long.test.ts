@@ -14,5 +14,7 @@ const SUITES = [
   'reruns-of-calls',
   'reruns',
   'run-names',
+  'runs',
+  'source',
 ];
 for (const suite of SUITES) await import(`./${suite}.test.ts`);

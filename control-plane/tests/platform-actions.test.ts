@@ -5,6 +5,8 @@ import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { CreateRun } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
@@ -144,6 +146,13 @@ test('an archive starts no program and keeps the bytes of files, whatever the at
   await ran('acme/subst', 'refs/heads/main', files);
   const { body } = await ask(await jobOf('      - uses: acme/subst@main\n'), 'acme/subst@main');
   assert.equal(fileIn(body, 'a.txt'), `${format}\n`);
+  // A repository of before there was this rule gets it when the control plane starts.
+  await platform.stop();
+  await rm(join(platform.directory, 'data/repositories/acme/subst.git/info'), { recursive: true });
+  await platform.startAgain();
+  agent = await TestAgent.announce(platform, { slots: 50 });
+  const again = await ask(await jobOf('      - uses: acme/subst@main\n'), 'acme/subst@main');
+  assert.equal(fileIn(again.body, 'a.txt'), `${format}\n`);
 });
 
 test('only the session of a running job is answered', async () => {
@@ -157,16 +166,34 @@ test('only the session of a running job is answered', async () => {
   assert.equal((await ask(job, 'acme/tool@main')).status, 403);
 });
 
-test('the run of a pull request is given none, unless the platform says otherwise', async () => {
+/** A pull request into acme/app; undefined: the event does not say from where. */
+const pullFrom = (repository: string | null | undefined) => ({
+  name: 'pull_request',
+  payload: {
+    number: 1,
+    pull_request: {
+      number: 1,
+      head: { repo: repository === null ? null : { full_name: repository } },
+    },
+  },
+});
+
+test('the run of a pull request from elsewhere is given none, unless the platform says otherwise', async () => {
   await ran('acme/tool', 'refs/heads/main', ACTION);
-  const event = { name: 'pull_request', payload: { number: 1 } };
+  const event = pullFrom('stranger/app');
   const steps = '      - uses: acme/tool@main\n';
   const closed = await ask(await jobOf(steps, { event }), 'acme/tool@main');
   assert.equal(closed.status, 403);
   assert.match(
     String(closed.body),
-    /acme\/tool is a repository of this platform, which gives the run/,
+    /acme\/tool is a repository of this platform, which gives the run of a pull request from elsewhere no/,
   );
+  for (const from of [null, undefined, 'zoo/app', 'acme/tool']) {
+    const other = await jobOf(steps, { event: pullFrom(from) });
+    assert.equal((await ask(other, 'acme/tool@main')).status, 403, String(from));
+  }
+  const inside = await jobOf(steps, { event: pullFrom('Acme/App') });
+  assert.equal((await ask(inside, 'acme/tool@main')).status, 200);
   await platform.stop();
   await platform.startAgain({ personal: true });
   agent = await TestAgent.announce(platform, { slots: 50 });

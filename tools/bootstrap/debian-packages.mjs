@@ -47,6 +47,12 @@ const CPIO = { name: 'cpio', why: 'tests unpack the initramfs with it', proof: [
 const SSH = { name: 'openssh-client', why: 'tests check a repository out by it', proof: ['ssh'] };
 
 /** @type {DebianPackage[]} */
+const FOR_CHECKOUTS = [
+  { name: 'git-lfs', why: 'tests check large files out with it', proof: ['git-lfs'] },
+  { name: 'curl', why: 'jobs of the tests ask servers with it', proof: ['curl'] },
+];
+
+/** @type {DebianPackage[]} */
 const FOR_ACTIONS = [
   { name: 'rsync', why: 'a published action that the tests run copies with it', proof: ['rsync'] },
   { name: 'openssl', why: 'tests make a certificate for a server of theirs', proof: ['openssl'] },
@@ -58,7 +64,7 @@ const SHELLS = ['zsh', 'fish'].map((name) => ({
 }));
 
 /** @type {DebianPackage[]} */
-const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_ACTIONS, ...SHELLS];
+const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_CHECKOUTS, ...FOR_ACTIONS, ...SHELLS];
 
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {

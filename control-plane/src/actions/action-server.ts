@@ -1,8 +1,8 @@
 /**
  * Gives a job the files of actions from other repositories of its tenant, as an archive of the commit
  * that a ref stands for: only while the lease that asks is alive, and only of actions that the job
- * names (`named-actions.ts`). A run whose workflow anybody can write, a pull request's, is given
- * none unless the platform is one person's own.
+ * names (`named-actions.ts`). A run whose workflow anybody can write, that of a pull request from another
+ * repository, is given none but its own unless the platform is one person's.
  *
  *     /actions/<job id>/<attempt>?owner=...&repository=...&ref=...
  *
@@ -12,13 +12,13 @@
  */
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
-import { ACTION_COMMIT_HEADER, parseRepositoryName } from '@onejob/protocol';
+import { ACTION_COMMIT_HEADER, type JsonObject, parseRepositoryName } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { FetchTurns } from '../git/fetch-turns.ts';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
 import { findRunningJob } from '../leases/running-job.ts';
 import { ACTION_ARCHIVES, ACTION_ARCHIVES_PER_TENANT } from '../limits.ts';
-import { PULL_REQUEST_EVENTS } from '../results/results-grant.ts';
+import { isFromFork } from '../runs/pull-requests.ts';
 import type { RunRow } from '../runs/run-contexts.ts';
 import { jobContext, placeOf } from '../runs/run-state.ts';
 import { WorkflowFiles } from '../runs/workflow-files.ts';
@@ -123,9 +123,12 @@ export class ActionServer {
           'composite actions of its own commit or of this platform',
       );
     }
-    if (!isPersonal && PULL_REQUEST_EVENTS.has(run.event_name)) {
+    const event = { name: run.event_name, payload: run.event_payload as JsonObject };
+    const isOther = full.toLowerCase() !== run.repository.toLowerCase();
+    if (!isPersonal && isOther && isFromFork(event, run.repository)) {
       return not(
-        'which gives the run of a pull request no other repositories; put the action into a mirror of the host',
+        'which gives the run of a pull request from elsewhere no other repositories; put the action into a ' +
+          'mirror of the host',
       );
     }
     const resolved = await repositories.resolve(repository, wanted.ref);

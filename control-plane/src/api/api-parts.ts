@@ -13,6 +13,7 @@ export type ApiParts = {
   repositories: Repositories;
   parser: WorkflowParser;
   elsewhere: ElsewhereRepositories | undefined;
+  isPersonal: boolean;
   archive: LogArchive;
   vault: Vault;
   version: string;

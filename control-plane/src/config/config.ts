@@ -43,8 +43,9 @@ export type ControlPlaneConfig = {
   fleet?: Fleet;
   /**
    * Whether it is one person's, who pushes from checkouts of repositories that have their place on other
-   * servers. Then jobs of pull requests are given actions from other repositories of their tenant, and
-   * what of those is not here is looked for on servers. Default: false.
+   * servers. Then pull requests from other repositories are given actions and called workflows of
+   * their tenant's other repositories, and what of those is not here is looked for on servers.
+   * Default: false.
    */
   personal?: boolean;
   /** Who finds called workflows that are not on this platform. Default: nobody. */

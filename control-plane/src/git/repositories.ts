@@ -4,7 +4,7 @@
  * repository is a git namespace with one branch or tag and HEAD. Which commit a branch or tag means
  * is what the last run that came from it said.
  */
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -75,8 +75,7 @@ export class Repositories {
     await mkdir(join(this.#root, repository.tenant), { recursive: true, mode: 0o700 });
     try {
       await git(['init', '--quiet', '--bare', '--template=', '--initial-branch=main', fresh]);
-      await mkdir(join(fresh, 'info'));
-      await writeFile(join(fresh, 'info', 'attributes'), ATTRIBUTES);
+      await writeAttributes(fresh);
       await rename(fresh, path);
     } catch (error) {
       await rm(fresh, { recursive: true, force: true });
@@ -336,16 +335,18 @@ export class Repositories {
     return runIds.filter(isUuid);
   }
 
-  /** Removes what was left of the uploads that a killed process was taking. */
+  /** Removes what was left of the uploads that a killed process was taking; mends older repositories. */
   async #sweep(): Promise<void> {
     for (const tenant of await readdir(this.#root)) {
       for (const folder of await readdir(join(this.#root, tenant))) {
         const path = join(this.#root, tenant, folder);
         // What is no folder is not ours.
-        for (const name of await readdir(path).catch(() => [])) {
+        const names: string[] = await readdir(path).catch(() => []);
+        for (const name of names) {
           if (!name.startsWith(QUARANTINE)) continue;
           await rm(join(path, name), { recursive: true, force: true });
         }
+        if (names.includes('HEAD')) await writeAttributes(path);
       }
     }
   }
@@ -374,6 +375,15 @@ export class Repositories {
       if (this.#turns.get(key) === mine) this.#turns.delete(key);
     }
   }
+}
+
+/** Whole or not at all: an archive is made by what is there. */
+async function writeAttributes(repository: string): Promise<void> {
+  const path = join(repository, 'info', 'attributes');
+  if ((await readFile(path, 'utf8').catch(() => '')) === ATTRIBUTES) return;
+  await mkdir(join(repository, 'info'), { recursive: true });
+  await writeFile(`${path}.new`, ATTRIBUTES);
+  await rename(`${path}.new`, path);
 }
 
 const fileExists = async (path: string): Promise<boolean> =>

@@ -15,6 +15,7 @@
  */
 import type { CacheMode, JsonObject } from '@onejob/protocol';
 import { mintCredential } from '../credentials.ts';
+import { PULL_REQUEST_EVENTS } from '../runs/pull-requests.ts';
 import { type RunRow, textAt } from '../runs/run-contexts.ts';
 
 export type ResultsGrant = {
@@ -35,12 +36,6 @@ const TRUSTED_EVENTS = new Set([
   'delete',
   'registry_package',
   'page_build',
-]);
-/** Their code is the pull request's. */
-export const PULL_REQUEST_EVENTS = new Set([
-  'pull_request',
-  'pull_request_review',
-  'pull_request_review_comment',
 ]);
 const MERGE_REF = /^refs\/pull\/\d+\/merge$/;
 const REF_BYTES = 1024;

@@ -8,12 +8,10 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { MaskingError, maxSecretStates, SecretMasker } from '@onejob/masking';
 import { SECRET_BYTES, SECRETS_PER_JOB } from '@onejob/protocol';
 import { ControlPlaneError } from '../errors.ts';
+import { SECRETS_CHARACTERS } from '../limits.ts';
 
 /** So many bytes are measured before others get their turn: a few milliseconds. */
 const BYTES_AT_ONCE = 4096;
-
-/** Beyond this no honest ones fit, and only measuring them would cost. */
-const SECRETS_CHARACTERS = 1024 * 1024;
 
 function whyWrong(secrets: [name: string, value: string][]): string | undefined {
   if (secrets.length > SECRETS_PER_JOB) return `at most ${SECRETS_PER_JOB} secrets`;
@@ -30,9 +28,10 @@ export async function checkSecretValues(secrets: Readonly<Record<string, string>
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
   let total = 0;
-  for (const [at, [name, value]] of entries.entries()) {
+  for (const [name, value] of entries) {
     total += value.length;
-    if (total > SECRETS_CHARACTERS) throw unmaskable(name, { at, of: entries.length });
+    if (total <= SECRETS_CHARACTERS) continue;
+    throw unmaskable(`Up to ${name} they have more than ${SECRETS_CHARACTERS} characters.`);
   }
   const masker = new SecretMasker({ maxStates: maxSecretStates });
   let bytes = 0;
@@ -41,7 +40,7 @@ export async function checkSecretValues(secrets: Readonly<Record<string, string>
       masker.add(value);
     } catch (error) {
       if (!(error instanceof MaskingError)) throw error;
-      throw unmaskable(name, { at, of: entries.length });
+      throw unmaskable(`${at} of ${entries.length} fit, ${name} does not.`);
     }
     bytes += value.length;
     if (bytes < BYTES_AT_ONCE) continue;
@@ -50,10 +49,9 @@ export async function checkSecretValues(secrets: Readonly<Record<string, string>
   }
 }
 
-const unmaskable = (name: string, { at, of }: { at: number; of: number }): ControlPlaneError =>
+const unmaskable = (found: string): ControlPlaneError =>
   new ControlPlaneError(
     'secrets_unmaskable',
-    `The request is refused: its secrets are too many and too long to be masked together. ${at} of ${of} ` +
-      `fit, ${name} does not. Give fewer or shorter ones: a key in a file is masked line by line and ` +
-      'takes the most.',
+    `The request is refused: its secrets are too many and too long to be masked together. ${found} Give ` +
+      'fewer or shorter ones: a key in a file is masked line by line and takes the most.',
   );

@@ -57,7 +57,6 @@ export async function checkRequest(
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
   checkPayload(request.event.payload);
-  await checkSecretValues(request.secrets);
   if (!(await repositories.hasCommit(repository, request.sha))) {
     throw new ControlPlaneError(
       'snapshot_missing',
@@ -65,6 +64,7 @@ export async function checkRequest(
         'of it first.',
     );
   }
+  await checkSecretValues(request.secrets);
   return repository;
 }
 

@@ -40,9 +40,17 @@ export type LoadedCalls = {
   problems: Problem[];
 };
 
+/** Where called workflows are looked for. */
+type Places = {
+  repositories: Repositories;
+  elsewhere: Elsewhere;
+  /** Of the tenant's repositories it may read the run's own and no other. */
+  onlyOwn: boolean;
+};
+
 /** @param keys of the jobs that run: what others call is not looked for */
 export async function loadCalls(
-  from: { repositories: Repositories; elsewhere: Elsewhere },
+  from: Places,
   files: WorkflowFiles,
   root: CalledWorkflow,
   keys: ReadonlySet<string>,
@@ -71,8 +79,7 @@ class CallLoader {
   readonly called: CalledWorkflows = {};
   readonly warnings: Problem[] = [];
   readonly problems: Problem[] = [];
-  readonly #repositories: Repositories;
-  readonly #elsewhere: Elsewhere;
+  readonly #from: Places;
   readonly #files: WorkflowFiles;
   readonly #root: CalledWorkflow;
   /** Found, but wrong: said once. */
@@ -80,13 +87,8 @@ class CallLoader {
   /** What a ref stands for; one run never sees it move. */
   readonly #resolved = new Map<string, Resolved | { missing: string }>();
 
-  constructor(
-    from: { repositories: Repositories; elsewhere: Elsewhere },
-    files: WorkflowFiles,
-    root: CalledWorkflow,
-  ) {
-    this.#repositories = from.repositories;
-    this.#elsewhere = from.elsewhere;
+  constructor(from: Places, files: WorkflowFiles, root: CalledWorkflow) {
+    this.#from = from;
     this.#files = files;
     this.#root = root;
   }
@@ -191,17 +193,25 @@ class CallLoader {
     const missing = `which is in no repository of the tenant '${own}'; put it into one of them`;
     if (repository === undefined) return { missing };
     const wanted = { owner: repository.tenant, repository: repository.name, ref };
-    const mirrored = await this.#elsewhere.inMirrors(wanted);
+    const { repositories, elsewhere, onlyOwn } = this.#from;
+    const mirrored = await elsewhere.inMirrors(wanted);
     if (mirrored !== undefined) return mirrored;
     // Of another tenant nothing is said, not even whether it is there.
     const isOwn = repository.tenant.toLowerCase() === own.toLowerCase();
-    const here = isOwn ? await this.#repositories.named(own, repository.name) : undefined;
-    const found =
-      here !== undefined && isOurs ? await this.#repositories.resolve(here, ref) : undefined;
+    const isSelf = full.toLowerCase() === this.#root.repository.toLowerCase();
+    if (onlyOwn && isOwn && !isSelf) {
+      return {
+        missing:
+          `and a pull request from elsewhere is given no other repository of '${own}'; put the workflow ` +
+          'into a mirror of the host',
+      };
+    }
+    const here = isOwn ? await repositories.named(own, repository.name) : undefined;
+    const found = here !== undefined && isOurs ? await repositories.resolve(here, ref) : undefined;
     if (found !== undefined) return { ...found, repository: `${own}/${here?.name}` };
     // A platform that asks elsewhere is one person's, whose repositories come from there.
-    if (this.#elsewhere.isAsked) {
-      const fetched = await this.#elsewhere.onServers(wanted);
+    if (elsewhere.isAsked) {
+      const fetched = await elsewhere.onServers(wanted);
       if (typeof fetched !== 'string') return fetched;
       const nowhere = `which no mirror of this host has, and no repository of the tenant '${own}' on this onejob`;
       return { missing: `${nowhere}; elsewhere: ${fetched}` };
@@ -217,7 +227,7 @@ class CallLoader {
     if (id === undefined) return undefined;
     const isOwn = repository === this.#root.repository && sha === this.#root.sha;
     const file = isOwn ? path : `${repository}/${path}@${ref}`;
-    const elsewhere = this.#elsewhere.at(repository, sha);
+    const elsewhere = this.#from.elsewhere.at(repository, sha);
     return await this.#files.read(
       { repository: id, sha, path },
       file,

@@ -16,6 +16,7 @@ import { asksForFiles, changeOf, headOf } from './event-change.ts';
 import { Elsewhere } from './elsewhere.ts';
 import { loadCalls } from './load-calls.ts';
 import { LocalActions } from './local-actions.ts';
+import { isFromFork } from './pull-requests.ts';
 import { WorkflowFiles, type WorkflowSource } from './workflow-files.ts';
 
 export type ReadWorkflow = {
@@ -88,15 +89,18 @@ async function readOne(
 
 /** Reads what the workflows that start call. */
 async function withCalls(
-  { repositories, elsewhere: others, stopping }: WorkflowSource,
+  { repositories, elsewhere: others, isPersonal, stopping }: WorkflowSource,
   files: WorkflowFiles,
   repository: RepositoryId & { full: string },
-  { ref, sha }: CreateRun,
+  { event, ref, sha }: CreateRun,
   read: readonly ReadWorkflow[],
 ): Promise<ReadWorkflow[]> {
   const problems: Problem[] = [];
   const all: ReadWorkflow[] = [];
   await using elsewhere = new Elsewhere(others, stopping);
+  const onlyOwn =
+    !isPersonal && isFromFork({ ...event, payload: event.payload as JsonObject }, repository.full);
+  const from = { repositories, elsewhere, onlyOwn };
   const actions = new LocalActions(files, { repository, sha });
   for (const one of read) {
     if (!one.triggered) {
@@ -113,7 +117,7 @@ async function withCalls(
       fullRef: ref,
       sha,
     };
-    const loaded = await loadCalls({ repositories, elsewhere }, files, root, keys);
+    const loaded = await loadCalls(from, files, root, keys);
     problems.push(...loaded.problems);
     const noted = await actions.note(loaded.workflow);
     const jobs = noted.jobs.filter((job) => keys.has(job.key));

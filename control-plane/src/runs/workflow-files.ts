@@ -16,9 +16,13 @@ export type WorkflowSource = {
   parser: WorkflowParser;
   /** undefined: only this platform has any. */
   elsewhere?: ElsewhereRepositories | undefined;
+  /** One person's platform: a pull request from elsewhere may read what is here. */
+  isPersonal: boolean;
   /** Ends what is asked of others. */
   stopping: AbortSignal;
 };
+
+type FileSource = Pick<WorkflowSource, 'repositories' | 'parser' | 'stopping'>;
 
 /** How a file is read that is in no repository of this platform. */
 type ReadElsewhere = ElsewhereRepository['read'];
@@ -26,11 +30,11 @@ type ReadElsewhere = ElsewhereRepository['read'];
 export type FilePlace = { repository: RepositoryId; sha: string; path: string };
 
 export class WorkflowFiles {
-  readonly #source: WorkflowSource;
+  readonly #source: FileSource;
   readonly #read = new Map<string, ParseResult | undefined>();
   #tookMs = 0;
 
-  constructor(source: WorkflowSource) {
+  constructor(source: FileSource) {
     this.#source = source;
   }
 
