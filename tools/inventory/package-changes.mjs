@@ -7,28 +7,18 @@
 import { linesOf } from './lines.mjs';
 
 const FILE_LIST = /^\/var\/lib\/dpkg\/info\/([^/]+)\.list$/;
-/** Whole directories, or single files, that scripts and triggers of packages write to. */
+/**
+ * Where scripts and triggers of packages write as they like: on a bare machine they make what others have
+ * had since its installation.
+ */
 const BY_SCRIPTS = [
-  ...['/var/lib/dpkg', '/var/lib/apt', '/var/lib/ucf', '/var/lib/pam', '/var/lib/systemd'],
-  ...['/var/lib/postgresql', '/var/lib/python', '/var/lib/emacsen-common', '/var/lib/vim'],
-  ...['/var/cache', '/var/log', '/etc/alternatives', '/etc/ld.so.cache', '/etc/.pwd.lock'],
-  ...['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', '/etc/subuid', '/etc/subgid'],
-  ...['/etc/passwd-', '/etc/group-', '/etc/shadow-', '/etc/gshadow-', '/etc/subuid-'],
-  ...['/etc/subgid-', '/etc/shells', '/etc/ssl', '/etc/ca-certificates.conf', '/etc/pam.d'],
-  ...['/etc/systemd/system', '/etc/systemd/user', '/etc/postgresql', '/etc/postgresql-common'],
-  ...['/etc/apt/apt.conf.d/02autoremove-postgresql', '/etc/sgml', '/etc/xml', '/etc/fonts'],
-  ...['/etc/mailcap', '/etc/apparmor.d', '/etc/machine-id', '/etc/udev/hwdb.bin'],
+  ...['/etc', '/var/lib', '/var/cache', '/var/log', '/usr/local/lib', '/usr/local/share'],
   ...['/usr/share/mime', '/usr/share/info', '/usr/share/icons', '/usr/share/applications'],
   ...['/usr/share/glib-2.0/schemas', '/usr/share/fonts', '/usr/lib/udev/hwdb.bin'],
-  ...[
-    '/usr/lib/locale',
-    '/usr/local/share/fonts',
-    '/usr/local/lib',
-    '/usr/local/share/ca-certificates',
-  ],
+  '/usr/lib/locale',
 ];
 const BY_TRIGGERS =
-  /^\/etc\/rc[0-6S]\.d(\/|$)|\/__pycache__(\/|$)|^\/usr\/lib\/.*\/(gconv-modules|loaders|giomodule|immodules)\.cache$/;
+  /\/__pycache__(\/|$)|^\/usr\/lib\/.*\/(gconv-modules|loaders|giomodule|immodules)\.cache$/;
 /** Since the directories of the root became links, a package may list a file by either name. */
 const MERGED = /^\/(bin|sbin|lib|lib32|lib64|libx32)\//;
 /** Where the links of update-alternatives lie, beside those that packages list themselves. */

@@ -26,14 +26,15 @@ test('an installation explains its files, records and links, and nothing beside 
   });
   for (const file of [
     ...['/usr/bin/thing', '/etc/thing/conf', '/var/lib/dpkg/status', '/var/cache/apt/pkgcache.bin'],
+    ...['/etc/gitconfig', '/var/lib/man-db/auto-update', '/usr/local/share/zsh'],
     ...['/etc/passwd', '/etc/ld.so.cache', '/etc/rc2.d/S01thing', '/usr/bin/awk'],
     ...['/usr/lib/python3/dist-packages/thing/__pycache__/a.pyc', '/etc/alternatives/awk'],
   ]) {
     assert.ok(isExplained(file), file);
   }
   for (const file of [
-    ...['/etc/thing/other', '/usr/bin/other', '/usr/local/bin/thing', '/etc/passwd.new', '/opt/x'],
-    ...['/etc/postgresql-commonx', '/root/.bashrc', '/var/lib/other', '/usr/sbin/policy-rc.d'],
+    ...['/usr/bin/other', '/usr/local/bin/thing', '/etcetera', '/opt/x', '/root/.bashrc'],
+    ...['/var/tmp/other', '/run/other', '/usr/sbin/policy-rc.d'],
   ]) {
     assert.ok(!isExplained(file), file);
   }

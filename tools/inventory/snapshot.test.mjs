@@ -35,19 +35,19 @@ test('what appeared counts everywhere, what vanished only where nobody else take
 });
 
 test('an installed package is one line, or none in a set-up; a user of people counts all the same', () => {
-  const before = snapshotOf({ users: [] }, { '/etc/group': 'old', '/etc/motd': 'old' });
+  const before = snapshotOf({ users: [] }, { '/etc/group': 'old', '/usr/motd': 'old' });
   const after = snapshotOf(
     { users: ['user postgres:x:105:110::/:/bin/sh', 'user eve:x:1001:1001::/:/bin/sh'] },
     {
       '/etc/group': 'new',
-      '/etc/motd': 'new',
+      '/usr/motd': 'new',
       '/var/lib/dpkg/info/onejob-test-none.list': 'new',
     },
   );
   const inSetUp = compareSnapshots(before, after, { mayInstall: true });
   assert.deepEqual(inSetUp, [
     'users: + user eve:x:1001:1001::/:/bin/sh',
-    'files: ~ /etc/motd (was old; is new)',
+    'files: ~ /usr/motd (was old; is new)',
   ]);
   const later = compareSnapshots(before, after, { mayInstall: false });
   assert.deepEqual(

@@ -33,17 +33,19 @@ export function pathMatcher(patterns) {
   return (file) => expression.test(file);
 }
 
+/** The image cache is in it. */
+export const cacheHome = () => process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
+
 /** @param {WatchOptions} options @param {number} mark */
 function scopeOf({ ignored, below = '/' }, mark) {
   const home = os.homedir();
-  const cacheHome = process.env.XDG_CACHE_HOME ?? path.join(home, '.cache');
   return {
     mark,
     home,
     below,
     isIgnored: pathMatcher([
       realpathSync(fileURLToPath(new URL('../..', import.meta.url))),
-      path.join(cacheHome, 'onejob'),
+      path.join(cacheHome(), 'onejob'),
       process.env.npm_config_cache ?? path.join(home, '.npm'),
       ...(process.env.INVENTORY_IGNORE ?? '').split(':').filter((one) => one !== ''),
       ...ignored,
