@@ -154,8 +154,7 @@ class RunningAgent implements Agent {
     );
     // Whoever does not ask whether it was announced is not told, either.
     this.#known.promise.catch(() => {});
-    const policy = { mode: 'audit' } as const;
-    const guard = createGuard({ ...config.egress, records: ledger.add, policy });
+    const guard = createGuard({ ...config.egress, records: ledger.add });
     this.#context = {
       client: this.#client,
       leases,

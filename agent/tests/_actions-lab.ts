@@ -16,6 +16,7 @@ import { ActionStore, type StoreLimits } from '../src/actions/action-store.ts';
 import type { JobActions } from '../src/actions/job-actions.ts';
 import type { EgressRecord } from '../src/guard/egress-record.ts';
 import { createGuard } from '../src/guard/guard.ts';
+import { AUDIT } from '../src/guard/job-policy.ts';
 
 export type Answer = {
   status: number;
@@ -70,7 +71,6 @@ export class ActionsLab implements AsyncDisposable {
       ...(options.limits === undefined ? {} : { limits: options.limits }),
     });
     const guard = createGuard({
-      policy: { mode: 'audit' },
       records: (record) => this.records.push(record),
       ...(options.isLoopbackClosed === true ? {} : { hazardousReachableLoopback: 'only-in-tests' }),
     });
@@ -88,7 +88,7 @@ export class ActionsLab implements AsyncDisposable {
   async job(): Promise<LabJob> {
     const sandboxId = newSandboxId();
     if (this.#source === undefined) throw new Error('nothing is open');
-    const actions = this.#source.forJob({ sandboxId });
+    const actions = this.#source.forJob({ sandboxId, policy: () => AUDIT });
     const server = createServer();
     server.on('stream', (stream, headers) => {
       stream.on('error', () => {});

@@ -32,6 +32,7 @@ export type FakeJob = {
   maskValues: string[];
   jobTimeoutMs: number;
   results: { token: string; repository: string; runId: string; writableRef: string } | undefined;
+  egress: string[];
   keep: boolean;
   released: string[];
   log: string[];
@@ -120,6 +121,7 @@ export class FakeControlPlane implements AsyncDisposable {
       maskValues: [],
       jobTimeoutMs: 60_000,
       results: undefined,
+      egress: ['audit'],
       keep: false,
       released: [],
       log: [],
@@ -252,6 +254,7 @@ export class FakeControlPlane implements AsyncDisposable {
           jobTimeoutMs: BigInt(job.jobTimeoutMs),
           sourceToken: 'token',
           sourcePath: '',
+          egress: job.egress,
           ...(job.results === undefined ? {} : { results: job.results }),
         };
       },

@@ -1,5 +1,6 @@
 /** Everything that crosses a border between zones. The zone's one list of exports. */
 export * from './api.ts';
+export * from './egress.ts';
 export * from './errors.ts';
 export * from './expression.ts';
 export * from './guest.ts';

@@ -87,3 +87,6 @@ export const OFFER_MS = 10 * SECOND_MS;
 export const LEASES_PER_ATTEMPT = 3;
 /** Values a job may add with `::add-mask::`: the guest runner ends the job, the agent the guest. */
 export const MASKS_PER_JOB = 10_000;
+/** An egress policy: rules of one job, and characters of all of them. Allow-lists have some dozens. */
+export const EGRESS_RULES = 500;
+export const EGRESS_POLICY_CHARACTERS = 16 * KiB;

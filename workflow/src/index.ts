@@ -39,6 +39,7 @@ export {
   usesConcurrency,
   workflowConcurrency,
 } from './plan/concurrency.ts';
+export { egressOf } from './plan/egress.ts';
 export { evaluateCondition } from './plan/condition.ts';
 export {
   type ForeseenEntry,

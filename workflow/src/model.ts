@@ -71,6 +71,9 @@ export type WorkflowCall = {
   target: CallTarget | null;
 };
 
+/** An `env` entry `ONEJOB_EGRESS`; `text` null: it is not written out as text. */
+export type EgressEntry = { text: string | null; at: Position };
+
 export type PlannedJob = {
   /** Path of the workflow: places below point into it. */
   file: string;
@@ -93,6 +96,8 @@ export type PlannedJob = {
   /** Where a key of the job stands (`runs-on`, `strategy`, `container`, ...), for messages. */
   places: Record<string, Position>;
   env: Template;
+  /** Absent: its `env` says nothing of it. */
+  egress?: EgressEntry;
   defaults: { shell: Template; workingDirectory: Template };
   outputs: Template;
   timeoutMinutes: Template;
@@ -135,6 +140,8 @@ export type Workflow = {
   /** Where what `on` says begins. */
   triggersAt: Position;
   env: Template;
+  /** Absent: its `env` says nothing of it. */
+  egress?: EgressEntry;
   defaults: { shell: Template; workingDirectory: Template };
   permissions: Template;
   concurrency: Template;

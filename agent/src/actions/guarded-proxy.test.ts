@@ -9,14 +9,14 @@ import { newSandboxId } from '@onejob/protocol';
 import { closed, startTarget } from '../guard/_guarded-link.ts';
 import type { EgressRecord } from '../guard/egress-record.ts';
 import { createGuard } from '../guard/guard.ts';
+import { AUDIT } from '../guard/job-policy.ts';
 import { GuardedProxy } from './guarded-proxy.ts';
 
-const context = { sandboxId: newSandboxId() };
+const context = { sandboxId: newSandboxId(), policy: () => AUDIT };
 
 async function open(bytes = 1_000_000): Promise<{ proxy: GuardedProxy; records: EgressRecord[] }> {
   const records: EgressRecord[] = [];
   const guard = createGuard({
-    policy: { mode: 'audit' },
     records: (record) => records.push(record),
     hazardousReachableLoopback: 'only-in-tests',
   });

@@ -7,6 +7,7 @@ import { GUEST_PATHS, newSandboxId } from '@onejob/protocol';
 import type { AgentConfig } from '../config/config.ts';
 import { DEFAULT_ACTIONS_URLS } from '../config/config.ts';
 import { createGuard } from '../guard/guard.ts';
+import { AUDIT } from '../guard/job-policy.ts';
 import { isFullSha, readActionReference } from './action-reference.ts';
 import { ActionStore } from './action-store.ts';
 import { ActionUnavailable } from './action-unavailable.ts';
@@ -57,7 +58,7 @@ export class WorkflowRepositories implements AsyncDisposable {
     if (reference === undefined) return 'its name is none of a repository and a ref.';
     const requester = {
       // Its connections are in no job's record: there is no job yet.
-      context: { sandboxId: newSandboxId() },
+      context: { sandboxId: newSandboxId(), policy: () => AUDIT },
       signal,
       checkBudget: () => {},
       spend: () => {},
@@ -81,7 +82,7 @@ export class WorkflowRepositories implements AsyncDisposable {
 
   async #open(): Promise<NetworkActions> {
     const { actionOwners: owners, actionsUrls, directory, egress } = this.#options;
-    const guard = createGuard({ ...egress, records: () => {}, policy: { mode: 'audit' } });
+    const guard = createGuard({ ...egress, records: () => {} });
     return new NetworkActions({
       urls: actionsUrls ?? DEFAULT_ACTIONS_URLS,
       ...(owners === undefined ? {} : { owners }),

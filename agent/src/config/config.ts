@@ -40,8 +40,11 @@ export type AgentConfig = {
   /** By owner, in lower case, the one server that is asked for repositories of that owner. */
   actionOwners?: ReadonlyMap<string, string>;
   builtinActions?: BuiltinPolicy;
-  /** What jobs, and this agent for them, may reach beside what the guard allows by itself. */
-  egress?: Omit<PolicyOptions, 'policy'> & Pick<GuardOptions, 'limits'>;
+  /**
+   * What any job, and this agent for it, may reach beside what the guard allows by itself, and what
+   * not. What single jobs may reach of that is the control plane's to say.
+   */
+  egress?: PolicyOptions & Pick<GuardOptions, 'limits'>;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;

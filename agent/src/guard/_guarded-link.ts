@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { newSandboxId, type SandboxId } from '@onejob/protocol';
 import type { EgressRecord } from './egress-record.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { AUDIT, type JobPolicy } from './job-policy.ts';
 
 type ConnectLink = AsyncDisposable & {
   readonly client: ClientHttp2Session;
@@ -30,18 +31,17 @@ type Answer = { status: number; reason: string | undefined; stream: ClientHttp2S
 
 /** Loopback is reachable unless options say otherwise: these tests have no other network. */
 export async function openGuardedLink(
-  options: Partial<GuardOptions> = {},
+  { policy = AUDIT, ...options }: Partial<GuardOptions> & { policy?: JobPolicy } = {},
   sandboxId: SandboxId = newSandboxId(),
 ): Promise<GuardedLink> {
   const { records, add, nextRecord } = recordQueue();
   const guard = createGuard({
-    policy: { mode: 'audit' },
     hazardousReachableLoopback: 'only-in-tests',
     ...options,
     records: add,
   });
   const link = await openConnectLink(async (stream, authority) => {
-    await guard.handleConnect(stream, authority, { sandboxId });
+    await guard.handleConnect(stream, authority, { sandboxId, policy: () => policy });
   });
   return { ...link, sandboxId, records, nextRecord };
 }

@@ -5,6 +5,7 @@
 import type { JobId, SandboxId } from '@onejob/protocol';
 import type { LimitRule } from './accounts.ts';
 import type { AddressKind } from './address.ts';
+import type { ServerNameRule } from './server-name-check.ts';
 
 /** Why a connection was let through. */
 export type AllowRule =
@@ -20,6 +21,8 @@ export type RefusalRule =
   | 'unexpected-peer'
   | 'operator-refused-range'
   | 'policy-none'
+  | 'not-on-allow-list'
+  | ServerNameRule
   | 'refused-port'
   | 'local-name'
   | 'metadata-name'

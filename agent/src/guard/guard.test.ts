@@ -8,6 +8,7 @@ import { newJobId } from '@onejob/protocol';
 import { startDnsServer, type DnsAnswer } from './_dns-server.ts';
 import { closed, openGuardedLink, startTarget } from './_guarded-link.ts';
 import { createGuard } from './guard.ts';
+import { AUDIT, NOTHING } from './job-policy.ts';
 import { createNameResolver } from './name-resolver.ts';
 
 const echo = (socket: Socket): void => void socket.pipe(socket);
@@ -189,7 +190,7 @@ test('answers that change between look-ups do not matter: what was checked is wh
 test('policy none asks no resolver', async () => {
   await using dns = await startDnsServer(() => ({ addresses: ['127.0.0.1'] }));
   await using link = await openGuardedLink({
-    policy: { mode: 'none' },
+    policy: NOTHING,
     resolver: createNameResolver([dns.address]),
   });
   const { status, reason } = await link.connect('secret-in-a-name.example.org:443');
@@ -364,14 +365,12 @@ test('a part that breaks its promise closes its connection, not the agent', asyn
 
 test('the job is named in the record when there is one', async () => {
   const records: unknown[] = [];
-  const guard = createGuard({
-    policy: { mode: 'audit' },
-    records: (record) => records.push(record.jobId),
-  });
+  const guard = createGuard({ records: (record) => records.push(record.jobId) });
   await using link = await openGuardedLink();
   const jobId = newJobId(1);
   const stream = { destroyed: true, closed: true, on() {}, once() {} };
-  await guard.handleConnect(stream as never, '10.0.0.1:80', { sandboxId: link.sandboxId, jobId });
+  const context = { sandboxId: link.sandboxId, jobId, policy: () => AUDIT };
+  await guard.handleConnect(stream as never, '10.0.0.1:80', context);
   assert.deepEqual(records, [jobId]);
 });
 

@@ -2,7 +2,7 @@
  * The egress guard: the only way from a sandbox to a network, one CONNECT at a time.
  *
  *     CONNECT -> judge the target -> resolve -> judge every address -> dial a judged address
- *             -> check who answered -> 200 and tunnel            -> record
+ *             -> check who answered -> 200 -> (allow-list: check the TLS server name) -> tunnel  -> record
  *        400 malformed | 403 refused | 502 no name, no connection | 504 too slow   -> record
  *
  * Promise: the guard resolves names itself, once; it connects to an address it has judged and to
@@ -19,6 +19,7 @@ import { classifyAddress } from './address.ts';
 import { parseAuthority, printable, type Target } from './authority.ts';
 import { connectTcp, dial, orderAddresses, type Connect, type Dialled } from './dialler.ts';
 import type { AllowRule, EgressRecord, FailureRule, RefusalRule } from './egress-record.ts';
+import { isBoundToServerName, type JobPolicy } from './job-policy.ts';
 import { GUARD_LIMITS, NAME_CHARACTERS, REASON_CHARACTERS, type GuardLimits } from './limits.ts';
 import { createNameResolver, type NameResolver, type Resolution } from './name-resolver.ts';
 import {
@@ -29,9 +30,15 @@ import {
   type Policy,
   type PolicyOptions,
 } from './policy.ts';
+import { checkServerName } from './server-name-check.ts';
 import { joinTunnel } from './tunnel.ts';
 
-export type GuardContext = { sandboxId: SandboxId; jobId?: JobId };
+export type GuardContext = {
+  sandboxId: SandboxId;
+  jobId?: JobId;
+  /** Asked at every connection: a sandbox has no job, and no policy, before its adoption. */
+  policy: () => JobPolicy;
+};
 
 export type GuardOptions = PolicyOptions & {
   /** Called once a connection, when it is over. Must not throw. */
@@ -56,7 +63,8 @@ export type Guard = {
   /**
    * Opens a connection for what the agent itself does on behalf of a sandbox; never rejects. It is
    * not one of the sandbox's connections, so that no job can use up what another one waits for. The
-   * caller ends the socket; its record is made then.
+   * job's policy holds for it, too; what is said on it is the agent's own, so its TLS is not looked
+   * at. The caller ends the socket; its record is made then.
    */
   connect(authority: string, context: GuardContext, signal: AbortSignal): Promise<Connected>;
 };
@@ -102,7 +110,7 @@ export function createGuard(options: GuardOptions): Guard {
     async connect(authority, context, signal) {
       const target = parseAuthority(authority);
       const record = recorder(target, context);
-      const opened = await openOrRefuse(target, opener, signal);
+      const opened = await openOrRefuse(target, opener, context, signal);
       if (opened.kind === 'closed') {
         const { kind: _kind, status: _status, ...rest } = opened;
         options.records(record({ ...rest, bytesUp: 0, bytesDown: 0 }));
@@ -133,12 +141,16 @@ type Admission = { limit: LimitRule | undefined; move: (bytes: number) => boolea
 type Outcome = Omit<EgressRecord, 'atMs' | 'host' | 'port' | 'durationMs' | 'sandboxId'>;
 
 /** Begins a record now; gives what completes it. */
-function recorder(target: Target, context: GuardContext): (outcome: Outcome) => EgressRecord {
+function recorder(
+  target: Target,
+  { sandboxId, jobId }: GuardContext,
+): (outcome: Outcome) => EgressRecord {
   const atMs = Date.now();
   const startedMs = performance.now();
   return (outcome) => ({
     atMs,
-    ...context,
+    sandboxId,
+    ...(jobId === undefined ? {} : { jobId }),
     host: printable(target.host, NAME_CHARACTERS),
     port: target.port,
     ...outcome,
@@ -163,44 +175,81 @@ async function serve(
   const record = recorder(target, context);
   const opened =
     limit === undefined
-      ? await openOrRefuse(target, opener, gone.signal)
+      ? await openOrRefuse(target, opener, context, gone.signal)
       : overLimit(target, limit, opener.limits);
   if (opened.kind === 'closed') {
     const { kind: _kind, status, ...rest } = opened;
     answer(stream, status, opened.reason);
     return record({ ...rest, bytesUp: 0, bytesDown: 0 });
   }
-  const { socket, address, rule } = opened;
+  const { socket, address } = opened;
   if (stream.destroyed || stream.closed) {
     socket.resetAndDestroy();
     const { kind: _kind, status: _status, ...rest } = abandoned(target);
     return record({ ...rest, address, bytesUp: 0, bytesDown: 0 });
   }
   stream.respond({ [constants.HTTP2_HEADER_STATUS]: constants.HTTP_STATUS_OK });
-  const end = await joinTunnel(stream, socket, opener.limits.idleTimeoutMs, move);
-  const { bytesWritten: bytesUp, bytesRead: bytesDown } = socket;
-  if (end === 'spent') {
-    const {
-      kind: _kind,
-      status: _status,
-      ...rest
-    } = overLimit(target, 'byte-limit', opener.limits);
-    return record({ ...rest, address, bytesUp, bytesDown });
+  const kept = isBoundToServerName(target, context.policy())
+    ? await keepBack(stream, socket, target, opener.limits)
+    : undefined;
+  if (kept !== undefined) {
+    breakOff(stream, socket);
+    return record({ verdict: 'allowed', rule: opened.rule, ...kept, address, ...NO_BYTES });
   }
-  return record({
-    address,
-    verdict: 'allowed',
-    rule,
-    ...(end === 'closed' ? {} : { reason: END_REASONS[end] }),
-    bytesUp,
-    bytesDown,
-  });
+  return record({ address, ...(await tunnel(stream, opened, target, opener.limits, move)) });
+}
+
+const NO_BYTES = { bytesUp: 0, bytesDown: 0 } as const;
+
+/** How a tunnel that was joined came out. */
+async function tunnel(
+  stream: ServerHttp2Stream,
+  { socket, rule }: Opened & { kind: 'open' },
+  target: Target,
+  limits: GuardLimits,
+  move: Admission['move'],
+): Promise<Omit<Outcome, 'address'>> {
+  const end = await joinTunnel(stream, socket, limits.idleTimeoutMs, move);
+  const bytes = { bytesUp: socket.bytesWritten, bytesDown: socket.bytesRead };
+  if (end === 'spent') {
+    const { kind: _kind, status: _status, ...rest } = overLimit(target, 'byte-limit', limits);
+    return { ...rest, ...bytes };
+  }
+  const reason = end === 'closed' ? {} : { reason: END_REASONS[end] };
+  return { verdict: 'allowed', rule, ...reason, ...bytes };
+}
+
+/** What of the record is otherwise where the tunnel must not be joined; undefined: it may be. */
+async function keepBack(
+  stream: ServerHttp2Stream,
+  socket: Socket,
+  target: Target,
+  limits: GuardLimits,
+): Promise<Partial<Outcome> | undefined> {
+  const said = await checkServerName(stream, socket, target.host, limits.clientHelloTimeoutMs);
+  if (said.kind === 'gone') return { reason: END_REASONS.reset };
+  if (said.kind === 'unused') return {};
+  if (said.kind === 'refused') {
+    const reason = `onejob refuses ${showTarget(target)}: it is on the allow-list of this job by its name, and ${said.what}.`;
+    return { verdict: 'refused', rule: said.rule, reason };
+  }
+  return stream.destroyed || socket.destroyed ? { reason: END_REASONS.reset } : undefined;
+}
+
+function breakOff(stream: ServerHttp2Stream, socket: Socket): void {
+  if (!socket.destroyed) socket.resetAndDestroy();
+  if (!stream.destroyed) stream.close(constants.NGHTTP2_CONNECT_ERROR);
 }
 
 /** A fault of ours or of an injected part is no way out: it closes this connection, and only this. */
-async function openOrRefuse(target: Target, opener: Opener, signal: AbortSignal): Promise<Opened> {
+async function openOrRefuse(
+  target: Target,
+  opener: Opener,
+  context: GuardContext,
+  signal: AbortSignal,
+): Promise<Opened> {
   try {
-    return await open(target, opener, signal);
+    return await open(target, opener, context, signal);
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
     return failed(502, 'guard-failed', `The egress guard failed at ${showTarget(target)}: ${what}`);
@@ -212,8 +261,13 @@ const END_REASONS = {
   idle: 'onejob closed the connection: nothing moved on it for too long.',
 } as const;
 
-async function open(target: Target, opener: Opener, signal: AbortSignal): Promise<Opened> {
-  const early = judgeTarget(target, opener.policy);
+async function open(
+  target: Target,
+  opener: Opener,
+  context: GuardContext,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const early = judgeTarget(target, opener.policy, context.policy());
   if (early !== undefined) {
     return { kind: 'closed', status: early.rule === 'malformed-authority' ? 400 : 403, ...early };
   }

@@ -13,6 +13,11 @@ export const REASON_CHARACTERS = 500;
 /** Addresses tried of one name. All answered addresses are checked; honest names have fewer. */
 export const DIALLED_ADDRESSES = 8;
 
+/** A ClientHello: those of today have two KiB, with the largest keys and tickets known some eight. */
+export const CLIENT_HELLO_BYTES = 16 * 1024;
+/** Records it may be cut into: honest clients need one, those that hide from a filter some more. */
+export const CLIENT_HELLO_RECORDS = 8;
+
 /** What a guard allows when its owner says nothing else. */
 export const GUARD_LIMITS = {
   /** Open or opening at once in one sandbox: npm opens 50, and each costs us one descriptor. */
@@ -29,6 +34,8 @@ export const GUARD_LIMITS = {
   connectTimeoutMs: 10 * SECOND_MS,
   /** Between two attempts in parallel: "Connection Attempt Delay" of RFC 8305, section 5. */
   attemptDelayMs: 250,
+  /** From the answer to a CONNECT to the whole ClientHello, where one is asked for: a slow guest's. */
+  clientHelloTimeoutMs: 30 * SECOND_MS,
   /** No byte moved either way: longer than honest long polls, shorter than a forgotten job. */
   idleTimeoutMs: 10 * MINUTE_MS,
 } as const;

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentError } from '../errors.ts';
 import { parseAuthority } from './authority.ts';
+import { AUDIT, NOTHING, readJobPolicy } from './job-policy.ts';
 import {
   compilePolicy,
   judgeAddresses,
@@ -14,17 +15,17 @@ import {
   type Refusal,
 } from './policy.ts';
 
-const AUDIT: PolicyOptions = { policy: { mode: 'audit' } };
+const OPEN: PolicyOptions = {};
 
 /** @param answered addresses that a resolver would give; a literal address answers itself */
 function judge(
   authority: string,
-  options: PolicyOptions = AUDIT,
-  { answered = ['93.184.215.14'], own = [] as string[] } = {},
+  options: PolicyOptions = OPEN,
+  { answered = ['93.184.215.14'], own = [] as string[], jobPolicy = AUDIT } = {},
 ): Refusal | Permission {
   const policy = compilePolicy(options);
   const target = parseAuthority(authority);
-  const early = judgeTarget(target, policy);
+  const early = judgeTarget(target, policy, jobPolicy);
   if (early !== undefined) return early;
   const addresses = target.kind === 'address' ? [target.host] : answered;
   return judgeAddresses(target, addresses, policy, own);
@@ -86,7 +87,7 @@ test('one refused address among the answers refuses the name, wherever it stands
   const good = fc.array(fc.constantFrom('93.184.215.14', '1.1.1.1', '2606:4700::1111'));
   fc.assert(
     fc.property(good, bad, good, (before, inside, after) => {
-      const verdict = judge('example.org:443', AUDIT, { answered: [...before, inside, ...after] });
+      const verdict = judge('example.org:443', OPEN, { answered: [...before, inside, ...after] });
       assert.equal(verdict.verdict, 'refused');
       assert.equal('address' in verdict && verdict.address, inside);
     }),
@@ -94,7 +95,7 @@ test('one refused address among the answers refuses the name, wherever it stands
 });
 
 test('no answered address is no permission', () => {
-  assert.equal(judge('example.org:443', AUDIT, { answered: [] }).verdict, 'refused');
+  assert.equal(judge('example.org:443', OPEN, { answered: [] }).verdict, 'refused');
 });
 
 const octets = fc.tuple(...[0, 1, 2, 3].map(() => fc.integer({ min: 0, max: 255 })));
@@ -151,7 +152,7 @@ test('every textual form of a refused IPv4 address is refused', () => {
         for (const form of formsOf(parts, radixes)) {
           assert.equal(judge(`${form}:80`).verdict, 'refused', form);
         }
-        const named = judge('rebound.example.org:80', AUDIT, { answered: [parts.join('.')] });
+        const named = judge('rebound.example.org:80', OPEN, { answered: [parts.join('.')] });
         assert.equal(named.verdict, 'refused');
       },
     ),
@@ -197,28 +198,84 @@ test('every textual form of a refused IPv6 address is refused', () => {
 });
 
 test('policy none refuses everything that it can read', () => {
-  const none: PolicyOptions = { policy: { mode: 'none' } };
-  assert.equal(judge('example.org:443', none).rule, 'policy-none');
-  assert.equal(judge('8.8.8.8:443', none).rule, 'policy-none');
+  for (const jobPolicy of [NOTHING, readJobPolicy([]), readJobPolicy(['audit', 'none'])]) {
+    assert.equal(judge('example.org:443', OPEN, { jobPolicy }).rule, 'policy-none');
+    assert.equal(judge('8.8.8.8:443', OPEN, { jobPolicy }).rule, 'policy-none');
+  }
+});
+
+test('an allow-list lets on the names, ports and addresses it has, and those that the guard lets on', () => {
+  const list =
+    'example.org *.example.net:443 93.184.215.0/24 [2606:4700::/32]:443 10.0.0.0/8 a.local';
+  const jobPolicy = readJobPolicy(['audit', list]);
+  const ruleOf = (authority: string, answered?: string[]): string =>
+    judge(authority, OPEN, answered === undefined ? { jobPolicy } : { jobPolicy, answered }).rule;
+  for (const authority of [
+    'example.org:443',
+    'EXAMPLE.org.:8080',
+    'cdn.example.net:443',
+    'a.b.example.net:443',
+    '93.184.215.14:80',
+    '[2606:4700:0::1]:443',
+  ]) {
+    assert.equal(ruleOf(authority), 'public-address', authority);
+  }
+  for (const authority of [
+    'example.com:443',
+    'www.example.org:443',
+    'notexample.net:443',
+    'example.net:443',
+    'cdn.example.net:80',
+    'example.org.evil.com:443',
+    '93.184.216.14:80',
+    '[2606:4700::1]:80',
+    '[2606:4701::1]:443',
+  ]) {
+    assert.equal(ruleOf(authority), 'not-on-allow-list', authority);
+  }
+  // A name is let on by name, wherever it leads: to a range that has a rule, or to one that is closed.
+  assert.equal(ruleOf('other.org:80', ['93.184.215.14']), 'not-on-allow-list');
+  assert.equal(ruleOf('example.org:443', ['192.168.0.1']), 'private-address');
+  assert.equal(ruleOf('10.1.2.3:443'), 'private-address');
+  assert.equal(ruleOf('a.local:443'), 'local-name');
+  assert.equal(ruleOf('example.org:25'), 'refused-port');
+});
+
+test('of several policies each must allow: the second one only narrows the first', () => {
+  const jobPolicy = readJobPolicy(['*.example.org 93.184.215.0/24', 'a.example.org:443 b.net']);
+  const ruleOf = (authority: string): string => judge(authority, OPEN, { jobPolicy }).rule;
+  assert.equal(ruleOf('a.example.org:443'), 'public-address');
+  for (const authority of [
+    'a.example.org:80',
+    'b.example.org:443',
+    'b.net:443',
+    '93.184.215.14:443',
+  ]) {
+    assert.equal(ruleOf(authority), 'not-on-allow-list', authority);
+  }
+});
+
+test('a policy of the control plane that cannot be read is an error, and no wider one', () => {
+  assert.throws(() => readJobPolicy(['audit', 'example.org:x']), AgentError);
+  assert.throws(() => readJobPolicy(['']), AgentError);
 });
 
 test("the host's own addresses are refused, public ones too, and by every name", () => {
   const own = ['93.184.215.14', '2606:4700::1'];
-  assert.equal(judge('93.184.215.14:443', AUDIT, { own }).rule, 'own-address');
-  assert.equal(judge('[2606:4700:0::0001]:443', AUDIT, { own }).rule, 'own-address');
-  assert.equal(judge('example.org:443', AUDIT, { own }).rule, 'own-address');
-  assert.equal(judge('1.1.1.1:443', AUDIT, { own }).verdict, 'allowed');
+  assert.equal(judge('93.184.215.14:443', OPEN, { own }).rule, 'own-address');
+  assert.equal(judge('[2606:4700:0::0001]:443', OPEN, { own }).rule, 'own-address');
+  assert.equal(judge('example.org:443', OPEN, { own }).rule, 'own-address');
+  assert.equal(judge('1.1.1.1:443', OPEN, { own }).verdict, 'allowed');
 });
 
 test('on a host within the carrier-grade NAT range that range is the inside', () => {
   const own = ['100.90.1.2'];
-  assert.equal(judge('100.64.3.4:443', AUDIT, { own }).rule, 'carrier-grade-nat-address');
-  assert.equal(judge('100.64.3.4:443', AUDIT, { own }).verdict, 'refused');
+  assert.equal(judge('100.64.3.4:443', OPEN, { own }).rule, 'carrier-grade-nat-address');
+  assert.equal(judge('100.64.3.4:443', OPEN, { own }).verdict, 'refused');
 });
 
 test('closed ranges and ports of the operator are closed, also before an opening', () => {
   const options: PolicyOptions = {
-    policy: { mode: 'audit' },
     refusedRanges: ['93.184.0.0/16', '10.2.0.0/16', '2606:4700::/32'],
     refusedPorts: [{ from: 6000, to: 6100 }],
     hazardousReachableRanges: ['10.0.0.0/8'],
@@ -235,7 +292,6 @@ test('closed ranges and ports of the operator are closed, also before an opening
 
 test('no opening reaches metadata, embedded forms, own addresses or loopback', () => {
   const options: PolicyOptions = {
-    policy: { mode: 'audit' },
     hazardousReachableRanges: ['10.0.0.0/8', '100.64.0.0/10', 'fc00::/7'],
   };
   const own = ['10.0.0.5'];
@@ -248,7 +304,6 @@ test('no opening reaches metadata, embedded forms, own addresses or loopback', (
 });
 
 test('wrong ranges and ports are configuration errors that name the value', () => {
-  const base = { policy: { mode: 'audit' } } as const;
   for (const range of [
     '127.0.0.0/8',
     '0.0.0.0/0',
@@ -260,7 +315,7 @@ test('wrong ranges and ports are configuration errors that name the value', () =
     'fe80::/10',
   ]) {
     assert.throws(
-      () => compilePolicy({ ...base, hazardousReachableRanges: [range] }),
+      () => compilePolicy({ hazardousReachableRanges: [range] }),
       (error) =>
         error instanceof AgentError &&
         error.code === 'invalid_configuration' &&
@@ -278,7 +333,7 @@ test('wrong ranges and ports are configuration errors that name the value', () =
     '::1/129',
     '10.0.0.0/',
   ]) {
-    assert.throws(() => compilePolicy({ ...base, refusedRanges: [range] }), AgentError, range);
+    assert.throws(() => compilePolicy({ refusedRanges: [range] }), AgentError, range);
   }
   for (const [from, to] of [
     [0, 1],
@@ -286,7 +341,7 @@ test('wrong ranges and ports are configuration errors that name the value', () =
     [1, 65_536],
     [1.5, 2],
   ] as const) {
-    assert.throws(() => compilePolicy({ ...base, refusedPorts: [{ from, to }] }), AgentError);
+    assert.throws(() => compilePolicy({ refusedPorts: [{ from, to }] }), AgentError);
   }
 });
 

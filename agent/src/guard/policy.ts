@@ -1,27 +1,25 @@
 /**
- * What a sandbox may reach. Pure: the same question always has the same answer, and nothing here
+ * What a sandbox of this host may reach. Pure: the same question always has the same answer, and nothing here
  * resolves or connects.
  *
  * The order of the checks is the promise:
- *   1. policy, form of the host, port, local names: before any name is looked up;
+ *   1. the job's policies, form of the host, port, local names: before any name is looked up;
  *   2. every address of a name, so that one refused address refuses the name as a whole (an answer
  *      that mixes inside and outside is an attack or a mistake, and neither deserves the outside);
  *   3. of one address: metadata and embedded forms (no option opens them), the operator's refused
  *      ranges, the host's own addresses, the operator's hazardous openings, then what the address is.
  */
+import { EGRESS_KEY } from '@onejob/protocol';
 import type ipaddr from 'ipaddr.js';
 import IpAddr from 'ipaddr.js';
 import { AgentError } from '../errors.ts';
 import { classifyAddress, isWithin, readAddress, type ClassifiedAddress } from './address.ts';
 import type { Target } from './authority.ts';
 import type { AllowRule, RefusalRule } from './egress-record.ts';
+import { isNothingAllowed, isOnAllowLists, type JobPolicy } from './job-policy.ts';
 import { metadataServiceNamed } from './metadata.ts';
 
-/** `audit`: everything that is not refused by a rule, recorded. `none`: nothing at all. */
-type EgressPolicy = { readonly mode: 'audit' } | { readonly mode: 'none' };
-
 export type PolicyOptions = {
-  policy: EgressPolicy;
   /** CIDR ranges closed beside the built-in ones: service ranges of a cluster, own public addresses. */
   refusedRanges?: readonly string[];
   /** Inclusive ranges of ports; default: 25, because a sandbox that sends mail sends spam. */
@@ -37,7 +35,6 @@ export type PolicyOptions = {
 };
 
 export type Policy = {
-  readonly mode: EgressPolicy['mode'];
   readonly refusedRanges: readonly Range[];
   readonly refusedPorts: readonly { readonly from: number; readonly to: number }[];
   readonly reachableRanges: readonly Range[];
@@ -70,7 +67,6 @@ export function compilePolicy(options: PolicyOptions): Policy {
     }
   }
   return {
-    mode: options.policy.mode,
     refusedPorts,
     refusedRanges: (options.refusedRanges ?? []).map((text) => parseRange('refusedRanges', text)),
     reachableRanges: (options.hazardousReachableRanges ?? []).map(parseReachableRange),
@@ -116,13 +112,17 @@ function parseReachableRange(text: string): Range {
 }
 
 /** What can be refused before a name is looked up; undefined when the addresses decide. */
-export function judgeTarget(target: Target, policy: Policy): Refusal | undefined {
+export function judgeTarget(
+  target: Target,
+  policy: Policy,
+  jobPolicy: JobPolicy,
+): Refusal | undefined {
   const { host, port } = target;
   if (target.kind === 'malformed') {
     return refuse('malformed-authority', `onejob cannot read "${host}": ${target.problem}.`);
   }
   const shown = showTarget(target);
-  if (policy.mode === 'none') {
+  if (isNothingAllowed(jobPolicy)) {
     return refuse('policy-none', `onejob refuses ${shown}: this job may not use the network.`);
   }
   if (target.kind === 'unusual-address') {
@@ -133,7 +133,10 @@ export function judgeTarget(target: Target, policy: Policy): Refusal | undefined
   if (policy.refusedPorts.some(({ from, to }) => port >= from && port <= to)) {
     return refuse('refused-port', `onejob refuses ${shown}: port ${port} is closed for jobs.`);
   }
-  return target.kind === 'name' ? judgeName(host, shown) : undefined;
+  const named = target.kind === 'name' ? judgeName(host, shown) : undefined;
+  if (named !== undefined || isOnAllowLists(target, jobPolicy)) return named;
+  const sentence = `onejob refuses ${shown}: it is not on the allow-list of this job (the platform's, or ${EGRESS_KEY} in its workflow).`;
+  return refuse('not-on-allow-list', sentence);
 }
 
 function judgeName(host: string, shown: string): Refusal | undefined {

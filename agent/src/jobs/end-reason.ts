@@ -2,6 +2,7 @@
  * Why did this job end? Decided from what was observed, in one pure function, so that a platform's
  * failure is never told as the job's and no exit code is trusted alone.
  */
+import type { MaskingError } from '@onejob/masking';
 import type { EndReason, FinishedMessage } from '@onejob/protocol';
 import type { MachineEnd } from '../sandbox/driver.ts';
 
@@ -70,6 +71,14 @@ function cancelled(
     message: `The guest runner says that it was cancelled, but nobody asked it to: ${message}`,
   };
 }
+
+/** A job's secrets are its own input, and would be shown: so it is not begun. */
+export const unmaskable = (error: MaskingError): { reason: EndReason; message: string } => ({
+  reason: 'unsupported',
+  message:
+    `The secrets of this job cannot be masked, so it was not started. ${error.message} ` +
+    'Then run the job again.',
+});
 
 const ASKED_MESSAGES = {
   cancelled: 'The job was cancelled and did not stop by itself; its machine was killed.',

@@ -30,6 +30,8 @@ import { callUntilAnswered } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
 import type { JobActions } from '../actions/job-actions.ts';
 import { PlatformActions } from '../actions/platform-actions.ts';
+import type { GuardContext } from '../guard/guard.ts';
+import { NOTHING, readJobPolicy, type JobPolicy } from '../guard/job-policy.ts';
 import type { JobResults } from '../results/job-results.ts';
 import { serveResults } from '../results/results-endpoint.ts';
 import { GuestLink } from '../link/guest-link.ts';
@@ -44,7 +46,7 @@ import type { SandboxHandle, Shape } from '../sandbox/driver.ts';
 import { Journal, type JournalLine } from '../sandbox/journal.ts';
 import { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
-import { endReason, type Observed } from './end-reason.ts';
+import { endReason, unmaskable, type Observed } from './end-reason.ts';
 import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
@@ -62,6 +64,10 @@ export class JobRun implements LeaseHolder {
   readonly #stack: ProvisionStack;
   readonly #reports: LeaseReports;
   readonly #actions: JobActions;
+  /** Who asks the guard. */
+  readonly #egress: GuardContext;
+  /** Nothing before the adoption, whose answer says it. */
+  #policy: JobPolicy = NOTHING;
   #tenant: string | undefined;
   /** Fires when the sandbox must die at once: fenced, killed by request, or the agent stops. */
   readonly #stop = new AbortController();
@@ -139,7 +145,9 @@ export class JobRun implements LeaseHolder {
     this.#stack = new ProvisionStack(this.#journal, agent.undo);
     const tenant = (): string | undefined => this.#tenant;
     const platform = new PlatformActions({ client: agent.client, lease: this.lease, tenant });
-    this.#actions = agent.actions.forJob({ sandboxId, jobId: offer.jobId as JobId }, platform);
+    const jobId = offer.jobId as JobId;
+    this.#egress = { sandboxId, jobId, policy: () => this.#policy };
+    this.#actions = agent.actions.forJob(this.#egress, platform);
     this.#reports = new LeaseReports({
       client: agent.client,
       lease: this.lease,
@@ -249,6 +257,7 @@ export class JobRun implements LeaseHolder {
     };
     this.#tenant = adoption.results?.repository.split('/')[0];
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
+    this.#policy = readJobPolicy(adoption.egress);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
     const killAfterMs = jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS;
     const deadline = setTimeout(() => {
@@ -368,8 +377,7 @@ export class JobRun implements LeaseHolder {
       log: (message, acknowledge) =>
         this.#guarded(() => this.#reports.logs.accept(message, acknowledge)),
       connect: (stream, authority) => {
-        const job = { sandboxId: this.#sandboxId, jobId: this.lease.jobId as JobId };
-        void this.#agent.guard.handleConnect(stream, authority, job);
+        void this.#agent.guard.handleConnect(stream, authority, this.#egress);
       },
       action: (stream, path) => void this.#actions.answer(stream, path),
       source: (stream, headers) => void proxy.handle(stream, headers),
@@ -472,14 +480,6 @@ export class JobRun implements LeaseHolder {
     return new AgentError('boot_failed', `The guest did not ${what}: ${why}.`);
   }
 }
-
-/** Its secrets are the job's own input, and would be shown: so it is not begun. */
-const unmaskable = (error: MaskingError): { reason: EndReason; message: string } => ({
-  reason: 'unsupported',
-  message:
-    `The secrets of this job cannot be masked, so it was not started. ${error.message} ` +
-    'Then run the job again.',
-});
 
 const shapeOf = ({ shape }: Offer): Shape => ({
   cpus: shape?.cpus ?? 1,

@@ -259,6 +259,7 @@ function leaseCalls(
           sourceToken: adoption.task.token,
           sourcePath: adoption.task.source === null ? '' : adoption.sourcePath,
           results: adoption.results,
+          egress: adoption.egress,
         };
       }),
 

@@ -21,6 +21,8 @@ test('without settings a platform has the limits of one that several people shar
     minutesPerJob: 60,
     seats: null,
     overageAllowed: false,
+    egress: 'audit',
+    repositoryEgress: {},
   });
 });
 
@@ -55,6 +57,10 @@ test('a value that cannot be is named with what it may be', () => {
   limits({ minutesPerJob: 361 }, /minutesPerJob is 361; it must be a whole number from 1 to 360/);
   limits({ minutesPerJob: null }, /minutesPerJob is null/);
   limits({ overageAllowed: 'no' }, /overageAllowed is "no"; it must be true or false/);
+  limits({ egress: 'all' }, /egress is "all"; it must be an egress policy: "all" is none of audit/);
+  limits({ egress: ['none'] }, /egress is \["none"\]; it must be an egress policy: it is no text/);
+  limits({ repositoryEgress: { app: '' } }, /repositoryEgress\.app is ""; .* it is empty/);
+  limits({ repositoryEgress: { 'acme/app': 'none' } }, /repositoryEgress names "acme\/app"/);
   limits({ repositoryWeights: { app: 0 } }, /repositoryWeights\.app is 0; it must be a whole/);
   limits({ repositoryWeights: { 'acme/app': 2 } }, /repositoryWeights names "acme\/app"/);
   refuses({ tenants: { 'a/b': {} } }, /tenants names "a\/b"; a name is of letters/);

@@ -12,6 +12,7 @@ import {
   LEASE_MS,
   LEASES_PER_ATTEMPT,
   OFFER_MS,
+  parseEgressPolicy,
   parseRepositoryName,
 } from '@onejob/protocol';
 import { type Clock, systemClock } from '../clock.ts';
@@ -33,7 +34,7 @@ export type ControlPlaneConfig = {
   database: { kind: 'pglite' } | { kind: 'postgres'; url: string };
   /** Also serves the API on TCP; `allowedHosts` are names clients may use besides the address. */
   listen?: { host: string; port: number; allowedHosts?: readonly string[] };
-  /** Share and caps of every tenant, where they are not to be as in DEFAULT_LIMITS. */
+  /** Share, caps and reach of every tenant, where they are not to be as in DEFAULT_LIMITS. */
   tenantDefaults?: Partial<TenantLimits>;
   /** The same for single tenants, by name, over `tenantDefaults`. */
   tenants?: Readonly<Record<string, Partial<TenantLimits>>>;
@@ -84,6 +85,8 @@ const DEFAULT_LIMITS: TenantLimits = {
   minutesPerJob: TENANT_MINUTES_PER_JOB,
   seats: null,
   overageAllowed: false,
+  egress: 'audit',
+  repositoryEgress: {},
 };
 
 const MINUTE_MS = 60_000;
@@ -123,6 +126,11 @@ const orNull =
   };
 
 const WEIGHT = whole(1, MAX_WEIGHT);
+const EGRESS: Check = (value) => {
+  const policy =
+    typeof value === 'string' ? parseEgressPolicy(value) : { problem: 'it is no text' };
+  return 'problem' in policy ? `an egress policy: ${policy.problem}` : undefined;
+};
 
 /** Refuses what is no object, keys that `checks` does not have, and values that do not pass. */
 function checkAll(value: unknown, path: string, checks: Readonly<Record<string, Check>>): void {
@@ -154,6 +162,8 @@ const LIMIT_CHECKS: Readonly<Record<keyof TenantLimits, Check>> = {
   minutesPerJob: whole(1, MAX_MINUTES_PER_JOB),
   seats: orNull(whole(0)),
   overageAllowed: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
+  egress: EGRESS,
+  repositoryEgress: anything,
 };
 
 const CONFIG_CHECKS: Readonly<Record<keyof ControlPlaneConfig, Check>> = {
@@ -181,6 +191,14 @@ function checkName(name: string, path: string): void {
   refuse(`${path} names "${name}"; a name is of letters, digits, ".", "_" and "-"`);
 }
 
+function checkByRepository(values: unknown, path: string, check: Check): void {
+  for (const [name, value] of entriesOf(values, path)) {
+    checkName(name, path);
+    const wanted = check(value);
+    if (wanted !== undefined) refuse(`${path}.${name} is ${show(value)}; it must be ${wanted}`);
+  }
+}
+
 /** `given` over `base`. */
 function completeLimits(
   base: TenantLimits,
@@ -190,14 +208,8 @@ function completeLimits(
   checkAll(given, path, LIMIT_CHECKS);
   const said = Object.entries(given).filter(([, value]) => value !== undefined);
   const limits: TenantLimits = { ...base, ...Object.fromEntries(said) };
-  const weightsPath = `${path}.repositoryWeights`;
-  for (const [name, weight] of entriesOf(limits.repositoryWeights, weightsPath)) {
-    checkName(name, weightsPath);
-    const wanted = WEIGHT(weight);
-    if (wanted !== undefined) {
-      refuse(`${weightsPath}.${name} is ${show(weight)}; it must be ${wanted}`);
-    }
-  }
+  checkByRepository(limits.repositoryWeights, `${path}.repositoryWeights`, WEIGHT);
+  checkByRepository(limits.repositoryEgress, `${path}.repositoryEgress`, EGRESS);
   if (given.overageAllowed === true && limits.seats === null) {
     refuse(
       `${path}.overageAllowed is true, but ${path}.seats is null: without seats no minute is over`,

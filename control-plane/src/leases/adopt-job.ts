@@ -15,12 +15,12 @@ import { hashCredential, matchesHash, mintCredential, type Vault } from '../cred
 import { ControlPlaneError } from '../errors.ts';
 import { cacheMode, grantResults, type ResultsGrant } from '../results/results-grant.ts';
 import type { RunRow } from '../runs/run-contexts.ts';
-import { jobContext, permissionsAt, placeOf } from '../runs/run-state.ts';
+import { egressAt, jobContext, permissionsAt, placeOf } from '../runs/run-state.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
 import type { Tx } from '../store/store.ts';
 import { type JobRow, transitionJob } from '../store/transition-job.ts';
 import { secretsOf, stateSeenBy } from './job-secrets.ts';
-import { type LeaseTerms, limitsOf } from './lease-terms.ts';
+import { egressFor, type LeaseTerms, limitsOf } from './lease-terms.ts';
 import { jobTimeoutMs } from './time-limit.ts';
 
 type AdoptRequest = {
@@ -35,6 +35,8 @@ type Adoption = {
   maskValues: string[];
   sourcePath: string;
   results: ResultsGrant;
+  /** Policies, of which each must allow a connection: the operator's, and those of the job's own side. */
+  egress: string[];
 };
 
 const refused = (jobId: string, why: string): ControlPlaneError =>
@@ -118,6 +120,7 @@ async function makeAnswer(
   if (place === undefined || leg === null) {
     throw new ControlPlaneError('internal', `Job ${job.id} has no plan.`);
   }
+  const limits = limitsOf(terms, run.tenant);
   const results = grantResults(run, job.id);
   const state = await stateSeenBy(tx, run, job.key);
   const secrets = await secretsOf(tx, state, job.key, { vault, token });
@@ -142,13 +145,14 @@ async function makeAnswer(
     token,
     source: sourceOf(run),
     results: { token: results.token, cacheMode: cacheMode(results) },
-    jobTimeoutMs: jobTimeoutMs(place.job.timeoutMinutes, limitsOf(terms, run.tenant)),
+    jobTimeoutMs: jobTimeoutMs(place.job.timeoutMinutes, limits),
   };
   return {
     task,
     maskValues: [...new Set([...secrets.values, results.token])].filter((value) => value !== ''),
     sourcePath: `/source/${job.id}/${job.attempt}`,
     results,
+    egress: [egressFor(limits, run.repository), ...egressAt(run, job.key)],
   };
 }
 

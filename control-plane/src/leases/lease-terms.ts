@@ -3,7 +3,7 @@
  * the platform may run at once. `config/` completes these from what the operator says.
  */
 
-/** Share and caps of one tenant. Null: no cap. */
+/** Share, caps and reach of one tenant. Null: no cap. */
 export type TenantLimits = {
   /** Its share of the hosts while others wait, too: 2 gets twice the active jobs of 1. */
   weight: number;
@@ -18,6 +18,10 @@ export type TenantLimits = {
   seats: number | null;
   /** Whether jobs still run when the month's minutes are used up. */
   overageAllowed: boolean;
+  /** What its jobs may reach, in the notation of @onejob/protocol's egress.ts. */
+  egress: string;
+  /** The same for single repositories, by name, in the place of its own. */
+  repositoryEgress: Readonly<Record<string, string>>;
 };
 
 export type LeaseTerms = {
@@ -35,6 +39,15 @@ export const limitsOf = (
   terms: Pick<LeaseTerms, 'tenantDefaults' | 'tenants'>,
   tenant: string,
 ): TenantLimits => terms.tenants.get(tenant) ?? terms.tenantDefaults;
+
+/** What the operator lets the jobs of a repository (`tenant/name`) reach. */
+export function egressFor(
+  { egress, repositoryEgress }: Pick<TenantLimits, 'egress' | 'repositoryEgress'>,
+  repository: string,
+): string {
+  const name = repository.slice(repository.indexOf('/') + 1);
+  return Object.hasOwn(repositoryEgress, name) ? repositoryEgress[name]! : egress;
+}
 
 /** What counts against the caps of one job. */
 export type CapCounts = {

@@ -11,10 +11,12 @@ import {
 } from '@onejob/workflow';
 import {
   type CreateRun,
+  EGRESS_KEY,
   EVENT_PAYLOAD_BYTES,
   type JsonObject,
   newJobId,
   newRunId,
+  parseEgressPolicy,
   parseRepositoryName,
 } from '@onejob/protocol';
 import type { Vault } from '../credentials.ts';
@@ -57,6 +59,7 @@ export async function checkRequest(
     throw new ControlPlaneError('invalid_request', `The request is refused: ${wrong}.`);
   }
   checkPayload(request.event.payload);
+  checkEgress(request.env);
   if (!(await repositories.hasCommit(repository, request.sha))) {
     throw new ControlPlaneError(
       'snapshot_missing',
@@ -66,6 +69,16 @@ export async function checkRequest(
   }
   await checkSecretValues(request.secrets);
   return repository;
+}
+
+/** A variable of the run narrows what its jobs may reach as those of workflows do. */
+function checkEgress({ [EGRESS_KEY]: text }: CreateRun['env']): void {
+  const policy = text === undefined ? { mode: 'audit' } : parseEgressPolicy(text);
+  if (!('problem' in policy)) return;
+  throw new ControlPlaneError(
+    'invalid_request',
+    `The request is refused: the variable ${EGRESS_KEY}: ${policy.problem}.`,
+  );
 }
 
 /** Measured as it is handed on: `1e20` of a request has 21 digits then. */

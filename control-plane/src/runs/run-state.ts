@@ -8,6 +8,7 @@ import {
   calledBy,
   type CalledWorkflow,
   type CalledWorkflows,
+  egressOf,
   explicitPermissions,
   type JobLeg,
   permissionsOf,
@@ -16,7 +17,12 @@ import {
   type PlanScope,
   type Workflow,
 } from '@onejob/workflow';
-import type { JsonObject, Permissions, StepConclusion } from '@onejob/protocol';
+import {
+  EGRESS_KEY,
+  type JsonObject,
+  type Permissions,
+  type StepConclusion,
+} from '@onejob/protocol';
 import type { CancelReason } from '../store/cancel-job.ts';
 import type { Tx } from '../store/store.ts';
 import type { JobRow } from '../store/transition-job.ts';
@@ -91,6 +97,16 @@ export function permissionsAt(run: RunRow, key: string): Permissions {
     explicitPermissions(from.workflow, job),
   );
   return permissionsOf(said.findLast((one) => one !== null) ?? null);
+}
+
+/**
+ * What a job's own side says it may reach: the run, and the files on the way to it, of which each
+ * counts for what it calls. Policies in the notation of @onejob/protocol's egress.ts.
+ */
+export function egressAt(run: RunRow, key: string): string[] {
+  const ofRun = run.env[EGRESS_KEY];
+  const ofFiles = (wayTo(run, key) ?? []).map(({ from, job }) => egressOf(from.workflow, job));
+  return [ofRun ?? null, ...ofFiles].filter((text) => text !== null);
 }
 
 /** The `job` context as far as it is known before the job runs: where its workflow is from. */

@@ -5,6 +5,7 @@ import type { CompiledStep, Position, Template } from '@onejob/protocol';
 import { parseCallReference } from '../call/reference.ts';
 import { foldCase } from '../evaluate/values.ts';
 import type { CallArgument, PlannedJob, WorkflowCall } from '../model.ts';
+import { egressEntry } from './egress.ts';
 import { checkImages } from './images.ts';
 import { type Entry, entriesOf, textsOf } from './mapping.ts';
 import { readStep } from './steps.ts';
@@ -99,6 +100,7 @@ export function readJob(
     strategyAt: reader.problems.at(entries.get('strategy')?.value ?? entry.key),
     places: placesOf(reader, entries),
     env: read('env'),
+    ...egressEntry(reader.problems, entries.get('env')?.value),
     defaults: readDefaults(reader, entries.get('defaults')?.value),
     outputs: read('outputs'),
     timeoutMinutes: read('timeout-minutes'),

@@ -24,6 +24,7 @@ import { TOO_MANY_JOBS } from '../call/tree.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { jobForConverter, triggersForConverter } from './converter-view.ts';
 import { type Dialect, schemaOf } from './dialect.ts';
+import { egressEntry } from './egress.ts';
 import { readDefaults, readJob } from './job.ts';
 import { type Entry, entriesOf } from './mapping.ts';
 import { checkNeeds } from './needs.ts';
@@ -146,6 +147,7 @@ function read(file: string, problems: Problems, root: TemplateToken): Workflow |
     triggers: readTriggers(triggerReader(reader), value('on')),
     triggersAt: problems.at(value('on')),
     env: reader.read(value('env')),
+    ...egressEntry(problems, value('env')),
     defaults: readDefaults(reader, value('defaults')),
     permissions: reader.read(value('permissions')),
     concurrency: reader.read(value('concurrency')),

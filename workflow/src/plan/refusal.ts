@@ -1,10 +1,11 @@
 /**
- * What a job may ask for that onejob cannot do yet. Asked before a machine is spent, so that nobody
+ * What a job may ask for that onejob cannot do yet, or cannot understand. Asked before a machine is spent, so that nobody
  * waits for a job that cannot end well.
  */
 import type { CompiledStep, Position } from '@onejob/protocol';
 import type { PlannedJob, Workflow } from '../model.ts';
 import { quoted } from '../quote.ts';
+import { egressProblems } from './egress.ts';
 import type { JobLeg } from './legs.ts';
 
 /** What to say, and where. */
@@ -34,11 +35,12 @@ function refusal(
 const byPlace = (a: Refusal, b: Refusal): number =>
   a.at.line - b.at.line || a.at.column - b.at.column;
 
-/** The first thing in the job that is not there yet, in the order of the file; null: nothing. */
+/** The first thing in the job that is not there yet, or that cannot be obeyed, in the order of the file; null: nothing. */
 export function whyRefused(workflow: Workflow, job: PlannedJob): Refusal | null {
   const found: Refusal[] = [];
   const add = (at: Position | undefined, message: string) =>
     found.push(refusal(workflow, job, at, message));
+  for (const { at, message } of egressProblems(workflow, job)) add(at, message);
   const target = job.call?.target ?? null;
   if (target !== null && 'missing' in target) {
     add(job.call?.at, `it calls the workflow \`${job.call?.uses}\`, ${target.missing}`);

@@ -519,6 +519,14 @@ export declare type AdoptResponse = Message<"onejob.agent.v1.AdoptResponse"> & {
    * @generated from field: onejob.agent.v1.ResultsGrant results = 6;
    */
   results?: ResultsGrant | undefined;
+
+  /**
+   * What the job may reach: policies in the notation of protocol/src/egress.ts, each of which must
+   * allow a connection. None: nothing may be reached.
+   *
+   * @generated from field: repeated string egress = 7;
+   */
+  egress: string[];
 };
 
 /**
