@@ -171,7 +171,7 @@ class RunningAgent implements Agent {
       onJournalLine: config.onJournalLine,
       chooseDriver: (wish) => chooseDriver(this.#probed(), wish),
       image: async (digest) => await (digest === '' ? this.#image.prepare() : config.image(digest)),
-      egressNotes: ledger.take,
+      egressOf: ledger.take,
       warn: config.warn,
     };
     // Whether it could be made is told to the control plane, and to whoever leases a job for it.

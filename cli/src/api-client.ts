@@ -11,6 +11,7 @@ import { createParser } from 'eventsource-parser';
 import type {
   CreatedRuns,
   CreateRun,
+  EgressReport,
   ErrorBody,
   Health,
   Host,
@@ -89,6 +90,9 @@ export class ApiClient {
   async summaries(job: string): Promise<JobSummaries['summaries']> {
     const path = `/jobs/${encodeURIComponent(job)}/summaries`;
     return (await this.#json<JobSummaries>('GET', path)).summaries;
+  }
+  async egress(job: string): Promise<EgressReport> {
+    return await this.#json('GET', `/jobs/${encodeURIComponent(job)}/egress`);
   }
   async transitions(job: string): Promise<Transition[]> {
     const path = `/jobs/${encodeURIComponent(job)}/transitions`;

@@ -51,6 +51,8 @@ export const ANNOTATIONS_LISTED_BYTES = 1 * MiB;
 /** Notes about a job ("what the guard decided"), lines and characters each. */
 export const NOTES_PER_JOB = 1000;
 export const NOTE_CHARS = 4096;
+/** Targets and outcomes in a job's egress report: what a person reads; all records are beside it. */
+export const EGRESS_REPORT_LINES = 100;
 /** A message of the agent about a job's end. */
 export const END_MESSAGE_CHARS = 16_384;
 

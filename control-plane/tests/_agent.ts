@@ -5,12 +5,15 @@ import { type JobTask, newSandboxId } from '@onejob/protocol';
 import type {
   AdoptResponse,
   AgentService,
+  EgressRecord,
   LeaseResponse,
   Offer,
 } from '@onejob/protocol/agent-service';
 import type { Platform } from './_platform.ts';
 
 type AgentClient = Client<typeof AgentService>;
+
+export type SaidEgress = Partial<Omit<EgressRecord, '$typeName' | '$unknown'>>;
 
 export type HeldLease = {
   jobId: string;
@@ -143,7 +146,12 @@ export class Leased {
 
   async finish(
     reason = 'steps_completed',
-    more: { outputs?: Record<string, string>; logRows?: number; message?: string } = {},
+    more: {
+      outputs?: Record<string, string>;
+      logRows?: number;
+      message?: string;
+      egress?: SaidEgress[];
+    } = {},
   ): Promise<{ conclusion: string; reason: string }> {
     return await this.agent.client.finish({
       lease: this.lease,
@@ -152,6 +160,7 @@ export class Leased {
       outputs: more.outputs ?? {},
       logRows: BigInt(more.logRows ?? 0),
       notes: [],
+      egress: more.egress ?? [],
     });
   }
 

@@ -6,6 +6,7 @@ import type { TSchema } from 'typebox';
 import { Check } from 'typebox/value';
 import {
   CreatedRuns,
+  EgressReport,
   ErrorBody,
   Health,
   Host,
@@ -112,6 +113,7 @@ onEveryDatabase('the API', (start) => {
     assertFits(Job, await read(`/jobs/${leased.jobId}`));
     assertFits(LogPage, await read(`/jobs/${leased.jobId}/log`));
     assertFits(JobAnnotations, await read(`/jobs/${leased.jobId}/annotations`));
+    assertFits(EgressReport, await read(`/jobs/${leased.jobId}/egress`));
     const { transitions } = (await read(`/jobs/${leased.jobId}/transitions`)) as {
       transitions: unknown[];
     };

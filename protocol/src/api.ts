@@ -20,6 +20,7 @@
  *     GET  /api/v1/jobs/:job/log?offset=&limit=              LogPage
  *     GET  /api/v1/jobs/:job/annotations                     JobAnnotations         all of them
  *     GET  /api/v1/jobs/:job/summaries                       JobSummaries
+ *     GET  /api/v1/jobs/:job/egress                          EgressReport           once the job has ended
  *     GET  /api/v1/jobs/:job/transitions                     { transitions: Transition[] }
  *
  * Every route needs `Authorization: Bearer <api token>`. Errors are ErrorBody.
@@ -151,11 +152,43 @@ export type Job = Static<typeof Job>;
 export const JobAnnotations = Type.Object({ annotations: Type.Array(JobAnnotation) });
 export type JobAnnotations = Static<typeof JobAnnotations>;
 
-/** Step summaries of a job's attempt, in the order of its steps; of a step that added to it, several. */
+/**
+ * Step summaries of a job's attempt, in the order of its steps; of a step that added to it, several.
+ * Step -1: of the job itself, its egress report.
+ */
 export const JobSummaries = Type.Object({
   summaries: Type.Array(Type.Object({ step: Type.Integer(), markdown: Type.String() })),
 });
 export type JobSummaries = Static<typeof JobSummaries>;
+
+/** One connection that a job made, or was refused; masked. */
+export const EgressRecord = Type.Object({
+  /** When it was asked for. */
+  atMs: TimeMs,
+  /** The name or address that was asked for. */
+  host: Type.String({ maxLength: 255 }),
+  /** 0: what was asked for had none. */
+  port: Type.Integer({ minimum: 0, maximum: 65_535 }),
+  /** Where it went, or which address was the reason to refuse it; null: it was not looked up. */
+  address: Nullable(Type.String({ maxLength: 64 })),
+  verdict: Type.Enum(['allowed', 'refused', 'failed']),
+  /** What decided it, such as `public-address` or `not-on-allow-list`. */
+  rule: Type.String({ maxLength: 100 }),
+  /** A sentence for people; null: it was allowed and ended by itself. */
+  reason: Nullable(Type.String({ maxLength: 1000 })),
+  bytesUp: Type.Integer({ minimum: 0 }),
+  bytesDown: Type.Integer({ minimum: 0 }),
+  durationMs: Type.Integer({ minimum: 0 }),
+});
+export type EgressRecord = Static<typeof EgressRecord>;
+
+/** In the order the connections ended. */
+export const EgressReport = Type.Object({
+  records: Type.Array(EgressRecord),
+  /** How many more there were. */
+  leftOut: Type.Integer({ minimum: 0 }),
+});
+export type EgressReport = Static<typeof EgressReport>;
 
 export const Run = Type.Object({
   id: Type.String(),

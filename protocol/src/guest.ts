@@ -131,7 +131,8 @@ export const AnnotationEvent = Type.Object(
 export const SummaryEvent = Type.Object(
   {
     type: Type.Literal('summary'),
-    index: StepIndex,
+    /** A step's: what is of the job itself the platform writes. */
+    index: Type.Integer({ minimum: 0, maximum: 4096 }),
     markdown: Type.String({ maxLength: STEP_SUMMARY_BYTES }),
   },
   { additionalProperties: false },

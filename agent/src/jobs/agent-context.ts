@@ -2,6 +2,7 @@
 import type { ActionSource } from '../actions/action-source.ts';
 import type { ControlPlaneClient } from '../control-plane/client.ts';
 import type { ProbedDriver } from '../drivers/choose.ts';
+import type { EgressAccount } from '../guard/egress-ledger.ts';
 import type { Guard } from '../guard/guard.ts';
 import type { MachineImage } from '../sandbox/driver.ts';
 import type { ResultsStore } from '../results/store.ts';
@@ -29,8 +30,8 @@ export type AgentContext = {
   /** Throws `driver_unavailable`. */
   chooseDriver(wish: string): ProbedDriver;
   image(digest: string): Promise<MachineImage>;
-  /** For people: what the guard decided for this sandbox; forgotten once asked. */
-  egressNotes(sandboxId: string): string[];
+  /** What the guard decided for this sandbox; forgotten once asked. */
+  egressOf(sandboxId: string): EgressAccount;
   /** Something the operator should know; no job's fault. */
   warn(message: string): void;
 };

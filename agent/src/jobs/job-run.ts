@@ -327,7 +327,8 @@ export class JobRun implements LeaseHolder {
 
   /** True: the control plane has heard, or must not. */
   async #tell(end: { reason: EndReason; message: string }, failure: unknown): Promise<boolean> {
-    const notes = [...this.#notes, ...this.#agent.egressNotes(this.#sandboxId)];
+    const egress = this.#agent.egressOf(this.#sandboxId);
+    const notes = [...this.#notes, ...egress.notes];
     if (this.#fenced !== undefined) return true;
     const patience = setTimeout(() => this.#reports.stop(), DELIVER_PATIENCE_MS);
     try {
@@ -335,7 +336,7 @@ export class JobRun implements LeaseHolder {
       if (this.#adoption === 'no') return await this.#reports.release(explainError(failure));
       this.#note({ entry: 'ended', reason: end.reason });
       const outputs = this.#observed.finished?.outputs ?? {};
-      return await this.#reports.finish({ ...end, outputs, notes });
+      return await this.#reports.finish({ ...end, outputs, notes, egress });
     } finally {
       clearTimeout(patience);
     }

@@ -8,6 +8,10 @@ import type { EndReason } from '@onejob/protocol';
 import type { AdoptRequest, AdoptResponse } from '@onejob/protocol/agent-service';
 import { callUntilAnswered, type ControlPlaneClient } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
+import { printable } from '../guard/authority.ts';
+import type { EgressAccount } from '../guard/egress-ledger.ts';
+import type { EgressRecord } from '../guard/egress-record.ts';
+import { NAME_CHARACTERS, REASON_CHARACTERS } from '../guard/limits.ts';
 import { EventRelay } from './event-relay.ts';
 import { RowMask } from './row-mask.ts';
 import type { LeaseRef } from './leases.ts';
@@ -18,6 +22,7 @@ export type JobEnd = {
   message: string;
   outputs: Record<string, string>;
   notes: string[];
+  egress: Pick<EgressAccount, 'records' | 'recordsLeftOut'>;
 };
 
 export class LeaseReports {
@@ -117,9 +122,25 @@ export class LeaseReports {
       outputs: Object.fromEntries(outputs),
       logRows: BigInt(this.logs.total),
       notes: notes.map(this.mask),
+      egress: end.egress.records.map((record) => this.#toMessage(record)),
+      egressLeftOut: BigInt(end.egress.recordsLeftOut),
     };
     await this.#call((signal) => this.#client.rpc.finish(request, { signal }));
     return !this.#signal.aborted;
+  }
+
+  /** A mask may be longer than what it hides. */
+  #toMessage(record: EgressRecord) {
+    const { address = '', host, port, reason = '', rule, verdict } = record;
+    return {
+      ...{ address, port, rule, verdict },
+      host: printable(this.mask(host), NAME_CHARACTERS),
+      reason: printable(this.mask(reason), REASON_CHARACTERS),
+      atMs: BigInt(record.atMs),
+      bytesUp: BigInt(record.bytesUp),
+      bytesDown: BigInt(record.bytesDown),
+      durationMs: BigInt(record.durationMs),
+    };
   }
 
   /** No more tries: what is not delivered now stays undelivered. */

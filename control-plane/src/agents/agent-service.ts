@@ -36,7 +36,7 @@ import { translateDatabaseError } from '../store/database-error.ts';
 import { Wake } from '../store/notifier.ts';
 import type { Store } from '../store/store.ts';
 import { CommandLog, toCommand } from './commands.ts';
-import { checkAnnouncement, toOffer } from './messages.ts';
+import { checkAnnouncement, toFinish, toOffer } from './messages.ts';
 
 /** Connect's codes for what this zone throws. Retryable ones are `unavailable`. */
 function toConnectError(thrown: unknown, parts: AgentServiceParts): ConnectError {
@@ -266,8 +266,7 @@ function leaseCalls(
     finish: async (request, context) =>
       await asAgent(parts, context, async (agent) => {
         const lease = toLease(request.lease);
-        const { reason, message, outputs, notes } = request;
-        const finish = { reason, message, outputs, notes, logRows: Number(request.logRows) };
+        const finish = toFinish(request);
         const job = await store.transaction(
           async (tx) => await finishJob(tx, agent, lease, finish, { vault, terms }),
         );

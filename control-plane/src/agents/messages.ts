@@ -1,6 +1,7 @@
 /** Translates messages of the agent protocol, and checks what an agent says of itself. */
-import type { AnnounceRequest } from '@onejob/protocol/agent-service';
+import type { AnnounceRequest, FinishRequest } from '@onejob/protocol/agent-service';
 import { ControlPlaneError } from '../errors.ts';
+import type { Finish } from '../leases/finish-job.ts';
 import type { OfferedJob } from '../leases/offer-jobs.ts';
 import type { announceAgent } from '../store/announce-agent.ts';
 
@@ -41,6 +42,30 @@ export function checkAnnouncement(request: AnnounceRequest): Announcement {
     version: request.agentVersion.slice(0, MAX.text),
   };
 }
+
+/** Egress records are checked where they are kept. */
+export const toFinish = (request: FinishRequest): Finish => ({
+  reason: request.reason,
+  message: request.message,
+  outputs: request.outputs,
+  logRows: Number(request.logRows),
+  notes: request.notes,
+  egress: {
+    records: request.egress.map((said) => ({
+      atMs: Number(said.atMs),
+      host: said.host,
+      port: said.port,
+      address: said.address === '' ? null : said.address,
+      verdict: said.verdict,
+      rule: said.rule,
+      reason: said.reason === '' ? null : said.reason,
+      bytesUp: Number(said.bytesUp),
+      bytesDown: Number(said.bytesDown),
+      durationMs: Number(said.durationMs),
+    })),
+    leftOut: Number(request.egressLeftOut),
+  },
+});
 
 const GiB = 1024 ** 3;
 /** The machine of a job that asks for none in particular. */

@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import {
   CancelBody,
+  type EgressReport,
   isUuid,
   type Job,
   type JobAnnotations,
@@ -11,6 +12,7 @@ import {
   type LogPage,
   type Transition,
 } from '@onejob/protocol';
+import { viewEgress } from '../egress/record-egress.ts';
 import { LOG_PAGE_ROWS } from '../limits.ts';
 import { readLog } from '../logs/read-log.ts';
 import { cancelOneJob } from '../runs/cancel-run.ts';
@@ -77,6 +79,13 @@ export function addJobRoutes(server: FastifyInstance, parts: ApiParts): void {
     { schema: { params: JobParams, querystring: NoQuery } },
     async (request): Promise<JobSummaries> =>
       await viewSummaries(store, await findJob(request.params.job)),
+  );
+
+  app.get(
+    '/api/v1/jobs/:job/egress',
+    { schema: { params: JobParams, querystring: NoQuery } },
+    async (request): Promise<EgressReport> =>
+      await viewEgress(store, (await findJob(request.params.job)).id),
   );
 
   app.get(

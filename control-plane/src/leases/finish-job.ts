@@ -10,6 +10,7 @@ import {
 } from '@onejob/protocol';
 import { SecretMasker } from '@onejob/masking';
 import type { Vault } from '../credentials.ts';
+import { recordEgress } from '../egress/record-egress.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { END_MESSAGE_CHARS, LOG_GRACE_MS, NOTE_CHARS, NOTES_PER_JOB } from '../limits.ts';
 import { advanceRun } from '../runs/advance-run.ts';
@@ -31,6 +32,7 @@ export type Finish = {
   /** -1: the guest never said. */
   logRows: number;
   notes: string[];
+  egress: { records: readonly unknown[]; leftOut: number };
 };
 
 function asEndReason(text: string): EndReason {
@@ -78,6 +80,7 @@ export async function finishJob(
     logGraceMs: LOG_GRACE_MS,
   });
   if (ended === undefined) throw new ControlPlaneError('internal', 'A locked job was ended.');
+  await recordEgress(tx, ended, finish.egress);
   await advanceRun(tx, run);
   return ended;
 }

@@ -13,6 +13,7 @@ import { statements as runNames } from './migrations/0005-run-names.ts';
 import { statements as calledWorkflows } from './migrations/0006-called-workflows.ts';
 import { statements as runAttempts } from './migrations/0007-run-attempts.ts';
 import { statements as callGroups } from './migrations/0008-call-groups.ts';
+import { statements as egress } from './migrations/0009-egress.ts';
 import type { Tables } from './tables.ts';
 
 /** Place in the list + 1 is the revision. Append only. */
@@ -25,6 +26,7 @@ const MIGRATIONS: readonly { name: string; statements: readonly string[] }[] = [
   { name: '0006-called-workflows', statements: calledWorkflows },
   { name: '0007-run-attempts', statements: runAttempts },
   { name: '0008-call-groups', statements: callGroups },
+  { name: '0009-egress', statements: egress },
 ];
 const SCHEMA_REVISION = MIGRATIONS.length;
 

@@ -7,6 +7,7 @@
 import type { ColumnType, Generated } from 'kysely';
 import type {
   Conclusion,
+  EgressRecord,
   EndReason,
   JobState,
   JsonObject,
@@ -215,6 +216,14 @@ type JobEventsTable = {
   event: JsonColumn<unknown>;
 };
 
+/** Connections of jobs that ended. */
+type JobEgressTable = {
+  job_id: string;
+  records: JsonColumn<EgressRecord[]>;
+  /** How many more there were. */
+  left_out: number;
+};
+
 export type JobLogsTable = {
   job_id: string;
   attempt: number;
@@ -281,6 +290,7 @@ export type Tables = {
   concurrency_members: ConcurrencyMembersTable;
   job_transitions: JobTransitionsTable;
   job_events: JobEventsTable;
+  job_egress: JobEgressTable;
   job_logs: JobLogsTable;
   log_chunks: LogChunksTable;
   agents: AgentsTable;

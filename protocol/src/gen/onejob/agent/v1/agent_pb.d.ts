@@ -876,6 +876,18 @@ export declare type FinishRequest = Message<"onejob.agent.v1.FinishRequest"> & {
    * @generated from field: repeated string notes = 6;
    */
   notes: string[];
+
+  /**
+   * The job's connections, masked, in the order they ended; and how many more there were.
+   *
+   * @generated from field: repeated onejob.agent.v1.EgressRecord egress = 7;
+   */
+  egress: EgressRecord[];
+
+  /**
+   * @generated from field: int64 egress_left_out = 8;
+   */
+  egressLeftOut: bigint;
 };
 
 /**
@@ -883,6 +895,69 @@ export declare type FinishRequest = Message<"onejob.agent.v1.FinishRequest"> & {
  * Use `create(FinishRequestSchema)` to create a new message.
  */
 export declare const FinishRequestSchema: GenMessage<FinishRequest>;
+
+/**
+ * One connection, as protocol/src/api.ts EgressRecord says it. Empty address or reason: none.
+ *
+ * @generated from message onejob.agent.v1.EgressRecord
+ */
+export declare type EgressRecord = Message<"onejob.agent.v1.EgressRecord"> & {
+  /**
+   * @generated from field: int64 at_ms = 1;
+   */
+  atMs: bigint;
+
+  /**
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * @generated from field: int32 port = 3;
+   */
+  port: number;
+
+  /**
+   * @generated from field: string address = 4;
+   */
+  address: string;
+
+  /**
+   * @generated from field: string verdict = 5;
+   */
+  verdict: string;
+
+  /**
+   * @generated from field: string rule = 6;
+   */
+  rule: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 bytes_up = 8;
+   */
+  bytesUp: bigint;
+
+  /**
+   * @generated from field: int64 bytes_down = 9;
+   */
+  bytesDown: bigint;
+
+  /**
+   * @generated from field: int64 duration_ms = 10;
+   */
+  durationMs: bigint;
+};
+
+/**
+ * Describes the message onejob.agent.v1.EgressRecord.
+ * Use `create(EgressRecordSchema)` to create a new message.
+ */
+export declare const EgressRecordSchema: GenMessage<EgressRecord>;
 
 /**
  * @generated from message onejob.agent.v1.FinishResponse
