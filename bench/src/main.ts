@@ -7,6 +7,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { benchActions } from './actions.bench.ts';
 import { benchClaims } from './claims.bench.ts';
 import { benchColdStart } from './cold-start.bench.ts';
+import { benchEgress } from './egress.bench.ts';
 import { benchLogs } from './logs.bench.ts';
 import { benchMasking } from './masking.bench.ts';
 import { benchPlan } from './plan.bench.ts';
@@ -23,6 +24,7 @@ const BENCHES = {
   start: benchStart,
   steps: benchSteps,
   actions: benchActions,
+  egress: benchEgress,
 } as const;
 
 const wanted = process.argv.slice(2);

@@ -255,6 +255,23 @@ test('of several policies each must allow: the second one only narrows the first
   }
 });
 
+test('every range that the notation has can be asked about', () => {
+  const ranges = fc.oneof(
+    fc.tuple(fc.ipV4(), fc.nat(32)).map(([address, bits]) => `${address}/${bits}`),
+    fc.tuple(fc.ipV6(), fc.nat(128)).map(([address, bits]) => `${address}/${bits}`),
+  );
+  fc.assert(
+    fc.property(ranges, (range) => {
+      const jobPolicy = readJobPolicy([range]);
+      const host = range.split('/')[0]!;
+      const authority = host.includes(':') ? `[${host}]:443` : `${host}:443`;
+      // An address is in every range that is written with it.
+      assert.notEqual(judge(authority, OPEN, { jobPolicy }).rule, 'not-on-allow-list');
+    }),
+    { numRuns: 1000 },
+  );
+});
+
 test('a policy of the control plane that cannot be read is an error, and no wider one', () => {
   assert.throws(() => readJobPolicy(['audit', 'example.org:x']), AgentError);
   assert.throws(() => readJobPolicy(['']), AgentError);

@@ -89,8 +89,19 @@ export function joinTunnel(
     if (!move(chunk.length)) breakOff('spent');
   };
   stream.on('data', meter);
+  stream.on('data', () => gather(socket));
   socket.on('data', meter);
   stream.pipe(socket, { end: false });
   socket.pipe(stream);
   return promise;
+}
+
+/**
+ * Holds what is written to the socket until the end of this turn of the event loop: HTTP/2 hands over
+ * small frames, and those of one read go out in one write.
+ */
+function gather(socket: Socket): void {
+  if (socket.writableCorked > 0) return;
+  socket.cork();
+  setImmediate(() => socket.uncork());
 }

@@ -12,7 +12,9 @@ export function egressOf(
   workflow: Pick<Workflow, 'egress'>,
   job: Pick<PlannedJob, 'egress'>,
 ): string | null {
-  return (job.egress ?? workflow.egress)?.text ?? null;
+  const entry = job.egress ?? workflow.egress;
+  // One without text refuses its job: nobody asks then.
+  return entry === undefined ? null : (entry.text ?? 'none');
 }
 
 /** What is wrong with the entries that a job sees, and with those of steps, which say nothing. */
