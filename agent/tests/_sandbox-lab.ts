@@ -229,6 +229,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
     },
     action: (stream) => stream.close(),
     results: (stream) => stream.close(),
+    name: (stream) => stream.close(),
     source: (stream) => {
       stream.respond({ ':status': 404 }, { endStream: true });
     },

@@ -103,6 +103,7 @@ async function serve(paths: Omit<GuestOptions, 'authority' | 'bytes' | 'rounds'>
         source: (stream) => stream.close(),
         action: (stream) => stream.close(),
         results: (stream) => stream.close(),
+        name: (stream) => stream.close(),
         violation: (error) => process.stderr.write(`bench: ${error.message}\n`),
         closed: () => {},
       },

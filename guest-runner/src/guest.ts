@@ -78,12 +78,16 @@ export async function runGuest(config: GuestConfig): Promise<void> {
     const answered = hello(session, config);
     const { JobRun } = await import('./job/run-job.ts');
     const { Loopback } = await import('./proxy/loopback.ts');
+    const { serveUnproxied } = await import('./proxy/unproxied.ts');
     const loopback = Loopback.listen(() => bulk);
     loopback.catch(() => {}); // the job says it
     const { hostname, actions } = await answered;
     const wishes = new HostWishes();
     const host = new HostControl(session, (message) => wishes.take(message));
     host.send({ type: 'ready' });
+    const unproxied =
+      config.carrier.kind === 'virtio' ? serveUnproxied(async () => await bulk) : undefined;
+    unproxied?.catch(() => {}); // awaited below
     const task = await Promise.race([wishes.task, host.ended]);
     if (task === undefined)
       throw new GuestError('link_failed', 'the host left before it gave a job');
@@ -96,6 +100,7 @@ export async function runGuest(config: GuestConfig): Promise<void> {
       loopback,
       actions: { ...actions, bulk: async () => await bulk },
     });
+    await unproxied;
     wishes.start(job);
     const finished = await Promise.race([job.run(), host.ended]);
     if (finished === undefined) {

@@ -108,6 +108,14 @@ export const PROXY_CONNECTIONS = 1024;
 export const PROXY_HEADER_BYTES = 64 * KiB;
 /** For the headers of one proxied request. */
 export const PROXY_HEADERS_MS = 30 * SECOND_MS;
+/** Names that one job connects to without a proxy; a build has some hundred. */
+export const MADE_UP_ADDRESSES = 100_000;
+/** Questions to the resolver that wait for an answer; the agent is asked for each. */
+export const RESOLVER_QUESTIONS = 256;
+export const RESOLVER_CONNECTIONS = 64;
+export const RESOLVER_IDLE_MS = 10 * SECOND_MS;
+/** A question over TCP, with all that may come with it. */
+export const RESOLVER_MESSAGE_BYTES = 4 * KiB;
 /** Text of a refusal, from the agent's header. */
 export const PROXY_REASON_CHARACTERS = 1024;
 

@@ -20,7 +20,7 @@ import {
 import { takeBuildLock } from './build-lock.ts';
 import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
-import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCE } from './initramfs.ts';
+import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES } from './initramfs.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
 import { contentOfParts, newManifest, type GuestImage } from './manifest.ts';
 import { currentPrivilege, removeTree, requirePrivilege, type Privilege } from './privilege.ts';
@@ -159,10 +159,10 @@ async function readRecipe(options: ImageOptions): Promise<Recipe> {
     bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
     bundleGuestRunner({ cacheDir, entry: START_ENTRY }),
     findGuestNode(),
-    readFile(INIT_SOURCE),
+    Promise.all(INIT_SOURCES.map(async (path) => await readFile(path, 'utf8'))),
     compileCacheInputs(),
   ]);
-  const initDigest = sha256([init.toString(), COMPILER_FLAGS]);
+  const initDigest = sha256([init, COMPILER_FLAGS]);
   const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
   inputs.push(node.npm.version);
   inputs.push(initDigest, ROOT_UUID, BOOT_MODULES.join(' '), PACK_SCRIPT);

@@ -6,7 +6,11 @@ import { constants, gzip } from 'node:zlib';
 import { directoryEntry, fileEntry, writeCpio } from './cpio.ts';
 import type { RunTool } from './tool.ts';
 
-export const INIT_SOURCE = join(import.meta.dirname, 'guest/init.c');
+const GUEST = join(import.meta.dirname, 'guest');
+/** Each is compiled, or included by one that is. */
+export const INIT_SOURCES: readonly string[] = ['init.c', 'network.c', 'network.h'].map((name) =>
+  join(GUEST, name),
+);
 export const COMPILER_FLAGS: readonly string[] = [
   '-static',
   '-Os',
@@ -25,7 +29,8 @@ export async function buildInitramfs(
   paths: { modulesDirectory: string; workDirectory: string; target: string },
 ): Promise<void> {
   const program = join(paths.workDirectory, 'init');
-  await run({ step: 'initrd', command: ['gcc', ...COMPILER_FLAGS, '-o', program, INIT_SOURCE] });
+  const sources = INIT_SOURCES.filter((path) => path.endsWith('.c'));
+  await run({ step: 'initrd', command: ['gcc', ...COMPILER_FLAGS, '-o', program, ...sources] });
   const order = await readFile(join(paths.modulesDirectory, 'order'));
   const entries = DIRECTORIES.map(directoryEntry);
   entries.push(fileEntry('init', await readFile(program), 'program'));

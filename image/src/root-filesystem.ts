@@ -100,7 +100,7 @@ export async function buildRootFilesystem(
     ['etc/hosts', '127.0.0.1 localhost onejob.localhost\n::1 localhost onejob.localhost\n'],
     ['etc/hostname', 'onejob\n'],
     ['etc/machine-id', ''],
-    ['etc/resolv.conf', ''],
+    ['etc/resolv.conf', 'nameserver 127.0.0.53\n'],
     ['etc/apt/sources.list.d/debian.sources', formatSources(archivesForGuest(options.archives))],
   ];
   for (const [path, text] of files) {

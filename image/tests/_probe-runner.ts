@@ -3,8 +3,11 @@
  * JSON; init hands its output to the host. `onejob.probe=` on the kernel's command line says what to do.
  */
 import { execSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 
 /** What the start program tells its bundle. */
 const { compileCache } = module as unknown as { compileCache: string };
@@ -51,6 +54,35 @@ async function askInit(): Promise<string[]> {
   return answers;
 }
 
+/** What each connection reaches: the socket that init steers to says where it was to go. */
+async function seeSteered(): Promise<unknown> {
+  const steered = createServer((client) => {
+    client.end(`${client.localAddress}:${client.localPort}`);
+  }).listen({ fd: 4 });
+  const own = createServer((client) => client.end('own')).listen(8443, '0.0.0.0');
+  const seen: Record<string, unknown> = {};
+  for (const [address, port] of [
+    ['198.19.7.7', 443],
+    ['198.19.7.7', 8443],
+    ['192.0.2.1', 22],
+    ['127.0.0.1', 8443],
+  ] as const) {
+    seen[`${address}:${port}`] = await text(connect(port, address));
+  }
+  const kinds = [5, 6].map((fd) => readlinkSync(`/proc/self/fd/${fd}`));
+  const isSocket = kinds.every((kind) => kind.startsWith('socket:'));
+  const udp = createSocket('udp4');
+  const tcp = createServer();
+  const listening = Promise.all([once(udp, 'listening'), once(tcp, 'listening')]);
+  udp.bind({ fd: 5 });
+  tcp.listen({ fd: 6 });
+  await listening;
+  seen['resolver'] = isSocket ? ['udp', 'tcp'] : kinds;
+  for (const server of [steered, own, tcp]) server.close();
+  udp.close();
+  return seen;
+}
+
 async function inspect(): Promise<unknown> {
   const mounts = readFileSync('/proc/mounts', 'utf8').trim().split('\n');
   return {
@@ -79,7 +111,10 @@ async function inspect(): Promise<unknown> {
         readlinkSync(`/dev/virtio-ports/${name}`),
       ]),
     ),
-    addresses: shell('ip -brief address; ip -brief link | wc -l; ip route get 198.19.7.7'),
+    addresses: shell(
+      'ip -brief address; ip -brief link | wc -l; ip route get 198.19.7.7; ip route get 198.19.7.7 ipproto 6 dport 443',
+    ),
+    steered: await seeSteered(),
     programs: shell(
       'for p in git git-lfs ssh curl jq unzip xz zstd sudo python ps; do command -v $p; done',
     ),

@@ -36,6 +36,8 @@ export const GUEST_PATHS = {
   source: '/source/',
   actions: '/actions/',
   results: '/results/',
+  /** GET of a name: whether it exists (200, 404), may be known (403), or that nobody can say (502). */
+  names: '/names/',
 } as const;
 /** Of an action's files: the commit they are of, empty where they have none, and where they come from. */
 export const ACTION_COMMIT_HEADER = 'onejob-action-commit';

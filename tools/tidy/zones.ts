@@ -50,8 +50,9 @@ const ZONES: Readonly<Record<string, ZoneRule>> = {
   },
   'guest-runner': {
     zones: ['protocol', 'workflow', 'masking'],
-    packages: [],
-    reason: "it runs in the sandbox and must start fast: Node's own modules and nothing native",
+    packages: ['dns-packet'],
+    reason:
+      "it runs in the sandbox and must start fast: Node's own modules, a small one for DNS, and nothing native",
   },
   'builtin-actions': {
     zones: [],

@@ -44,7 +44,7 @@ export type AgentConfig = {
    * What any job, and this agent for it, may reach beside what the guard allows by itself, and what
    * not. What single jobs may reach of that is the control plane's to say.
    */
-  egress?: PolicyOptions & Pick<GuardOptions, 'limits'>;
+  egress?: PolicyOptions & Pick<GuardOptions, 'limits' | 'resolver'>;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;

@@ -19,7 +19,7 @@ import { classifyAddress } from './address.ts';
 import { parseAuthority, printable, type Target } from './authority.ts';
 import { connectTcp, dial, orderAddresses, type Connect, type Dialled } from './dialler.ts';
 import type { AllowRule, EgressRecord, FailureRule, RefusalRule } from './egress-record.ts';
-import { isBoundToServerName, type JobPolicy } from './job-policy.ts';
+import { ANY_PORT, isBoundToServerName, type JobPolicy } from './job-policy.ts';
 import { GUARD_LIMITS, NAME_CHARACTERS, REASON_CHARACTERS, type GuardLimits } from './limits.ts';
 import { createNameResolver, type NameResolver, type Resolution } from './name-resolver.ts';
 import {
@@ -67,7 +67,17 @@ export type Guard = {
    * at. The caller ends the socket; its record is made then.
    */
   connect(authority: string, context: GuardContext, signal: AbortSignal): Promise<Connected>;
+  /**
+   * Looks a name up for a sandbox, judged as for a connection at any port, within the sandbox's limits;
+   * never rejects. A refusal is recorded.
+   */
+  lookUp(name: string, context: GuardContext): Promise<LookedUp>;
 };
+
+/** `nothing`: there is no such name, or no address for it; `failed`: nobody can say. */
+export type LookedUp =
+  | { kind: 'addresses'; addresses: readonly string[] }
+  | { kind: 'refused' | 'nothing' | 'failed' };
 
 /** `reason` is the sentence of the record. */
 export type Connected =
@@ -123,6 +133,27 @@ export function createGuard(options: GuardOptions): Guard {
         options.records(record({ address, verdict: 'allowed', rule, bytesUp, bytesDown }));
       });
       return { kind: 'open', socket };
+    },
+    async lookUp(name, context) {
+      const { sandboxId } = context;
+      const target = { ...parseAuthority(`${name}:443`), port: ANY_PORT };
+      const record = recorder(target, context);
+      const limit = accounts.enter(sandboxId);
+      try {
+        const found =
+          limit === undefined
+            ? await orRefuse(target, () => resolve(target, opener, context))
+            : overLimit(target, limit, opener.limits);
+        if (found.kind === 'addresses') return found;
+        if (found.verdict === 'failed') {
+          return { kind: found.rule === 'name-without-address' ? 'nothing' : 'failed' };
+        }
+        const { kind: _kind, status: _status, ...rest } = found;
+        options.records(record({ ...rest, ...NO_BYTES }));
+        return { kind: limit === undefined ? 'refused' : 'failed' };
+      } finally {
+        if (limit === undefined) accounts.leave(sandboxId);
+      }
     },
   };
 }
@@ -241,15 +272,17 @@ function breakOff(stream: ServerHttp2Stream, socket: Socket): void {
   if (!stream.destroyed) stream.close(constants.NGHTTP2_CONNECT_ERROR);
 }
 
-/** A fault of ours or of an injected part is no way out: it closes this connection, and only this. */
-async function openOrRefuse(
+const openOrRefuse = async (
   target: Target,
   opener: Opener,
   context: GuardContext,
   signal: AbortSignal,
-): Promise<Opened> {
+): Promise<Opened> => await orRefuse(target, () => open(target, opener, context, signal));
+
+/** A fault of ours or of an injected part is no way out: it closes this connection, and only this. */
+async function orRefuse<T>(target: Target, work: () => Promise<T>): Promise<T | NotOpened> {
   try {
-    return await open(target, opener, context, signal);
+    return await work();
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
     return failed(502, 'guard-failed', `The egress guard failed at ${showTarget(target)}: ${what}`);
@@ -267,6 +300,22 @@ async function open(
   context: GuardContext,
   signal: AbortSignal,
 ): Promise<Opened> {
+  const resolved = await resolve(target, opener, context);
+  if (resolved.kind !== 'addresses') return resolved;
+  const dialled = await dial(orderAddresses(resolved.addresses), target.port, {
+    connect: opener.connect,
+    timeoutMs: opener.limits.connectTimeoutMs,
+    attemptDelayMs: opener.limits.attemptDelayMs,
+    signal,
+  });
+  if (dialled.kind !== 'connected') return unconnected(target, dialled);
+  return verifyPeer(target, dialled, resolved.rule);
+}
+
+type Resolved = { kind: 'addresses'; addresses: readonly string[]; rule: AllowRule } | NotOpened;
+
+/** The addresses of a target, all of them judged. */
+async function resolve(target: Target, opener: Opener, context: GuardContext): Promise<Resolved> {
   const early = judgeTarget(target, opener.policy, context.policy());
   if (early !== undefined) {
     return { kind: 'closed', status: early.rule === 'malformed-authority' ? 400 : 403, ...early };
@@ -279,14 +328,7 @@ async function open(
   if (resolution.kind !== 'addresses') return unresolved(target, resolution);
   const judged = judgeAddresses(target, resolution.addresses, opener.policy, opener.ownAddresses());
   if (judged.verdict === 'refused') return { kind: 'closed', status: 403, ...judged };
-  const dialled = await dial(orderAddresses(resolution.addresses), target.port, {
-    connect: opener.connect,
-    timeoutMs: opener.limits.connectTimeoutMs,
-    attemptDelayMs: opener.limits.attemptDelayMs,
-    signal,
-  });
-  if (dialled.kind !== 'connected') return unconnected(target, dialled);
-  return verifyPeer(target, dialled, judged.rule);
+  return { ...resolution, rule: judged.rule };
 }
 
 /**

@@ -20,6 +20,8 @@ export const AUDIT: JobPolicy = [{ mode: 'audit' }];
 export const NOTHING: JobPolicy = [{ mode: 'none' }];
 
 const TLS_PORT = 443;
+/** In a target: a name is asked for, and no port yet. No connection has it. */
+export const ANY_PORT = 0;
 
 /**
  * @param texts in the notation of protocol/src/egress.ts; none: nothing may be reached
@@ -52,7 +54,7 @@ export const isBoundToServerName = ({ kind, port }: Target, policy: JobPolicy): 
   kind === 'name' && port === TLS_PORT && policy.some(({ mode }) => mode === 'allow-list');
 
 function fits({ kind, host, port }: Target, rule: EgressRule): boolean {
-  if (rule.port !== null && rule.port !== port) return false;
+  if (rule.port !== null && port !== ANY_PORT && rule.port !== port) return false;
   if (rule.kind === 'range') {
     return kind === 'address' && isWithin(readAddress(host), [IpAddr.parseCIDR(rule.range)]);
   }

@@ -16,7 +16,7 @@ import { AgentError } from '../errors.ts';
 import { classifyAddress, isWithin, readAddress, type ClassifiedAddress } from './address.ts';
 import type { Target } from './authority.ts';
 import type { AllowRule, RefusalRule } from './egress-record.ts';
-import { isNothingAllowed, isOnAllowLists, type JobPolicy } from './job-policy.ts';
+import { ANY_PORT, isNothingAllowed, isOnAllowLists, type JobPolicy } from './job-policy.ts';
 import { metadataServiceNamed } from './metadata.ts';
 
 export type PolicyOptions = {
@@ -158,8 +158,9 @@ function refuse(rule: RefusalRule, reason: string): Refusal {
   return { verdict: 'refused', rule, reason };
 }
 
-/** `host:port` with brackets around IPv6, for sentences. */
+/** `host:port` with brackets around IPv6, for sentences; the host alone where there is no port. */
 export function showTarget(target: { host: string; port: number }): string {
+  if (target.port === ANY_PORT) return target.host;
   return `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
 }
 

@@ -31,6 +31,7 @@ import { AgentError } from '../errors.ts';
 import type { JobActions } from '../actions/job-actions.ts';
 import { PlatformActions } from '../actions/platform-actions.ts';
 import type { GuardContext } from '../guard/guard.ts';
+import { answerName } from '../guard/name-answer.ts';
 import { NOTHING, readJobPolicy, type JobPolicy } from '../guard/job-policy.ts';
 import type { JobResults } from '../results/job-results.ts';
 import { serveResults } from '../results/results-endpoint.ts';
@@ -46,6 +47,7 @@ import type { SandboxHandle, Shape } from '../sandbox/driver.ts';
 import { Journal, type JournalLine } from '../sandbox/journal.ts';
 import { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
+import { atMost } from './at-most.ts';
 import { endReason, unmaskable, type Observed } from './end-reason.ts';
 import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
@@ -380,6 +382,7 @@ export class JobRun implements LeaseHolder {
       connect: (stream, authority) => {
         void this.#agent.guard.handleConnect(stream, authority, this.#egress);
       },
+      name: (stream, name) => void answerName(stream, name, this.#agent.guard, this.#egress),
       action: (stream, path) => void this.#actions.answer(stream, path),
       source: (stream, headers) => void proxy.handle(stream, headers),
       results: (stream, headers) => {
@@ -487,14 +490,3 @@ const shapeOf = ({ shape }: Offer): Shape => ({
   memoryBytes: Number(shape?.memoryBytes ?? 0),
   diskBytes: Number(shape?.diskBytes ?? 0),
 });
-
-/** Waits for it, but not longer. True: it happened. */
-async function atMost(limitMs: number, work: Promise<unknown>): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), limitMs);
-  try {
-    return await Promise.race([work.then(() => true), promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -79,6 +79,7 @@ beforeEach(async () => {
       connect: (stream) => stream.respond({ ':status': 403 }, { endStream: true }),
       action: (stream) => stream.close(),
       results: (stream) => stream.close(),
+      name: (stream) => stream.close(),
       source: () => {
         throw new Error('a fault of ours');
       },

@@ -55,6 +55,8 @@ export interface LinkHandlers {
   /** Asks for the files of an action; the path says which. */
   action(stream: ServerHttp2Stream, path: string): void;
   results(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void;
+  /** Asks whether a name exists. */
+  name(stream: ServerHttp2Stream, name: string): void;
   violation(error: AgentError): void;
   /** The guest's control stream or one of its carriers is gone. Rows of its log may still come. */
   closed(why: string): void;
@@ -173,6 +175,9 @@ export class GuestLink {
       return this.#handlers.action(stream, path);
     }
     if (path.startsWith(GUEST_PATHS.results)) return this.#handlers.results(stream, headers);
+    if (path.startsWith(GUEST_PATHS.names) && headers[':method'] === 'GET') {
+      return this.#handlers.name(stream, path.slice(GUEST_PATHS.names.length));
+    }
     stream.respond({ ':status': 404 }, { endStream: true });
     stream.close(); // its body is not wanted
   }

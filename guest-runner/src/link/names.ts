@@ -17,6 +17,7 @@ export const GUEST_PATHS: typeof Paths = {
   source: '/source/',
   actions: '/actions/',
   results: '/results/',
+  names: '/names/',
 };
 export const ACTION_COMMIT_HEADER: typeof CommitHeader = 'onejob-action-commit';
 export const ACTION_ORIGIN_HEADER: typeof OriginHeader = 'onejob-action-origin';

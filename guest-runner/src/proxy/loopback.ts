@@ -10,12 +10,13 @@
  * (caches and artifacts: the agent asks for a token);
  * every connection and header is bounded; when one side ends or breaks, the other does.
  */
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { ClientHttp2Session } from 'node:http2';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '../errors.ts';
 import { PROXY_CONNECTIONS, PROXY_HEADER_BYTES, PROXY_HEADERS_MS } from '../limits.ts';
+import { join } from './join.ts';
 import { isApiPath, refuseApi } from './no-api.ts';
 import { forwardPlain } from './plain-request.ts';
 import { forwardResults, isResultsPath } from './results.ts';
@@ -27,18 +28,6 @@ import { openTunnel, TunnelRefused } from './tunnel.ts';
 export type BulkSession = () => Promise<ClientHttp2Session>;
 
 const OWN_HOST = /^(?:onejob\.localhost|localhost|127\.0\.0\.1)(?::\d+)?$/i;
-
-/** Both ways, with half-closes kept; an error of one ends both. */
-function join(client: Socket, stream: ClientHttp2Stream): void {
-  const end = (): void => {
-    client.destroy();
-    stream.destroy();
-  };
-  client.on('error', end).on('close', () => stream.destroy());
-  stream.on('error', end).on('close', () => client.destroySoon());
-  client.pipe(stream);
-  stream.pipe(client);
-}
 
 export class Loopback {
   readonly port: number;

@@ -9,20 +9,20 @@
  *   kernel -> mounted -> runner_started -> [oom_kill]* -> runner_exited, or `failed` at any point.
  *   It never waits for the host: what the port does not take at once is kept (bounded) and sent later.
  * Promises to the guest runner: descriptor 3 is a stream socket that takes one command a line and answers
- *   `ok` or `error TEXT`: entropy HEX | clock UNIX_MS | hostname NAME | machine-id HEX32. In
+ *   `ok` or `error TEXT`: entropy HEX | clock UNIX_MS | hostname NAME | machine-id HEX32. 4 is where steered
+ *   connections arrive, 5 and 6 are the resolver's UDP and TCP sockets (network.c). In
  *   /dev/onejob-pipes there are OUTPUT_PIPES named pipes, for the output of steps.
  *
  * The runner inherits oom_score_adj -900 from here; it must reset it to 0 in the job's processes.
  * Nothing is synced at the end: every disk of this machine is thrown away with it.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "network.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
-#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -276,26 +276,6 @@ static void make_output_pipes(void) {
     }
 }
 
-/*
- * Loopback up, and 198.18.0.0/15 (RFC 2544, never routed) as a second network of it: all its addresses are
- * local, so that programs without proxy support can be sent to made-up addresses the guest runner answers on.
- */
-static void loopback_up(void) {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) fail("cannot bring up lo: %s", strerror(errno));
-    static const struct { unsigned long what; const char *address; } second[] = {
-        {SIOCSIFADDR, "198.18.0.1"}, {SIOCSIFNETMASK, "255.254.0.0"}};
-    for (int i = 0; i < 2; i++) {
-        struct ifreq alias = {.ifr_name = "lo:1"};
-        struct sockaddr_in *address = (struct sockaddr_in *)&alias.ifr_addr;
-        address->sin_family = AF_INET;
-        address->sin_addr.s_addr = inet_addr(second[i].address);
-        if (ioctl(fd, second[i].what, &alias) < 0) fail("cannot add a network to lo: %s", strerror(errno));
-    }
-    close(fd);
-}
-
 static const char *add_entropy(const char *hex) {
     struct { int entropy_count, buf_size; unsigned char buf[256]; } pool;
     size_t digits = strlen(hex);
@@ -405,7 +385,10 @@ static _Noreturn void report_exit(int status, int output_fd) {
                     "\"output\":\"%s\"}", code, signal_number, oom_kills, uptime_ms(), escaped);
 }
 
-static pid_t start_runner(int bare, int command_fd, int output_fd) {
+/* What the runner finds at the descriptors from 3 on. */
+#define GIVEN 4
+
+static pid_t start_runner(int bare, const int given[GIVEN], int output_fd) {
     static char *const runner[] = {"/usr/local/bin/node", "/opt/onejob/start-runner.cjs", NULL};
     static char *const bare_node[] = {"/usr/local/bin/node", "-e", "require(\"http2\")", NULL};
     static char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -419,8 +402,9 @@ static pid_t start_runner(int bare, int command_fd, int output_fd) {
     setsid();
     dup2(output_fd, 1);
     dup2(output_fd, 2);
-    if (command_fd == 3) fcntl(3, F_SETFD, 0);
-    else dup2(command_fd, 3);
+    int above[GIVEN]; /* none of them may lie where another goes */
+    for (int i = 0; i < GIVEN; i++) above[i] = fcntl(given[i], F_DUPFD_CLOEXEC, 3 + GIVEN);
+    for (int i = 0; i < GIVEN; i++) dup2(above[i], 3 + i);
     execve(runner[0], bare ? bare_node : runner, environment);
     dprintf(2, "cannot execute %s: %s\n", runner[0], strerror(errno));
     _exit(127);
@@ -461,7 +445,9 @@ int main(int argc, char **argv) {
     report("{\"event\":\"kernel\",\"uptimeMs\":%lld}", started);
     load_modules();
     mount_everything();
-    loopback_up();
+    struct network network;
+    const char *problem = network_up(&network);
+    if (problem) fail("%s: %s", problem, strerror(errno));
     sethostname("onejob", strlen("onejob"));
     report("{\"event\":\"mounted\",\"uptimeMs\":%lld}", uptime_ms());
     link_ports(!bare);
@@ -478,7 +464,8 @@ int main(int argc, char **argv) {
     fcntl(output_pipe[0], F_SETFL, O_NONBLOCK);
     write_file("/proc/self/oom_score_adj", "-900");
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){OPEN_FILES, OPEN_FILES});
-    pid_t runner = start_runner(bare, commands[1], output_pipe[1]);
+    const int given[GIVEN] = {commands[1], network.steered, network.resolver_udp, network.resolver_tcp};
+    pid_t runner = start_runner(bare, given, output_pipe[1]);
     close(commands[1]);
     close(output_pipe[1]);
     report("{\"event\":\"runner_started\",\"uptimeMs\":%lld}", uptime_ms());
