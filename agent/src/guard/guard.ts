@@ -122,8 +122,7 @@ export function createGuard(options: GuardOptions): Guard {
       const record = recorder(target, context);
       const opened = await openOrRefuse(target, opener, context, signal);
       if (opened.kind === 'closed') {
-        const { kind: _kind, status: _status, ...rest } = opened;
-        options.records(record({ ...rest, bytesUp: 0, bytesDown: 0 }));
+        options.records(record(outcomeOf(opened)));
         return opened;
       }
       const { socket, address, rule } = opened;
@@ -148,8 +147,7 @@ export function createGuard(options: GuardOptions): Guard {
         if (found.verdict === 'failed') {
           return { kind: found.rule === 'name-without-address' ? 'nothing' : 'failed' };
         }
-        const { kind: _kind, status: _status, ...rest } = found;
-        options.records(record({ ...rest, ...NO_BYTES }));
+        options.records(record(outcomeOf(found)));
         return { kind: limit === undefined ? 'refused' : 'failed' };
       } finally {
         if (limit === undefined) accounts.leave(sandboxId);
@@ -209,15 +207,13 @@ async function serve(
       ? await openOrRefuse(target, opener, context, gone.signal)
       : overLimit(target, limit, opener.limits);
   if (opened.kind === 'closed') {
-    const { kind: _kind, status, ...rest } = opened;
-    answer(stream, status, opened.reason);
-    return record({ ...rest, bytesUp: 0, bytesDown: 0 });
+    answer(stream, opened.status, opened.reason);
+    return record(outcomeOf(opened));
   }
   const { socket, address } = opened;
   if (stream.destroyed || stream.closed) {
     socket.resetAndDestroy();
-    const { kind: _kind, status: _status, ...rest } = abandoned(target);
-    return record({ ...rest, address, bytesUp: 0, bytesDown: 0 });
+    return record({ ...outcomeOf(abandoned(target)), address });
   }
   stream.respond({ [constants.HTTP2_HEADER_STATUS]: constants.HTTP_STATUS_OK });
   const kept = isBoundToServerName(target, context.policy())
@@ -232,6 +228,12 @@ async function serve(
 
 const NO_BYTES = { bytesUp: 0, bytesDown: 0 } as const;
 
+/** What the record says of a connection that there was none of. */
+const outcomeOf = ({ kind: _kind, status: _status, ...rest }: NotOpened): Outcome => ({
+  ...rest,
+  ...NO_BYTES,
+});
+
 /** How a tunnel that was joined came out. */
 async function tunnel(
   stream: ServerHttp2Stream,
@@ -243,8 +245,7 @@ async function tunnel(
   const end = await joinTunnel(stream, socket, limits.idleTimeoutMs, move);
   const bytes = { bytesUp: socket.bytesWritten, bytesDown: socket.bytesRead };
   if (end === 'spent') {
-    const { kind: _kind, status: _status, ...rest } = overLimit(target, 'byte-limit', limits);
-    return { ...rest, ...bytes };
+    return { ...outcomeOf(overLimit(target, 'byte-limit', limits)), ...bytes };
   }
   const reason = end === 'closed' ? {} : { reason: END_REASONS[end] };
   return { verdict: 'allowed', rule, ...reason, ...bytes };

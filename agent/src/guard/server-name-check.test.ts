@@ -96,6 +96,8 @@ test('what is no TLS to the allowed name is cut by its rule, and no byte of it g
     [hello(serverNames('evil.example.org')), 'tls-other-server-name', /evil\.example\.org/],
     [hello(serverNames(`x.${NAME}`)), 'tls-other-server-name', /for another server/],
     [hello(serverNames(`${NAME}.`)), 'tls-other-server-name', /for another server/],
+    [hello(serverNames('example.org')), 'tls-other-server-name', /for another server/],
+    [hello(serverNames('registry')), 'tls-other-server-name', /for another server/],
     [
       hello(serverNames(NAME), extension(0xfe0d, Buffer.alloc(150))),
       'tls-hidden-server-name',

@@ -12,7 +12,7 @@
  */
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
-import { ACTION_COMMIT_HEADER, type JsonObject, parseRepositoryName } from '@onejob/protocol';
+import { ACTION_COMMIT_HEADER, parseRepositoryName } from '@onejob/protocol';
 import { SESSION_CREDENTIAL_HEADER } from '@onejob/protocol/agent-service';
 import { FetchTurns } from '../git/fetch-turns.ts';
 import type { Repositories, RepositoryId } from '../git/repositories.ts';
@@ -123,7 +123,7 @@ export class ActionServer {
           'composite actions of its own commit or of this platform',
       );
     }
-    const event = { name: run.event_name, payload: run.event_payload as JsonObject };
+    const event = { name: run.event_name, payload: run.event_payload };
     const isOther = full.toLowerCase() !== run.repository.toLowerCase();
     if (!isPersonal && isOther && isFromFork(event, run.repository)) {
       return not(

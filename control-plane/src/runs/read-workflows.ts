@@ -98,8 +98,7 @@ async function withCalls(
   const problems: Problem[] = [];
   const all: ReadWorkflow[] = [];
   await using elsewhere = new Elsewhere(others, stopping);
-  const onlyOwn =
-    !isPersonal && isFromFork({ ...event, payload: event.payload as JsonObject }, repository.full);
+  const onlyOwn = !isPersonal && isFromFork(event, repository.full);
   const from = { repositories, elsewhere, onlyOwn };
   const actions = new LocalActions(files, { repository, sha });
   for (const one of read) {
