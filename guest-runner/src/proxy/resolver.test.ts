@@ -5,6 +5,7 @@ import { Resolver as Client } from 'node:dns/promises';
 import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import * as dns from 'dns-packet';
 import { RESOLVER_MESSAGE_BYTES } from '../limits.ts';
@@ -23,6 +24,8 @@ const parts = {
   addresses,
   ask: async (name: string): Promise<NameVerdict> => {
     asked.push(name);
+    // As far as the agent is: the second question comes meanwhile.
+    await delay(50);
     return await Promise.resolve(verdicts[name] ?? 'unknown');
   },
 };
@@ -50,6 +53,20 @@ test('a name that exists has one made-up address, however it is written, and is 
   assert.notEqual(other, first);
   assert.deepEqual(asked, ['forge.example', 'other.example']);
   assert.deepEqual(await client.reverse(first ?? ''), ['forge.example']);
+});
+
+test('both kinds of addresses are asked for at once, and the agent for the name alone', async () => {
+  verdicts['both.example'] = 'exists';
+  asked.length = 0;
+  const [made, none] = await Promise.allSettled([
+    client.resolve4('both.example'),
+    client.resolve6('both.example'),
+  ]);
+  assert.deepEqual([made.status, none.status], ['fulfilled', 'rejected']);
+  assert.deepEqual(asked, ['both.example']);
+  const unknown = ['resolve4', 'resolve6'] as const;
+  await Promise.all(unknown.map((kind) => codeOf(client[kind]('nowhere.example'))));
+  assert.deepEqual(asked, ['both.example', 'nowhere.example']);
 });
 
 test('what cannot be had is said at once', async () => {

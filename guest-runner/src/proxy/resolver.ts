@@ -91,6 +91,18 @@ function reply({ id, questions = [] }: dns.Packet, answer: Answer): Buffer {
   });
 }
 
+/** Programs ask for both kinds of addresses at once: the agent is asked for the name alone, and once. */
+function oncePerName(ask: AskForName): AskForName {
+  const asking = new Map<string, Promise<NameVerdict>>();
+  return async (name) => {
+    const known = asking.get(name);
+    if (known !== undefined) return await known;
+    const asked = ask(name).finally(() => asking.delete(name));
+    asking.set(name, asked);
+    return await asked;
+  };
+}
+
 /** So many questions at once; more are not answered, and asked again by whoever asks. */
 class Turns {
   #taken = 0;
@@ -121,7 +133,8 @@ export class Resolver {
     this.tcp = tcp;
   }
 
-  static async listen(places: ResolverPlaces, parts: Parts): Promise<Resolver> {
+  static async listen(places: ResolverPlaces, { addresses, ask }: Parts): Promise<Resolver> {
+    const parts = { addresses, ask: oncePerName(ask) };
     const turns = new Turns();
     const udp = createSocket('udp4');
     udp.on('message', (message: Buffer, from: RemoteInfo) => {
