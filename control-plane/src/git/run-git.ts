@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished } from 'node:stream/promises';
 import { ControlPlaneError } from '../errors.ts';
 import { ACTION_ARCHIVE_MS, GIT_COMMAND_MS, GIT_OUTPUT_BYTES } from '../limits.ts';
 
@@ -105,19 +105,18 @@ export async function runGit(
   }
   options.signal?.throwIfAborted();
   const [exitCode, killedBy] = ended.value;
-  // What a source that breaks off says matters; that git closed its input early does not.
-  if (fed.status === 'rejected' && !isBrokenPipe(fed.reason)) throw fed.reason;
+  // Half a pack must not be taken for a whole one.
+  if (fed.status === 'rejected') throw fed.reason;
   if (exitCode === null) {
     throw new ControlPlaneError('git_failed', `${what} was killed by ${killedBy}.`);
   }
   return { exitCode, stdout: Buffer.concat(chunks), stderr: stderr.trim() };
 }
 
-const isBrokenPipe = (error: unknown): boolean =>
-  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'].includes(
-    (error as NodeJS.ErrnoException).code ?? '',
-  );
-
+/**
+ * Rejects when the source breaks off. That git closes its input early is no error, and the source is
+ * left as it is: a request that is destroyed here could not be answered.
+ */
 async function feed(child: ChildProcess, input: Readable | string | undefined): Promise<void> {
   const stdin = child.stdin;
   if (stdin === null) return;
@@ -126,12 +125,16 @@ async function feed(child: ChildProcess, input: Readable | string | undefined): 
     stdin.end(input ?? '');
     return;
   }
+  const whole = finished(input, { writable: false });
+  input.pipe(stdin);
   try {
-    await pipeline(input, stdin);
+    await Promise.race([whole, new Promise((resolve) => stdin.once('close', resolve))]);
   } catch (error) {
-    // Half a pack must not be taken for a whole one.
-    if (!isBrokenPipe(error)) killGroup(child);
+    killGroup(child);
     throw error;
+  } finally {
+    whole.catch(() => {});
+    if (stdin.destroyed) input.unpipe(stdin);
   }
 }
 
