@@ -19,19 +19,23 @@ const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
 const SOURCES = ['src/errors.ts', 'src/host/cgroup.ts'] as const;
 
 const TRIAL = `
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import * as cgroup from './src/host/cgroup.ts';
 const found = await cgroup.findCgroups();
 console.log('version=' + (found.version ?? found.whyNot));
 const paths = cgroup.cgroupPaths(found, 'sb0');
-await cgroup.createCgroup(found, paths, { cpus: 1.5, memoryBytes: 32 * 1024 * 1024 });
-for (const file of ['memory.max', 'cpu.max', 'pids.max']) {
+const limits = { cpus: 1.5, memoryBytes: 32 * 1024 * 1024, processes: 500, weight: 250 };
+await cgroup.createCgroup(found, paths, limits);
+for (const file of ['memory.max', 'cpu.max', 'cpu.weight', 'pids.max']) {
   console.log(file + '=' + readFileSync(paths[0] + '/' + file, 'utf8').trim());
 }
 const [command, ...args] = [...cgroup.cgroupPrefix(paths), 'bash', '-c', 'tail /dev/zero; echo tail=$?'];
 console.log(spawnSync(command, args, { encoding: 'utf8' }).stdout.trim());
 console.log('oomKills=' + cgroup.cgroupOomKills(paths));
+const [sleeper, ...rest] = [...cgroup.cgroupPrefix(paths), 'sh', '-c', 'sleep 60 & echo; sleep 60'];
+const asleep = spawn(sleeper, rest, { stdio: ['ignore', 'pipe', 'ignore'] });
+await new Promise((resolve) => asleep.stdout.once('data', resolve));
 await cgroup.removeCgroup(paths);
 await cgroup.removeCgroup(paths);
 console.log('left=' + paths.filter(existsSync).length);
@@ -61,7 +65,8 @@ test('groups of version 2 hold memory, processor and process limits, and are rem
       'version=2',
       `memory.max=${32 * 1024 * 1024}`,
       'cpu.max=150000 100000',
-      'pids.max=8192',
+      'cpu.weight=250',
+      'pids.max=500',
       'tail=137',
       'left=0',
     ],

@@ -77,6 +77,12 @@ describe('what a host offers', () => {
     assert.deepEqual(versions('22 1 254:1 / / rw - ext4 /dev/root rw'), []);
   });
 
+  test('disks are shared out in version 1 where their hierarchy is there, too', () => {
+    const mounts = ['memory', 'cpu', 'pids', 'blkio'].map((name) => v1Mount(name)).join('\n');
+    const own = '5:blkio:/\n4:memory:/\n3:cpu:/\n2:pids:/\n';
+    assert.equal(parseCandidates(mounts, own)[0]?.io, '/sys/fs/cgroup/blkio');
+  });
+
   test('only the directory of the sandbox itself passes for its group', () => {
     const id = newSandboxId();
     assert.equal(isCgroupOf(id, `/sys/fs/cgroup/onejob-${id}`), true);

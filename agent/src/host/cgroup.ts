@@ -1,9 +1,10 @@
 /**
  * Control groups: what the host's kernel enforces on a tree of plain processes. A sandbox's group
- * limits its memory (swap included), its processor time and its number of processes; whoever enters
- * it cannot leave, and its children are born in it.
+ * limits its memory (swap included), its processor time and its number of processes, and may have a
+ * weight; whoever enters it cannot leave, and its children are born in it.
  *
- * Version 2 where the host has the three controllers there, else version 1, one hierarchy each. In
+ * Version 2 where the host has the three controllers there, else version 1, one hierarchy each; the
+ * one of disks joins where it is there. In
  * version 1 groups lie below the agent's own, so that what limits the agent limits them together.
  * Whether this works is found out by making a group, and so may be refused (no root, a container).
  */
@@ -18,13 +19,29 @@ const CONTROLLERS = ['memory', 'cpu', 'pids'] as const;
 type Controller = (typeof CONTROLLERS)[number];
 
 /** Where groups are made: one directory a controller, the same one three times in version 2. */
-export type Cgroups = { version: 1 | 2; parents: Readonly<Record<Controller, string>> };
-export type CgroupLimits = { cpus: number; memoryBytes: number };
+export type Cgroups = {
+  version: 1 | 2;
+  parents: Readonly<Record<Controller, string>>;
+  /** Where the host shares its disks out by weight, too. */
+  io?: string;
+};
+export type CgroupLimits = {
+  cpus: number;
+  memoryBytes: number;
+  /** Threads count too; by default as many as a build may have. */
+  processes?: number;
+  /** Share of busy processors and disks, beside others; the kernel's default is 100. */
+  weight?: number;
+};
 
 /** The kernel's default period; a quota is told in parts of it. */
 const CPU_PERIOD_US = 100_000;
 /** A build with every tool's threads stays far below; a fork bomb ends before the host notices. */
 const MOST_PROCESSES = 8_192;
+/** What version 1 calls the weight of 100 (its default, 1024 shares). */
+const SHARES_PER_WEIGHT = 10.24;
+/** Of version 1; version 2 goes to 10,000. */
+const MOST_BLKIO_WEIGHT = 1_000;
 /** A killed process leaves its group when it has given its memory back. */
 const REMOVE_PATIENCE_MS = 10_000;
 const REMOVE_POLL_MS = 10;
@@ -35,14 +52,16 @@ export async function findCgroups(): Promise<Cgroups | { whyNot: string }> {
   const refusals: string[] = [];
   for (const cgroups of candidates) {
     const paths = groupPaths(cgroups, `onejob-probe-${randomBytes(6).toString('hex')}`);
+    const enabled: string[] = [];
     try {
-      if (cgroups.version === 2) await enableControllers(cgroups.parents.memory);
+      if (cgroups.version === 2) await enableControllers(cgroups, enabled);
       await createCgroup(cgroups, paths, { cpus: 1, memoryBytes: 64 * 1024 * 1024 });
+      await removeCgroup(paths);
       return cgroups;
     } catch (error) {
       refusals.push(`version ${cgroups.version}: ${(error as Error).message}`);
-    } finally {
       await removeCgroup(paths).catch(() => {});
+      await setControllers(cgroups.parents.memory, '-', enabled).catch(() => {});
     }
   }
   return { whyNot: refusals.join('; ') || 'no hierarchy with memory, cpu and pids is mounted' };
@@ -54,9 +73,10 @@ export const cgroupPaths = (cgroups: Cgroups, sandboxId: string): string[] =>
 
 const groupName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
-const groupPaths = ({ parents }: Cgroups, name: string): string[] => [
-  ...new Set(CONTROLLERS.map((controller) => join(parents[controller], name))),
-];
+const groupPaths = ({ parents, io }: Cgroups, name: string): string[] => {
+  const all = [...CONTROLLERS.map((controller) => parents[controller]), io ?? parents.memory];
+  return [...new Set(all.map((parent) => join(parent, name)))];
+};
 
 /** True for a directory that can be the group of this sandbox and of no other thing. */
 export const isCgroupOf = (sandboxId: string, path: string): boolean =>
@@ -66,7 +86,7 @@ export const isCgroupOf = (sandboxId: string, path: string): boolean =>
 export async function createCgroup(
   { version, parents }: Cgroups,
   paths: readonly string[],
-  { cpus, memoryBytes }: CgroupLimits,
+  { cpus, memoryBytes, processes = MOST_PROCESSES, weight }: CgroupLimits,
 ): Promise<void> {
   for (const path of paths) await mkdir(path);
   const inGroup = (controller: Controller, file: string): string => {
@@ -79,20 +99,36 @@ export async function createCgroup(
     await writeFile(inGroup('memory', 'max'), memory);
     await writeIfThere(inGroup('memory', 'swap.max'), '0');
     await writeFile(inGroup('cpu', 'max'), `${quota} ${CPU_PERIOD_US}`);
+    if (weight !== undefined) await writeFile(inGroup('cpu', 'weight'), String(weight));
   } else {
     await writeFile(inGroup('memory', 'limit_in_bytes'), memory);
     await writeIfThere(inGroup('memory', 'memsw.limit_in_bytes'), memory);
     await writeFile(inGroup('cpu', 'cfs_period_us'), String(CPU_PERIOD_US));
     await writeFile(inGroup('cpu', 'cfs_quota_us'), quota);
+    if (weight !== undefined) {
+      const shares = String(Math.round(weight * SHARES_PER_WEIGHT));
+      await writeFile(inGroup('cpu', 'shares'), shares);
+    }
   }
-  await writeFile(inGroup('pids', 'max'), String(MOST_PROCESSES));
+  await writeFile(inGroup('pids', 'max'), String(processes));
+  if (weight !== undefined) await shareDisks(paths, weight);
+}
+
+/** The file is there where the host has a scheduler of disks that goes by weights. */
+async function shareDisks(paths: readonly string[], weight: number): Promise<void> {
+  const inVersion1 = String(Math.min(weight, MOST_BLKIO_WEIGHT));
+  for (const path of paths) {
+    await writeIfThere(join(path, 'io.weight'), `default ${weight}`);
+    await writeIfThere(join(path, 'blkio.weight'), inVersion1);
+    await writeIfThere(join(path, 'blkio.bfq.weight'), inVersion1);
+  }
 }
 
 /** The words to put before a command so that it runs in the group; it fails rather than run outside. */
 export function cgroupPrefix(paths: readonly string[]): string[] {
   if (paths.length === 0) return [];
   const script =
-    'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"';
+    'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; unset PWD OLDPWD; exec "$@"';
   return ['/bin/sh', '-c', script, 'sh', ...paths, '--'];
 }
 
@@ -129,6 +165,8 @@ export async function removeCgroup(paths: readonly string[]): Promise<void> {
 
 async function isRemoved(path: string): Promise<boolean> {
   try {
+    // Version 2 since Linux 5.14: at once, so that no fork gets away between reading and killing.
+    await writeIfThere(join(path, 'cgroup.kill'), '1');
     for (const pid of (await readFile(join(path, 'cgroup.procs'), 'utf8')).split('\n')) {
       if (/^[1-9]\d*$/.test(pid)) killNow(Number(pid));
     }
@@ -158,12 +196,32 @@ async function writeIfThere(path: string, text: string): Promise<void> {
   });
 }
 
-async function enableControllers(root: string): Promise<void> {
-  const enabled = (await readFile(join(root, 'cgroup.subtree_control'), 'utf8')).split(/\s+/);
-  const missing = CONTROLLERS.filter((controller) => !enabled.includes(controller));
-  if (missing.length === 0) return;
-  const wanted = missing.map((controller) => `+${controller}`).join(' ');
-  await writeFile(join(root, 'cgroup.subtree_control'), wanted);
+/**
+ * Those that the root does not hand on yet, noted in `enabled`: they are undone when groups of ours
+ * cannot be made all the same. The one of disks is taken where it is there.
+ */
+async function enableControllers(cgroups: Cgroups, enabled: string[]): Promise<void> {
+  const root = cgroups.parents.memory;
+  const wordsOf = async (file: string): Promise<string[]> =>
+    (await readFile(join(root, file), 'utf8')).split(/\s+/);
+  const [handedOn, offered] = [
+    await wordsOf('cgroup.subtree_control'),
+    await wordsOf('cgroup.controllers'),
+  ];
+  const wanted = offered.includes('io') ? [...CONTROLLERS, 'io'] : CONTROLLERS;
+  const missing = wanted.filter((controller) => !handedOn.includes(controller));
+  await setControllers(root, '+', missing);
+  enabled.push(...missing);
+}
+
+async function setControllers(
+  root: string,
+  sign: '+' | '-',
+  controllers: readonly string[],
+): Promise<void> {
+  if (controllers.length === 0) return;
+  const words = controllers.map((controller) => `${sign}${controller}`).join(' ');
+  await writeFile(join(root, 'cgroup.subtree_control'), words);
 }
 
 async function listCandidates(): Promise<Cgroups[]> {
@@ -191,8 +249,7 @@ export function parseCandidates(mountInfo: string, ownGroups: string): Cgroups[]
   if (unified !== undefined) {
     candidates.push({ version: 2, parents: { memory: unified, cpu: unified, pids: unified } });
   }
-  const parents: Partial<Record<Controller, string>> = {};
-  for (const controller of CONTROLLERS) {
+  const parentOf = (controller: string): string | undefined => {
     const mount = mounts.find(
       ({ type, options }) => type === 'cgroup' && options.includes(controller),
     );
@@ -200,13 +257,14 @@ export function parseCandidates(mountInfo: string, ownGroups: string): Cgroups[]
       .split('\n')
       .map((line) => line.split(':'))
       .find(([, controllers]) => controllers?.split(',').includes(controller))?.[2];
-    if (mount !== undefined && own !== undefined) {
-      parents[controller] = resolve(mount.place, `./${pathFrom(mount.root, own)}`);
-    }
-  }
-  const { memory, cpu, pids } = parents;
+    if (mount === undefined || own === undefined) return undefined;
+    return resolve(mount.place, `./${pathFrom(mount.root, own)}`);
+  };
+  const [memory, cpu, pids] = CONTROLLERS.map(parentOf);
+  const io = parentOf('blkio');
   if (memory !== undefined && cpu !== undefined && pids !== undefined) {
-    candidates.push({ version: 1, parents: { memory, cpu, pids } });
+    const disks = io === undefined ? {} : { io };
+    candidates.push({ version: 1, parents: { memory, cpu, pids }, ...disks });
   }
   return candidates;
 }
