@@ -77,6 +77,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
       createQemuDriver({
         hostMarker: config.hostMarker,
         cacheDirectory: config.cacheDirectory,
+        users: config.sandboxUsers,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
       }),
     process: (): SandboxDriver =>

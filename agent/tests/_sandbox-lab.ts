@@ -21,7 +21,8 @@ import {
   type SandboxId,
 } from '@onejob/protocol';
 import { cgroupPaths, findCgroups, type Cgroups } from '../src/host/cgroup.ts';
-import { listSandboxProcesses } from '../src/host/processes.ts';
+import { listSandboxProcesses, type HostProcess } from '../src/host/processes.ts';
+import { listUserClaims } from '../src/host/sandbox-user.ts';
 import { GuestLink } from '../src/link/guest-link.ts';
 import type { MachineImage, ProvisionRequest, SandboxHandle } from '../src/sandbox/driver.ts';
 import { Journal, type Acquisition } from '../src/sandbox/journal.ts';
@@ -113,7 +114,18 @@ export class SandboxLab implements AsyncDisposable {
       const sandboxId = environment.get('ONEJOB_SANDBOX') as SandboxId;
       await this.undo({ kind: 'process', role: 'left over', sandboxId });
     }
+    for (const { uid, sandboxId } of await listUserClaims(this.hostMarker)) {
+      await this.undo({ kind: 'user', sandboxId: sandboxId as SandboxId, uid });
+    }
+    for (const sandboxId of this.#sandboxIds) await this.#removeGroups(sandboxId);
     await rm(this.root, { recursive: true, force: true });
+  }
+
+  /** Of a sandbox that a failed test did not bury. */
+  async #removeGroups(sandboxId: SandboxId): Promise<void> {
+    if (this.#cgroups === undefined) return;
+    const paths = cgroupPaths(this.#cgroups, sandboxId);
+    await this.undo({ kind: 'cgroup', sandboxId, paths });
   }
 
   async #leftovers(): Promise<string[]> {
@@ -122,6 +134,7 @@ export class SandboxLab implements AsyncDisposable {
     );
     const processes = await listSandboxProcesses(this.hostMarker);
     const marked = processes.map(({ pid }) => `process ${pid}`);
+    const users = (await listUserClaims(this.hostMarker)).map(({ uid }) => `user ${uid}`);
     const sockets = readFileSync('/proc/net/unix', 'utf8')
       .split('\n')
       .filter((line) => line.includes(this.root));
@@ -130,7 +143,15 @@ export class SandboxLab implements AsyncDisposable {
       const at = resources.indexOf(known);
       if (at >= 0) resources.splice(at, 1);
     }
-    return [...files, ...this.#groups(), ...marked, ...this.#strangers(), ...sockets, ...resources];
+    return [
+      ...files,
+      ...this.#groups(),
+      ...marked,
+      ...this.#strangers(),
+      ...users,
+      ...sockets,
+      ...resources,
+    ];
   }
 
   #groups(): string[] {
@@ -185,6 +206,15 @@ export class FailingStack extends ProvisionStack {
 
 const isDisposable = (value: unknown): value is AsyncDisposable =>
   typeof value === 'object' && value !== null && Symbol.asyncDispose in value;
+
+/** QEMU itself, among the processes of the one machine of this lab: who waits for it is another. */
+export async function findQemu(hostMarker: string): Promise<HostProcess> {
+  const found = (await listSandboxProcesses(hostMarker)).filter(({ pid }) =>
+    readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('qemu-system'),
+  );
+  assert.equal(found.length, 1, 'one QEMU a machine');
+  return found[0] as HostProcess;
+}
 
 export type Conversation = {
   hello: GuestHello | undefined;

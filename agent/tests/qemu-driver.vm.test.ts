@@ -10,7 +10,7 @@ import type { QemuDriverConfig } from '../src/drivers/qemu/config.ts';
 import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
-import { runScript, SandboxLab } from './_sandbox-lab.ts';
+import { findQemu, runScript, SandboxLab } from './_sandbox-lab.ts';
 import { driverContract } from './driver-contract.ts';
 
 const cacheDir = join(homedir(), '.cache', 'onejob');
@@ -32,9 +32,7 @@ describe('qemu alone', () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-    const [qemu, ...others] = await listSandboxProcesses(lab.hostMarker);
-    assert.ok(qemu !== undefined);
-    assert.deepEqual(others, [], 'one process a machine');
+    const qemu = await findQemu(lab.hostMarker);
     process.kill(qemu.pid, 'SIGKILL');
     const end = await handle.ended;
     assert.deepEqual(end, { cause: 'vmm_died', detail: 'QEMU ended with signal SIGKILL' });
@@ -92,12 +90,13 @@ describe('qemu alone', () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-    const [qemu] = await listSandboxProcesses(lab.hostMarker);
-    assert.deepEqual([...(qemu?.environment.keys() ?? [])].toSorted(), [
-      'ONEJOB_HOST',
-      'ONEJOB_SANDBOX',
-    ]);
-    const status = await readFile(`/proc/${qemu?.pid}/status`, 'utf8');
+    for (const { pid, environment } of await listSandboxProcesses(lab.hostMarker)) {
+      assert.deepEqual([...environment.keys()].toSorted(), ['ONEJOB_HOST', 'ONEJOB_SANDBOX']);
+      const words = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+      assert.doesNotMatch(words, /[0-9a-f]{64}/, 'a passphrase');
+    }
+    const { pid } = await findQemu(lab.hostMarker);
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
     assert.match(status, /^NoNewPrivs:\s*1$/m);
     assert.match(status, /^Seccomp:\s*2$/m);
     await handle.kill();
@@ -124,7 +123,7 @@ describe('qemu alone', () => {
     const sandbox = await lab.newSandbox();
     await assert.rejects(createDriver(lab).provision(sandbox.request, sandbox.stack), {
       code: 'boot_failed',
-      message: /exit status 1.*could not open kernel file '\/no\/such\/vmlinux'/i,
+      message: /\/no\/such\/vmlinux/,
     });
     await lab.bury(sandbox);
   });

@@ -90,7 +90,7 @@ async function bareBoot(isKvm: boolean): Promise<number> {
       : { accelerator: 'tcg', tscKhz: await hostTscKhz() },
     shape: SHAPE,
     image,
-    workDiskPath,
+    workDisk: { format: 'plain', path: workDiskPath },
     sockets,
     initArguments: ['bare'],
   });

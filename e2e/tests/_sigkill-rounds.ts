@@ -10,7 +10,7 @@ import type { Job, Run } from '@onejob/protocol';
 import {
   assertBuried,
   eventually,
-  naming,
+  ofSandboxes,
   spawnAgent,
   startConstellation,
   type AgentProcessConfig,
@@ -87,8 +87,10 @@ export async function recordMicroVmJournal(): Promise<JournalLine[]> {
   const kinds = journal.map((line) =>
     line.entry === 'acquire' ? line.acquisition.kind : line.entry,
   );
+  const isRoot = process.getuid?.() === 0; // else the machine has no user, and may have no group
   assert.deepEqual(kinds, [
-    ...['lease', 'directory', 'disk', 'socket', 'socket', 'socket', 'process'],
+    ...['lease', 'directory', ...(isRoot ? ['user'] : []), 'disk', 'socket', 'socket', 'socket'],
+    ...[...(isRoot ? ['cgroup'] : []), 'directory', 'process'],
     ...['adopting', 'adopted', 'buried', 'ended'],
   ]);
   return journal;
@@ -132,7 +134,7 @@ async function startAfterKill(config: AgentProcessConfig): Promise<SpawnedAgent>
 /** No process of a sandbox runs without its agent, reaped or not. */
 async function assertDiedWithAgent({ stateDirectory }: AgentProcessConfig): Promise<void> {
   await eventually('every process of the sandbox had died with the agent', () => {
-    const alive = naming(join(stateDirectory, 'sandboxes')).filter((one) => one.startsWith('proc'));
+    const alive = ofSandboxes(stateDirectory).filter((one) => one.startsWith('proc'));
     return alive.length === 0 ? true : undefined;
   });
 }
@@ -153,7 +155,7 @@ async function killWhileItBoots(
   const run = await constellation.start({ workflow: jobFor('boots') });
   const program = config.drivers?.[0] === 'qemu' ? 'qemu-system' : config.guestRunnerPath;
   await eventually('the machine of the sandbox was seen', () =>
-    naming(join(config.stateDirectory, 'sandboxes')).find((one) => one.includes(program)),
+    ofSandboxes(config.stateDirectory).find((one) => one.includes(program)),
   );
   agent.kill('SIGKILL');
   await agent.exited;

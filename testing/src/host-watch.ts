@@ -4,6 +4,7 @@
  * arguments, environment or place, so that neither a lost parent nor another name hides them.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { globalAgent } from 'node:http';
 import { join } from 'node:path';
@@ -32,10 +33,30 @@ export function checkHostAfterEach(): void {
  */
 export async function assertBuried(stateDirectory: string): Promise<void> {
   const left = (): string[] => [
-    ...naming(join(stateDirectory, 'sandboxes')),
+    ...ofSandboxes(stateDirectory),
     ...['sandboxes', 'journals', 'kept'].flatMap((name) => filesBelow(join(stateDirectory, name))),
   ];
   await assertSoon(left, 'left of buried sandboxes');
+}
+
+/**
+ * What runs or is held for sandboxes of the agent with this state directory. A monitor in a root
+ * directory of its own names no path of the host: it is known by the agent's marker (as
+ * `completeConfig` makes it), which is also in the names of users that are taken.
+ */
+export function ofSandboxes(stateDirectory: string): string[] {
+  const marker = createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16);
+  const marked = listProcesses().filter(({ pid }) =>
+    readOr('', () => readFileSync(`/proc/${pid}/environ`, 'utf8'))
+      .split('\0')
+      .includes(`ONEJOB_HOST=${marker}`),
+  );
+  const users = readdirSync('/run').filter((name) =>
+    readOr('', () => readlinkSync(join('/run', name))).startsWith(`${marker}/`),
+  );
+  const named = naming(join(stateDirectory, 'sandboxes'));
+  const held = users.map((name) => `user ${name}`);
+  return [...new Set([...named, ...marked.map(show)]), ...held];
 }
 
 /** Every file below a directory, as full paths; empty where there is none. */

@@ -17,6 +17,7 @@ export {
   filesBelow,
   listProcesses,
   naming,
+  ofSandboxes,
   peakMemoryBytes,
 } from './host-watch.ts';
 export { spawnAgent, type AgentProcessConfig, type SpawnedAgent } from './spawn-agent.ts';

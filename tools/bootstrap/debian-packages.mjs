@@ -31,6 +31,7 @@ const SANDBOX = [
   { name: 'gcc', why: "compiles the guest's small init", proof: ['gcc'] },
   { name: 'libc6-dev', why: 'headers for that init', proof: ['/usr/include/stdlib.h'] },
   { name: 'util-linux', why: 'setpriv: a sandbox dies with its agent', proof: ['setpriv'] },
+  { name: 'mount', why: "the root directory of a job's machine", proof: ['mount'] },
 ];
 
 /** @type {DebianPackage} */

@@ -7,6 +7,7 @@ import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
 import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
+import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 
@@ -52,6 +53,8 @@ export type AgentConfig = {
   /** Sandboxes at a time; 0: take no job, only reap and announce. */
   slots?: number;
   bootTimeoutMs?: number;
+  /** Where the agent is root: the numbers of the users that machines are, nobody else's on this host. */
+  sandboxUsers?: UserRange;
   /** What is due after a polite cancellation, as steps with `always()`, has so long. */
   cancelTimeoutMs?: number;
   /** Told of every journal line as it is written (tests kill the agent there). */
@@ -96,10 +99,12 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
       `slots is ${slots}; it must be a whole number from 0 to 1000.`,
     );
   }
+  checkUserRange(config.sandboxUsers ?? SANDBOX_USERS);
   return {
     bootTimeoutMs: undefined,
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,
     drivers: ['qemu', 'process'],
+    sandboxUsers: SANDBOX_USERS,
     prepareImage: false,
     actionMirrors: [],
     actionsUrls: DEFAULT_ACTIONS_URLS,

@@ -14,12 +14,12 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { AgentError } from '../errors.ts';
-import { runTool } from './short-tool.ts';
+import { runTool, type ToolResult } from './short-tool.ts';
 
 export type Acceleration =
   | { accelerator: 'kvm' }
@@ -133,9 +133,7 @@ async function failureOf(
   let failure: Failure | undefined;
   for (const timeoutMs of triesMs) {
     const result = await runTool(qemuPath, probeArguments(accelerator, probePath), { timeoutMs });
-    const ran =
-      result.exitCode === PROBE_EXIT_STATUS && result.standardOutput.startsWith(PROBE_OUTPUT);
-    if (ran) return undefined;
+    if (isProbeRun(result)) return undefined;
     const said = result.standardError.trim().split('\n').at(-1) ?? '';
     const why = result.timedOut
       ? `a tiny guest that needs 0.1 s was not done after ${timeoutMs / 1000} s`
@@ -144,6 +142,27 @@ async function failureOf(
     if (!result.timedOut) break;
   }
   return failure;
+}
+
+/** Whether this is how the tiny guest ends, and no other program does. */
+export const isProbeRun = ({
+  exitCode,
+  standardOutput,
+}: Pick<ToolResult, 'exitCode' | 'standardOutput'>): boolean =>
+  exitCode === PROBE_EXIT_STATUS && standardOutput.startsWith(PROBE_OUTPUT);
+
+/**
+ * The tiny guest as a file in the directory, for everybody to read.
+ * @param seenAs the path of that file as QEMU sees it
+ */
+export async function probeMachine(
+  accelerator: 'kvm' | 'tcg',
+  directory: string,
+  seenAs: string,
+): Promise<{ path: string; args: string[] }> {
+  const path = await writeProbe(directory);
+  await chmod(path, 0o444);
+  return { path, args: probeArguments(accelerator, seenAs) };
 }
 
 function probeArguments(accelerator: 'kvm' | 'tcg', probePath: string): string[] {
@@ -166,7 +185,7 @@ async function writeProbe(directory: string): Promise<string> {
 }
 
 /** What was found stays true for this boot, this kernel and this QEMU. */
-async function hostKey(options: { qemuPath: string; qemuVersion: string }): Promise<string> {
+export async function hostKey(options: { qemuPath: string; qemuVersion: string }): Promise<string> {
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   return JSON.stringify([bootId, release(), options.qemuPath, options.qemuVersion, PROBE_SHA256]);
 }
@@ -187,7 +206,7 @@ async function recall(path: string): Promise<Remembered | undefined> {
   }
 }
 
-async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
   const draft = `${path}.${process.pid}`;
   await writeFile(draft, content, { mode: 0o600 });
   await rename(draft, path);

@@ -30,6 +30,8 @@ export function superviseProcess(options: {
   sandboxId: SandboxId;
   environment: Readonly<Record<string, string>>;
   directory: string;
+  /** What it reads on standard input; by default nothing. */
+  input?: string;
 }): SupervisedProcess {
   const markers = { [SANDBOX_VARIABLE]: options.sandboxId, [HOST_VARIABLE]: options.hostMarker };
   const child: ChildProcess = spawn(
@@ -39,11 +41,13 @@ export function superviseProcess(options: {
       cwd: options.directory,
       // The markers stand first: an exec may cut off what is being read of a long environment.
       env: { ...markers, ...options.environment, ...markers },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       // A group of its own: the terminal's Ctrl-C is for us to handle, not for the machine.
       detached: true,
     },
   );
+  child.stdin?.on('error', () => {}); // it ended without reading: its end says why
+  child.stdin?.end(options.input);
   let tail = Buffer.alloc(0);
   const keep = (chunk: Buffer): void => {
     tail = Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);

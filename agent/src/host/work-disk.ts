@@ -1,14 +1,17 @@
 /**
- * A sandbox's writable disk: a sparse file of the wanted size with an empty ext4 in it. The file
- * cannot grow past that size, so it is the job's disk limit; it costs what was written to it.
+ * A sandbox's writable disk, of the wanted size, with an empty ext4 in it. The file cannot grow past
+ * that size, so it is the job's disk limit; it costs what was written to it. Two kinds:
  *
- * With a journal: without one ext4 is 3 to 5 times slower after deletions. Made afresh each time:
- * mke2fs leaves the inode tables for later and is done in some milliseconds, so that a blank
- * template to copy from would gain nothing worth a cache.
+ * - an encrypted overlay over a blank, which is formatted once for each size and shared, read only;
+ * - a plain sparse file, for a sandbox whose files somebody wants to look at afterwards.
+ *
+ * With a journal: without one ext4 is 3 to 5 times slower after deletions.
  */
-import { statfs, truncate, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { createHash, randomBytes } from 'node:crypto';
+import { access, chmod, open, rename, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
+import { createEncryptedDisk } from './encrypted-disk.ts';
 import { findTool, runTool } from './short-tool.ts';
 
 /** Below this the first thing a job writes would fill the host's disk under all other sandboxes. */
@@ -18,23 +21,70 @@ const HOST_FULL_BYTES = 4 * 1024 * 1024;
 /** mke2fs writes some MB; a disk that takes longer than this for it is broken. */
 const FORMAT_TIMEOUT_MS = 30_000;
 
+const FORMAT = [
+  ...['-q', '-F', '-t', 'ext4', '-O', 'has_journal', '-m', '0', '-E'],
+  'lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0',
+] as const;
+/** Random bytes of a disk's passphrase: as many as the cipher's key has strength. */
+const PASSPHRASE_BYTES = 32;
+const SECTOR_BYTES = 512;
+
+/** An encrypted overlay; answers what opens it, which is to be kept in memory only. */
+export async function createEncryptedWorkDisk(
+  path: string,
+  blank: { directory: string; sizeBytes: number },
+  signal: AbortSignal,
+): Promise<{ blankPath: string; passphrase: string }> {
+  await checkHostDisk(dirname(path));
+  const sizeBytes = Math.floor(blank.sizeBytes / SECTOR_BYTES) * SECTOR_BYTES;
+  const blankPath = await ensureBlank(blank.directory, sizeBytes, signal);
+  const passphrase = randomBytes(PASSPHRASE_BYTES).toString('hex');
+  await createEncryptedDisk(path, sizeBytes, passphrase);
+  return { blankPath, passphrase };
+}
+
+/** The blank of this size, made when missing. It holds nothing of anybody and may be read by all. */
+async function ensureBlank(
+  directory: string,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const how = createHash('sha256').update(FORMAT.join(' ')).digest('hex').slice(0, 8);
+  const path = join(directory, `blank-${sizeBytes}-${how}.ext4`);
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return path;
+  const draft = join(directory, `draft-${randomBytes(6).toString('hex')}.ext4`);
+  try {
+    await createWorkDisk(draft, sizeBytes, signal);
+    await chmod(draft, 0o444);
+    // A host that crashes now must not leave a blank with holes under its final name.
+    await using file = await open(draft);
+    await file.sync();
+    await rename(draft, path);
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return path;
+}
+
+/** A plain sparse file. */
 export async function createWorkDisk(
   path: string,
   sizeBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
   const directory = dirname(path);
-  const host = await statfs(directory);
-  if (host.bavail * host.bsize < HOST_FREE_BYTES) throw hostDiskFull(directory);
+  await checkHostDisk(directory);
   const mke2fs = await findTool('mke2fs');
   if (mke2fs === undefined) {
     throw new AgentError('tool_missing', 'mke2fs is not installed: apt-get install e2fsprogs');
   }
   await writeFile(path, '', { mode: 0o600, flag: 'wx' });
   await truncate(path, sizeBytes);
-  const options = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0';
-  const format = ['-q', '-F', '-t', 'ext4', '-O', 'has_journal', '-m', '0', '-E', options, path];
-  const result = await runTool(mke2fs, format, { timeoutMs: FORMAT_TIMEOUT_MS, signal });
+  const result = await runTool(mke2fs, [...FORMAT, path], { timeoutMs: FORMAT_TIMEOUT_MS, signal });
   if (result.exitCode === 0) return;
   const said = result.standardError.trim();
   if (/no space left|disk quota/i.test(said)) throw hostDiskFull(directory);
@@ -42,6 +92,11 @@ export async function createWorkDisk(
     'boot_failed',
     `The sandbox's disk ${path} (${sizeBytes} bytes) could not be formatted: ${said || (result.timedOut ? 'mke2fs hangs' : `mke2fs ended with ${result.exitCode}`)}.`,
   );
+}
+
+async function checkHostDisk(directory: string): Promise<void> {
+  const host = await statfs(directory);
+  if (host.bavail * host.bsize < HOST_FREE_BYTES) throw hostDiskFull(directory);
 }
 
 /** Whether the file system under a work disk is full, so that writes within its size fail. */

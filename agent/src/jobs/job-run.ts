@@ -214,6 +214,7 @@ export class JobRun implements LeaseHolder {
         shape: shapeOf(this.#offer),
         image,
         guestRunnerPath: this.#agent.guestRunnerPath,
+        keep: this.#answer.keep,
         signal: this.#stop.signal,
       },
       this.#stack,

@@ -43,6 +43,8 @@ export type ProvisionRequest = {
   image: MachineImage | null;
   /** The runner's bundle, for drivers without an image. */
   guestRunnerPath: string;
+  /** Somebody wants to look at its files after its end: they are to be readable then. */
+  keep?: boolean;
   /** Ends provisioning; the driver throws, the caller buries. */
   signal: AbortSignal;
 };

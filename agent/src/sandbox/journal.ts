@@ -18,6 +18,7 @@ export type Acquisition =
   | { kind: 'socket'; path: string }
   | { kind: 'disk'; path: string }
   | { kind: 'cgroup'; sandboxId: SandboxId; paths: readonly string[] }
+  | { kind: 'user'; sandboxId: SandboxId; uid: number }
   | { kind: 'process'; role: string; sandboxId: SandboxId };
 
 export type JournalLine =

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { newSandboxId, type JobId, type SandboxId } from '@onejob/protocol';
 import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
+import {
+  chooseUser,
+  claimUser,
+  listUserClaims,
+  releaseUser,
+  SANDBOX_USERS,
+} from '../host/sandbox-user.ts';
 import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
 import { Journal } from './journal.ts';
 import { reap, type ReapReport } from './reaper.ts';
@@ -74,6 +82,46 @@ test('processes and directories of dead sandboxes are removed, those of live one
   assert.deepEqual(report.failed, []);
   await end(third);
 });
+
+test(
+  'users of dead sandboxes are freed, with what runs as them; those of live ones are not',
+  { skip: process.getuid?.() === 0 ? false : 'taking a user needs root' },
+  async () => {
+    const [dead, live] = [newSandboxId(), newSandboxId()];
+    const uids: number[] = [];
+    const claim = async (sandboxId: string, marker = hostMarker): Promise<number> => {
+      const uid = chooseUser(SANDBOX_USERS);
+      assert.ok(await claimUser(uid, { hostMarker: marker, sandboxId }));
+      uids.push(uid);
+      return uid;
+    };
+    const ofTheDead = await claim(dead);
+    const unmarked = spawn('setpriv', [`--reuid=${ofTheDead}`, '--', 'sleep', '60'], { env: {} });
+    const exited = new Promise((resolve) => unmarked.once('exit', resolve));
+    await once(unmarked, 'spawn');
+    await claim(live);
+    await claim(dead, `${hostMarker}-other`);
+    await claim('not-an-id');
+    const report = await reapAll([live]);
+    assert.deepEqual(report.failed, []);
+    assert.deepEqual(report.removed.length, 1);
+    assert.match(report.removed[0] ?? '', new RegExp(`^user ${ofTheDead} of sandbox ${dead}`));
+    await exited;
+    const left = await listUserClaims(hostMarker);
+    assert.deepEqual(
+      left.map(({ sandboxId }) => sandboxId).toSorted(),
+      ['not-an-id', live].toSorted(),
+    );
+    assert.equal((await listUserClaims(`${hostMarker}-other`)).length, 1);
+    for (const uid of uids) {
+      for (const sandboxId of [dead, live, 'not-an-id']) {
+        for (const marker of [hostMarker, `${hostMarker}-other`]) {
+          await releaseUser(uid, { hostMarker: marker, sandboxId });
+        }
+      }
+    }
+  },
+);
 
 test('look-alikes are left alone: other names, other agents, ids in arguments, kept sandboxes', async () => {
   const id = newSandboxId();

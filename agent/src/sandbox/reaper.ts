@@ -3,8 +3,9 @@
  * at start every sandbox is dead, because none outlives its agent.
  *
  * An *orphan* is, under this agent's state directory and marker: a process whose environment names
- * a sandbox; a directory `sandboxes/<sandbox id>`; an acquisition named in a journal. What exists
- * is listed first, journals are read second, so that nothing created between the two is missed.
+ * a sandbox; a user taken in the name of a sandbox; a directory `sandboxes/<sandbox id>`; an
+ * acquisition named in a journal. What exists is listed first, journals are read second, so that
+ * nothing created between the two is missed.
  * It does not touch: anything without our marker, `kept/` (the user asked for it), images, and no
  * path outside the directory of the journal's own sandbox, whatever a journal says.
  *
@@ -17,6 +18,7 @@ import { explainError, isSandboxId, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import { isCgroupOf } from '../host/cgroup.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../host/processes.ts';
+import { listUserClaims } from '../host/sandbox-user.ts';
 import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
 import type { Undo } from './stack.ts';
 
@@ -56,35 +58,41 @@ export async function reap(options: {
   const withProcesses = new Set(
     processes.map((one) => one.environment.get(SANDBOX_VARIABLE)).filter(isOrphan),
   );
+  const claims = await listUserClaims(options.hostMarker);
   const directories = await namesIn(options.sandboxesDirectory);
   const journals = readJournals(options.journalsDirectory).filter((one) => isOrphan(one.sandboxId));
   const unburied = new Set<string>();
 
-  for (const sandboxId of withProcesses) {
-    const what = `processes of sandbox ${sandboxId} (no live sandbox has that id)`;
-    const undo = async () => await options.undo({ kind: 'process', role: 'any', sandboxId });
-    if (await attempt(what, undo)) report.removed.push(what);
+  const remove = async (sandboxId: string, name: string, acquisition: Acquisition) => {
+    const what = `${name} (no live sandbox has that id)`;
+    if (await attempt(what, async () => await options.undo(acquisition))) report.removed.push(what);
     else unburied.add(sandboxId);
+  };
+
+  for (const sandboxId of withProcesses) {
+    const name = `processes of sandbox ${sandboxId}`;
+    await remove(sandboxId, name, { kind: 'process', role: 'any', sandboxId });
+  }
+  for (const { uid, sandboxId } of claims) {
+    if (!isOrphan(sandboxId)) continue;
+    const name = `user ${uid} of sandbox ${sandboxId}`;
+    await remove(sandboxId, name, { kind: 'user', sandboxId, uid });
   }
   for (const { sandboxId, lines, unreadable } of journals) {
     if (unreadable !== undefined) report.failed.push(explainError(unreadable));
     const place = join(options.sandboxesDirectory, sandboxId);
-    for (const line of lines.toReversed()) {
-      if (line.entry !== 'acquire') continue;
+    for (const acquisition of acquisitionsOf(lines).toReversed()) {
       const undo = async () => {
-        assertOwn(line.acquisition, sandboxId, place);
-        await options.undo(line.acquisition);
+        assertOwn(acquisition, sandboxId, place);
+        await options.undo(acquisition);
       };
-      const what = `${line.acquisition.kind} of sandbox ${sandboxId}`;
+      const what = `${acquisition.kind} of sandbox ${sandboxId}`;
       if (!(await attempt(what, undo))) unburied.add(sandboxId);
     }
   }
-  for (const name of directories.filter(isOrphan)) {
-    const path = join(options.sandboxesDirectory, name);
-    const what = `directory ${path} (no live sandbox has that id)`;
-    const undo = async () => await options.undo({ kind: 'directory', path });
-    if (await attempt(what, undo)) report.removed.push(what);
-    else unburied.add(name);
+  for (const sandboxId of directories.filter(isOrphan)) {
+    const path = join(options.sandboxesDirectory, sandboxId);
+    await remove(sandboxId, `directory ${path}`, { kind: 'directory', path });
   }
   report.leases = journals.flatMap(({ lines }) => leaseOf(lines));
   report.closeJournals = () => {
@@ -92,6 +100,9 @@ export async function reap(options: {
   };
   return report;
 }
+
+const acquisitionsOf = (lines: readonly JournalLine[]): Acquisition[] =>
+  lines.flatMap((line) => (line.entry === 'acquire' ? [line.acquisition] : []));
 
 async function namesIn(directory: string): Promise<string[]> {
   try {
@@ -114,6 +125,7 @@ function assertOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string
 function isOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): boolean {
   switch (acquisition.kind) {
     case 'process':
+    case 'user':
       return acquisition.sandboxId === sandboxId;
     case 'cgroup':
       return acquisition.paths.every((path) => isCgroupOf(sandboxId, path));

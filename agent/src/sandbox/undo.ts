@@ -5,6 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { removeCgroup } from '../host/cgroup.ts';
 import { killSandboxProcesses } from '../host/processes.ts';
+import { releaseUser } from '../host/sandbox-user.ts';
 import type { Acquisition } from './journal.ts';
 import type { Undo } from './stack.ts';
 
@@ -15,6 +16,11 @@ export function undoOn(hostMarker: string): Undo {
         return await killSandboxProcesses(hostMarker, acquisition.sandboxId);
       case 'cgroup':
         return await removeCgroup(acquisition.paths);
+      case 'user':
+        return await releaseUser(acquisition.uid, {
+          hostMarker,
+          sandboxId: acquisition.sandboxId,
+        });
       case 'directory':
       case 'disk':
       case 'socket':

@@ -1,10 +1,16 @@
 /** What the qemu driver needs to know of its host, and its limits. */
+import type { UserRange } from '../../host/sandbox-user.ts';
+
 export type QemuDriverConfig = {
   hostMarker: string;
   /** Kept between starts: the KVM probe and what it found. Made when missing. */
   cacheDirectory: string;
   /** From the start of the machine to a guest runner that answers; by default as named below. */
   bootTimeoutMs?: number;
+  /** Users that machines may be, where the agent is root; by default nobody else's. */
+  users?: UserRange;
+  /** Off: the disk's bytes stay on the host's as the guest wrote them. Only to compare with. */
+  encryptDisks?: boolean;
 };
 
 const SECOND_MS = 1000;
@@ -37,3 +43,21 @@ export const SHAPE_LIMITS = {
 
 /** TCG's translated code, in MiB: with 16 a boot takes 0.8 s longer, with 512 it gains nothing. */
 export const TCG_CODE_MIB = 64;
+
+/**
+ * QEMU's own memory, beside the guest's: 64 MiB of translated code, 32 MiB of the disk's tables, 25
+ * MiB of its own; the rest keeps some of the disk in the host's page cache, which counts here too.
+ */
+export const QEMU_MEMORY_BYTES = 256 * MiB;
+/** A processor's thread, its translation look-ups and, under emulation, its own lists of code. */
+export const QEMU_MEMORY_BYTES_PER_CPU = 16 * MiB;
+/** Devices, encryption and the link are worked on in threads beside the guest's processors. */
+export const QEMU_CPUS = 0.5;
+/** Beside a thread a processor: 64 workers for its disks, and a handful; twice that. */
+export const QEMU_THREADS = 140;
+/** Where processors are scarce a machine gets them by how many it has; the kernel's limit. */
+export const CPU_WEIGHT = { perCpu: 100, most: 10_000 } as const;
+/** A free user is found at the first try, unless tens of thousands of sandboxes live here. */
+export const MOST_USER_TRIES = 16;
+/** The tiny guest of the probe needs 0.1 s; a host under load takes longer to start it. */
+export const JAIL_TRIAL_TIMEOUT_MS = 15 * SECOND_MS;

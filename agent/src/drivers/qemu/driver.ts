@@ -1,6 +1,7 @@
 /**
  * The driver with a kernel of its own for every job: QEMU's `microvm` machine, on KVM where a probe
- * shows that it really runs a guest, else emulated (TCG). Needs no root beyond access to /dev/kvm.
+ * shows that it really runs a guest, else emulated (TCG). Needs no root beyond access to /dev/kvm; with
+ * root QEMU is confined to a user, a root directory and limits of its own (confinement.ts).
  *
  *     slot -> provision -> kernel -> init -> bridge         phases of a boot, in `phasesMs`
  *
@@ -14,10 +15,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError, MACHINE } from '@onejob/protocol';
 import { listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
+import { asProgramInJail } from '../../host/jail.ts';
 import { probeAcceleration, type Acceleration } from '../../host/kvm-probe.ts';
 import { findTool, runTool } from '../../host/short-tool.ts';
+import { SANDBOX_USERS } from '../../host/sandbox-user.ts';
 import { superviseProcess } from '../../host/supervised-process.ts';
-import { createWorkDisk } from '../../host/work-disk.ts';
+import { createEncryptedWorkDisk, createWorkDisk } from '../../host/work-disk.ts';
 import { AgentError } from '../../errors.ts';
 import { synchronise } from '../../link/sync.ts';
 import type {
@@ -36,8 +39,9 @@ import {
   TCG_BOOT_TIMEOUT_MS,
   type QemuDriverConfig,
 } from './config.ts';
+import { ConfinedMachine, findConfinement, type Acquire, type Confinement } from './confinement.ts';
 import { QemuHandle, QemuMachine } from './handle.ts';
-import { hostTscKhz, qemuArguments, type Machine } from './machine.ts';
+import { hostTscKhz, qemuArguments, type Machine, type WorkDisk } from './machine.ts';
 
 const VERSION_TIMEOUT_MS = 5_000;
 const PORTS = Object.keys(MACHINE.ports) as (keyof typeof MACHINE.ports)[];
@@ -54,12 +58,17 @@ const TOOLS = {
 } as const;
 
 /** What a boot needs to know of the host, found out once. */
-type Host = { qemuPath: string; note: string } & Pick<Machine, 'acceleration'>;
+type Host = { qemuPath: string; note: string; confinement: Confinement } & Pick<
+  Machine,
+  'acceleration'
+>;
+/** What QEMU reads on its standard input, where it has no file for it. */
+const STANDARD_INPUT = '/dev/stdin';
 
 export function createQemuDriver(config: QemuDriverConfig): SandboxDriver {
   let found: Promise<Host> | undefined;
   const host = async (): Promise<Host> => {
-    found ??= findHost(config.cacheDirectory);
+    found ??= findHost(config);
     try {
       return await found;
     } catch (error) {
@@ -92,7 +101,8 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   note,
 });
 
-async function findHost(cacheDirectory: string): Promise<Host> {
+async function findHost(config: QemuDriverConfig): Promise<Host> {
+  const { cacheDirectory, hostMarker, users = SANDBOX_USERS } = config;
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new AgentError(
       'driver_unavailable',
@@ -115,7 +125,11 @@ async function findHost(cacheDirectory: string): Promise<Host> {
     found.accelerator === 'kvm'
       ? { accelerator: 'kvm' }
       : { accelerator: 'tcg', tscKhz: await hostTscKhz() };
-  return { qemuPath, acceleration, note: noteOn(qemuVersion, found) };
+  const { accelerator } = found;
+  const trial = { qemuPath, qemuVersion, accelerator, cacheDirectory, hostMarker, users };
+  const confinement = await findConfinement(trial);
+  const note = `${noteOn(qemuVersion, found)}; ${confinement.note}`;
+  return { qemuPath, acceleration, confinement, note };
 }
 
 async function readVersion(qemuPath: string): Promise<string> {
@@ -182,21 +196,29 @@ class Boot implements AsyncDisposable {
 
   async run(stack: ProvisionStack, image: MachineImage, slotMs: number): Promise<QemuHandle> {
     const { directory, shape, sandboxId } = this.#request;
-    const workDiskPath = join(directory, 'work.ext4');
-    this.signal.throwIfAborted();
-    await stack.acquire({ kind: 'disk', path: workDiskPath }, async () => {
-      await createWorkDisk(workDiskPath, shape.diskBytes, this.signal);
-    });
+    const { acceleration, confinement, qemuPath, note } = this.#host;
+    const { hostMarker } = this.#config;
+    const acquire: Acquire = async (what, make) => {
+      this.signal.throwIfAborted();
+      return await stack.acquire(what, make);
+    };
+    const confined = new ConfinedMachine(confinement, this.#request, { hostMarker, acquire });
+    await confined.takeUser();
+    const { workDisk, passphrase } = await this.#makeDisk(acquire);
+    await confined.give(workDisk.path);
     const sockets = { control: '', bulk: '', init: '' };
     for (const port of PORTS) {
-      sockets[port] = join(directory, `${port}.sock`);
-      this.#listening.push(await this.#listen(stack, sockets[port]));
+      const path = join(directory, `${port}.sock`);
+      sockets[port] = path;
+      const listen = async (): Promise<CarrierSocket> => await listenForCarrier(path, this.signal);
+      this.#listening.push(await acquire({ kind: 'socket', path }, listen));
+      await confined.give(path);
     }
-    const { acceleration, qemuPath, note } = this.#host;
-    const args = qemuArguments({ sandboxId, acceleration, shape, image, workDiskPath, sockets });
-    this.signal.throwIfAborted();
-    const machine = await stack.acquire({ kind: 'process', role: 'qemu', sandboxId }, () =>
-      this.#start(qemuPath, args),
+    await confined.limit();
+    const described = { sandboxId, acceleration, shape, image, workDisk, sockets };
+    const command = await confined.command(qemuPath, described, qemuArguments);
+    const machine = await acquire({ kind: 'process', role: 'qemu', sandboxId }, () =>
+      this.#start(command, passphrase, () => confined.oomKills()),
     );
     const [control, bulk] = await this.#connect(machine);
     const connectedAtMs = performance.now();
@@ -230,19 +252,34 @@ class Boot implements AsyncDisposable {
     for (const listening of this.#listening) await listening[Symbol.asyncDispose]();
   }
 
-  async #listen(stack: ProvisionStack, path: string): Promise<CarrierSocket> {
-    this.signal.throwIfAborted();
-    return await stack.acquire(
-      { kind: 'socket', path },
-      async () => await listenForCarrier(path, this.signal),
-    );
+  /** Its passphrase goes to QEMU and nowhere else; it ends with QEMU's memory. */
+  async #makeDisk(acquire: Acquire): Promise<{ workDisk: WorkDisk; passphrase: string }> {
+    const { directory, shape, keep } = this.#request;
+    const { cacheDirectory, encryptDisks = true } = this.#config;
+    const path = join(directory, 'work.disk');
+    const sizeBytes = shape.diskBytes;
+    return await acquire({ kind: 'disk', path }, async () => {
+      if (keep === true || !encryptDisks) {
+        await createWorkDisk(path, sizeBytes, this.signal);
+        return { workDisk: { format: 'plain', path }, passphrase: '' };
+      }
+      const blank = { directory: cacheDirectory, sizeBytes };
+      const { blankPath, passphrase } = await createEncryptedWorkDisk(path, blank, this.signal);
+      const passphrasePath = STANDARD_INPUT;
+      return { workDisk: { format: 'encrypted', path, blankPath, passphrasePath }, passphrase };
+    });
   }
 
-  #start(qemuPath: string, args: readonly string[]): QemuMachine {
+  #start(
+    qemu: { command: string; args: readonly string[] },
+    input: string,
+    hostOomKills: () => number,
+  ): QemuMachine {
     const { sandboxId, directory } = this.#request;
     const { hostMarker } = this.#config;
-    const qemu = { command: qemuPath, args, hostMarker, sandboxId, directory, environment: {} };
-    const machine = new QemuMachine({ hostMarker, sandboxId, process: superviseProcess(qemu) });
+    const program = { ...qemu, hostMarker, sandboxId, directory, environment: {}, input };
+    const process = asProgramInJail(superviseProcess(program));
+    const machine = new QemuMachine({ hostMarker, sandboxId, process, hostOomKills });
     this.#machine = machine;
     void machine.ended.then((end) => {
       const message = `The machine ended while it booted (${this.#seen()}): ${end.detail}.`;

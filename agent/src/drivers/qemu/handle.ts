@@ -27,6 +27,8 @@ export function explainEnd(seen: {
   overdue: boolean;
   lastEvent: LastEvent | undefined;
   output: string;
+  /** Times the host's kernel killed QEMU for want of memory in its control group. */
+  hostOomKills?: number;
 }): MachineEnd {
   const { exit, lastEvent } = seen;
   if (seen.killedByUs) return { cause: 'killed', detail: 'killed by the agent' };
@@ -34,7 +36,11 @@ export function explainEnd(seen: {
   const said = output === '' ? '' : `; QEMU said: ${output}`;
   if (!seen.overdue && (exit.signal !== null || exit.code !== 0)) {
     const how = exit.signal === null ? `exit status ${exit.code}` : `signal ${exit.signal}`;
-    return { cause: 'vmm_died', detail: `QEMU ended with ${how}${said}` };
+    const why =
+      exit.signal === 'SIGKILL' && (seen.hostOomKills ?? 0) > 0
+        ? ", killed by the host's kernel: its control group had no memory left for QEMU itself"
+        : '';
+    return { cause: 'vmm_died', detail: `QEMU ended with ${how}${why}${said}` };
   }
   if (lastEvent !== undefined) {
     return { cause: 'runner_gone', detail: `${explainLastEvent(lastEvent)}${said}` };
@@ -60,6 +66,7 @@ export class QemuMachine {
   readonly #hostMarker: string;
   readonly #sandboxId: SandboxId;
   readonly #process: SupervisedProcess;
+  readonly #hostOomKills: () => number;
   #lastEvent: LastEvent | undefined;
   #oomKills = 0;
   #killedByUs = false;
@@ -69,8 +76,14 @@ export class QemuMachine {
   #initPort: Socket | undefined;
   #initClosed: Promise<void> = Promise.resolve();
 
-  constructor(parts: { hostMarker: string; sandboxId: SandboxId; process: SupervisedProcess }) {
+  constructor(parts: {
+    hostMarker: string;
+    sandboxId: SandboxId;
+    process: SupervisedProcess;
+    hostOomKills?: () => number;
+  }) {
     this.#hostMarker = parts.hostMarker;
+    this.#hostOomKills = parts.hostOomKills ?? (() => 0);
     this.#sandboxId = parts.sandboxId;
     this.#process = parts.process;
     this.ended = this.#watch();
@@ -146,6 +159,7 @@ export class QemuMachine {
       overdue: this.#overdue,
       lastEvent: this.#lastEvent,
       output: this.#process.tail(),
+      hostOomKills: this.#hostOomKills(),
     });
   }
 }

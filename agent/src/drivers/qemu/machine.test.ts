@@ -8,7 +8,7 @@ const MACHINE: Machine = {
   acceleration: { accelerator: 'tcg', tscKhz: 2_599_995 },
   shape: { cpus: 1, memoryBytes: 512 * 1024 * 1024, diskBytes: 4 * 1024 ** 3 },
   image: { digest: 'd', kernelPath: '/i/vmlinux', initrdPath: '/i/initrd', rootPath: '/i/a,b' },
-  workDiskPath: '/s/work.ext4',
+  workDisk: { format: 'plain', path: '/s/work.ext4' },
   sockets: { control: '/s/control.sock', bulk: '/s/bulk.sock', init: '/s/init.sock' },
 };
 const valueOf = (args: string[], name: string): string => args[args.indexOf(name) + 1] ?? '';
@@ -33,6 +33,10 @@ test('processors, memory and threads are those of the shape', () => {
   assert.equal(valueOf(args, '-accel'), 'tcg,thread=multi,tb-size=64');
 });
 
+test("the guest's memory is in no core dump, and shared with no other guest", () => {
+  assert.match(valueOf(qemuArguments(MACHINE), '-M'), /,dump-guest-core=off,mem-merge=off$/);
+});
+
 test('there is no network card, no monitor and no console', () => {
   const args = qemuArguments(MACHINE);
   assert.ok(args.includes('-nodefaults') && args.includes('-no-user-config'));
@@ -50,6 +54,21 @@ test('there is no network card, no monitor and no console', () => {
 test('a comma in a path cannot add an option of its own', () => {
   const root = qemuArguments(MACHINE).find((word) => word.includes('id=root,'));
   assert.match(root ?? '', /file=\/i\/a,,b,/);
+});
+
+test('an encrypted disk is named with its blank and the file of its passphrase, each on its own', () => {
+  const workDisk = {
+    format: 'encrypted',
+    path: '/s/work,qcow2',
+    blankPath: '/c/blank',
+    passphrasePath: '/run/secret',
+  } as const;
+  const args = qemuArguments({ ...MACHINE, workDisk });
+  assert.equal(valueOf(args, '-object'), 'secret,id=work-passphrase,format=raw,file=/run/secret');
+  const drive = args.find((word) => word.includes('id=work,')) ?? '';
+  assert.match(drive, /driver=qcow2,file\.driver=file,file\.filename=\/s\/work,,qcow2,/);
+  assert.match(drive, /encrypt\.format=luks,encrypt\.key-secret=work-passphrase,/);
+  assert.match(drive, /backing\.file\.filename=\/c\/blank,discard=unmap$/);
 });
 
 test('arguments of init follow two dashes, where the kernel passes them on', () => {

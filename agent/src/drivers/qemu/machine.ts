@@ -15,14 +15,22 @@ export type Machine = {
   acceleration: { accelerator: 'kvm' } | { accelerator: 'tcg'; tscKhz: number };
   shape: Shape;
   image: MachineImage;
-  workDiskPath: string;
+  workDisk: WorkDisk;
   /** Unix sockets somebody listens on already: QEMU is the one that connects. */
   sockets: Readonly<Record<keyof typeof MACHINE.ports, string>>;
   /** Arguments of the guest's init; none but in measurements. */
   initArguments?: readonly string[];
 };
 
+/** See agent/src/host/work-disk.ts. What opens an encrypted one is read from a file, once. */
+export type WorkDisk =
+  | { format: 'plain'; path: string }
+  | { format: 'encrypted'; path: string; blankPath: string; passphrasePath: string };
+
 const MiB = 1024 * 1024;
+/** In no core dump of the host's, and never one page with the same bytes of another guest. */
+const GUEST_MEMORY = 'dump-guest-core=off,mem-merge=off';
+const PASSPHRASE_ID = 'work-passphrase';
 
 /** QEMU's arguments. Holds paths and sizes only, never a secret: every user sees an argv. */
 export function qemuArguments(machine: Machine): string[] {
@@ -31,15 +39,15 @@ export function qemuArguments(machine: Machine): string[] {
   const accel = accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads},tb-size=${TCG_CODE_MIB}`;
   return [
     ...['-name', machine.sandboxId],
-    ...['-M', 'microvm,acpi=on,isa-serial=off', '-accel', accel, '-cpu', 'max'],
+    ...['-M', `microvm,acpi=on,isa-serial=off,${GUEST_MEMORY}`, '-accel', accel, '-cpu', 'max'],
     ...['-m', `${Math.floor(machine.shape.memoryBytes / MiB)}M`, '-smp', `${machine.shape.cpus}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     // No new process, no other user, no new limits: a guest that breaks into QEMU stays in it.
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-kernel', machine.image.kernelPath, '-initrd', machine.image.initrdPath],
     ...['-append', kernelCommandLine(machine)],
-    ...disk(MACHINE.disks.root, machine.image.rootPath, 'read-only=on'),
-    ...disk(MACHINE.disks.work, machine.workDiskPath, 'discard=unmap'),
+    ...disk(MACHINE.disks.root, `${rawFile(machine.image.rootPath)},read-only=on`),
+    ...workDisk(machine.workDisk),
     ...['-device', 'virtio-serial-device,max_ports=4'],
     ...port('control', machine.sockets.control),
     ...port('bulk', machine.sockets.bulk),
@@ -67,12 +75,27 @@ function kernelCommandLine(machine: Machine): string {
 }
 
 /** Never flushed: the disk ends with its machine. A host's full disk is the guest's I/O error. */
-function disk(serial: string, path: string, option: string): string[] {
+function disk(serial: string, options: string): string[] {
   return [
-    ...['-drive', `if=none,id=${serial},format=raw,file=${quoted(path)},cache=unsafe,${option}`],
+    ...['-drive', `if=none,id=${serial},cache=unsafe,${options}`],
     '-device',
     `virtio-blk-device,drive=${serial},serial=${serial},werror=report,rerror=report`,
   ];
+}
+
+const rawFile = (path: string): string => `format=raw,file=${quoted(path)}`;
+
+function workDisk(work: WorkDisk): string[] {
+  const { disks } = MACHINE;
+  if (work.format === 'plain') return disk(disks.work, `${rawFile(work.path)},discard=unmap`);
+  const options = [
+    ...['driver=qcow2', `file.driver=file,file.filename=${quoted(work.path)}`],
+    ...['encrypt.format=luks', `encrypt.key-secret=${PASSPHRASE_ID}`],
+    ...['backing.driver=raw', 'backing.file.driver=file'],
+    ...[`backing.file.filename=${quoted(work.blankPath)}`, 'discard=unmap'],
+  ];
+  const passphrase = `secret,id=${PASSPHRASE_ID},format=raw,file=${quoted(work.passphrasePath)}`;
+  return ['-object', passphrase, ...disk(disks.work, options.join(','))];
 }
 
 function port(name: keyof typeof MACHINE.ports, path: string): string[] {

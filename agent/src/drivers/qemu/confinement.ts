@@ -1,0 +1,289 @@
+/**
+ * What holds QEMU on its host: a guest that takes it over is a user that owns nothing, in namespaces
+ * and a root directory with nothing else, without capabilities, under limits of processor, memory
+ * and threads. Each part is tried on this host by running a guest in it; what the host refuses is
+ * left out, and said.
+ *
+ *     user -> files -> control group -> jail directory -> process      as a sandbox acquires them
+ */
+import { chown, mkdir, readFile, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { explainError, newSandboxId, type SandboxId } from '@onejob/protocol';
+import { AgentError } from '../../errors.ts';
+import {
+  cgroupOomKills,
+  cgroupPaths,
+  cgroupPrefix,
+  createCgroup,
+  findCgroups,
+  type Cgroups,
+} from '../../host/cgroup.ts';
+import {
+  findJail,
+  furnishJail,
+  JAIL_SECRET_PATH,
+  type Jail,
+  type JailFile,
+} from '../../host/jail.ts';
+import {
+  hostKey,
+  isProbeRun,
+  probeMachine,
+  writeAtomically,
+  type Acceleration,
+} from '../../host/kvm-probe.ts';
+import { chooseUser, claimUser, releaseUser, type UserRange } from '../../host/sandbox-user.ts';
+import { runTool } from '../../host/short-tool.ts';
+import type { MachineImage, Shape } from '../../sandbox/driver.ts';
+import type { Acquisition } from '../../sandbox/journal.ts';
+import {
+  CPU_WEIGHT,
+  JAIL_TRIAL_TIMEOUT_MS,
+  MOST_USER_TRIES,
+  QEMU_CPUS,
+  QEMU_MEMORY_BYTES,
+  QEMU_MEMORY_BYTES_PER_CPU,
+  QEMU_THREADS,
+} from './config.ts';
+import type { Machine, WorkDisk } from './machine.ts';
+
+/** QEMU's own parts besides its libraries, where Debian has them; what is not there is not needed. */
+const QEMU_PARTS = [
+  '/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so',
+  '/usr/share/qemu',
+  '/usr/share/seabios',
+] as const;
+/** statfs(2): tmpfs and ramfs. */
+const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
+const REMEMBERED_FILE = 'qemu-jail.json';
+
+/** What this host allows, tried. */
+export type Confinement = {
+  jail: Jail | undefined;
+  cgroups: Cgroups | undefined;
+  users: UserRange;
+  /** For people: what holds a machine here, and what does not. */
+  note: string;
+};
+
+type Trial = {
+  qemuPath: string;
+  qemuVersion: string;
+  accelerator: Acceleration['accelerator'];
+  cacheDirectory: string;
+  hostMarker: string;
+  users: UserRange;
+};
+
+export async function findConfinement(options: Trial): Promise<Confinement> {
+  const cgroups = await findCgroups();
+  const jail = await findWorkingJail(options);
+  const held = [
+    ...('level' in jail && jail.level === 'user' ? ['user'] : []),
+    ...('level' in jail ? ['namespaces', 'root directory'] : []),
+    ...('version' in cgroups ? ['control group'] : []),
+  ];
+  const missing = [
+    ...('whyNot' in jail ? [`no namespaces (${jail.whyNot})`] : []),
+    ...('level' in jail && jail.level !== 'user' ? ['no user (the agent is not root)'] : []),
+    ...('whyNot' in cgroups ? [`no control group (${cgroups.whyNot})`] : []),
+  ];
+  const own = held.length > 0 ? `its own ${held.join(', ')}` : 'a system call filter only';
+  return {
+    jail: 'level' in jail ? jail : undefined,
+    cgroups: 'version' in cgroups ? cgroups : undefined,
+    users: options.users,
+    note: `confined to ${own}${missing.length > 0 ? `; less than could be: ${missing.join(', ')}` : ''}`,
+  };
+}
+
+/**
+ * A jail that works is remembered for the same boot, kernel, QEMU and user of ours, since the trial
+ * takes some tenths of a second at each start. One that does not is tried again.
+ */
+async function findWorkingJail(trial: Trial): Promise<Jail | { whyNot: string }> {
+  try {
+    const jail = await findJail(trial.qemuPath, QEMU_PARTS);
+    const remembered = join(trial.cacheDirectory, REMEMBERED_FILE);
+    const key = JSON.stringify([await hostKey(trial), process.getuid?.(), trial.accelerator]);
+    const known = await readFile(remembered, 'utf8').catch(() => '');
+    if (known === key) return jail;
+    const whyNot = await tryJail(jail, trial);
+    if (whyNot !== undefined) return { whyNot };
+    await writeAtomically(remembered, key).catch(() => {}); // it is tried again, then
+    return jail;
+  } catch (error) {
+    return { whyNot: explainError(error) };
+  }
+}
+
+/** Runs a tiny guest in it, as a machine will run in it; undefined: it did. */
+async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
+  const { users, accelerator } = trial;
+  // A sandbox of no job: should we die meanwhile, the reaper frees its user.
+  const owner = { hostMarker: trial.hostMarker, sandboxId: newSandboxId() };
+  const directory = join(trial.cacheDirectory, `jail-${owner.sandboxId}`);
+  const claim = async (uid: number): Promise<boolean> => await claimUser(uid, owner);
+  const user = jail.level === 'user' ? await takeUser(users, claim) : undefined;
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const probe = await probeMachine(accelerator, directory, '/probe');
+    const files = [{ source: probe.path, target: '/probe', access: 'read' }] as const;
+    const use = { directory, files, user, kvm: accelerator === 'kvm' };
+    const [command = '', ...args] = await furnishJail(jail, use, probe.args);
+    const result = await runTool(command, args, { timeoutMs: JAIL_TRIAL_TIMEOUT_MS });
+    if (isProbeRun(result)) return undefined;
+    const said = result.standardError.trim().split('\n').at(-1) ?? '';
+    return said === '' ? `a tiny guest did not run: exit ${result.exitCode ?? 'by signal'}` : said;
+  } finally {
+    if (user !== undefined) await releaseUser(user, owner);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function takeUser(
+  users: UserRange,
+  claim: (uid: number) => Promise<boolean>,
+): Promise<number> {
+  for (let tries = 0; tries < MOST_USER_TRIES; tries++) {
+    const uid = chooseUser(users);
+    if (await claim(uid)) return uid;
+  }
+  throw new AgentError(
+    'boot_failed',
+    `No user for the machine: ${MOST_USER_TRIES} of the ${users.count} from ${users.first} on were taken. Configure a larger range.`,
+  );
+}
+
+/** One sandbox's share of it. Every step is acquired under its own name before it is done. */
+export class ConfinedMachine {
+  readonly #confinement: Confinement;
+  readonly #request: { sandboxId: SandboxId; directory: string; shape: Shape };
+  readonly #owner: { hostMarker: string; sandboxId: SandboxId };
+  readonly #acquire: Acquire;
+  #user: number | undefined;
+  #groups: readonly string[] = [];
+
+  constructor(
+    confinement: Confinement,
+    request: { sandboxId: SandboxId; directory: string; shape: Shape },
+    parts: { hostMarker: string; acquire: Acquire },
+  ) {
+    this.#confinement = confinement;
+    this.#request = request;
+    this.#owner = { hostMarker: parts.hostMarker, sandboxId: request.sandboxId };
+    this.#acquire = parts.acquire;
+  }
+
+  /** Takes a user, where the machine gets one. */
+  async takeUser(): Promise<void> {
+    const { jail, users } = this.#confinement;
+    if (jail?.level !== 'user') return;
+    const { sandboxId } = this.#request;
+    this.#user = await takeUser(
+      users,
+      async (uid) =>
+        await this.#acquire({ kind: 'user', sandboxId, uid }, () => claimUser(uid, this.#owner)),
+    );
+  }
+
+  /** Makes a file the machine's: it may write to it, or connect to it. */
+  async give(path: string): Promise<void> {
+    if (this.#user !== undefined) await chown(path, this.#user, this.#user);
+  }
+
+  async limit(): Promise<void> {
+    const { cgroups } = this.#confinement;
+    if (cgroups === undefined) return;
+    const { sandboxId, directory, shape } = this.#request;
+    const paths = cgroupPaths(cgroups, sandboxId);
+    this.#groups = paths;
+    const diskBytes = (await isInMemory(directory)) ? shape.diskBytes : 0;
+    await this.#acquire({ kind: 'cgroup', sandboxId, paths }, async () => {
+      await createCgroup(cgroups, paths, {
+        cpus: shape.cpus + QEMU_CPUS,
+        memoryBytes: shape.memoryBytes + qemuMemoryBytes(shape) + diskBytes,
+        processes: shape.cpus + QEMU_THREADS,
+        weight: Math.min(shape.cpus * CPU_WEIGHT.perCpu, CPU_WEIGHT.most),
+      });
+    });
+  }
+
+  /** The words that start QEMU, with the arguments that `toArguments` makes of what it sees. */
+  async command(
+    qemuPath: string,
+    machine: Machine,
+    toArguments: (seen: Machine) => string[],
+  ): Promise<{ command: string; args: string[] }> {
+    const { jail } = this.#confinement;
+    const prefix = cgroupPrefix(this.#groups);
+    if (jail === undefined) return asCommand([...prefix, qemuPath, ...toArguments(machine)]);
+    const directory = join(this.#request.directory, 'jail');
+    const { seen, files } = seenInJail(machine);
+    const kvm = machine.acceleration.accelerator === 'kvm';
+    const use = { directory, files, user: this.#user, kvm };
+    const words = await this.#acquire({ kind: 'directory', path: directory }, async () => {
+      await mkdir(directory, { mode: 0o700 });
+      return await furnishJail(jail, use, toArguments(seen));
+    });
+    return asCommand([...prefix, ...words]);
+  }
+
+  /** How often the host's kernel killed in the machine's group for want of memory. */
+  oomKills(): number {
+    return cgroupOomKills(this.#groups);
+  }
+}
+
+const qemuMemoryBytes = ({ cpus }: Shape): number =>
+  QEMU_MEMORY_BYTES + cpus * QEMU_MEMORY_BYTES_PER_CPU;
+
+/** What is written to such a file system counts as memory of who writes it. */
+const isInMemory = async (directory: string): Promise<boolean> =>
+  MEMORY_FILE_SYSTEMS.has((await statfs(directory)).type);
+
+export type Acquire = <T>(what: Acquisition, make: () => T | Promise<T>) => Promise<T>;
+
+const asCommand = ([command = '', ...args]: string[]): { command: string; args: string[] } => ({
+  command,
+  args,
+});
+
+/** Pure: the same machine with the paths of the jail, and which file is to be seen where. */
+function seenInJail(machine: Machine): { seen: Machine; files: JailFile[] } {
+  const files: JailFile[] = [];
+  const show = (source: string, target: string, access: JailFile['access']): string => {
+    files.push({ source, target, access });
+    return target;
+  };
+  const { image, sockets } = machine;
+  const seenImage: MachineImage = {
+    digest: image.digest,
+    kernelPath: show(image.kernelPath, '/image/kernel', 'read'),
+    initrdPath: show(image.initrdPath, '/image/initrd', 'read'),
+    rootPath: show(image.rootPath, '/image/root', 'read'),
+  };
+  return {
+    seen: {
+      ...machine,
+      image: seenImage,
+      workDisk: seenDisk(machine.workDisk, show),
+      sockets: {
+        control: show(sockets.control, '/link/control', 'write'),
+        bulk: show(sockets.bulk, '/link/bulk', 'write'),
+        init: show(sockets.init, '/link/init', 'write'),
+      },
+    },
+    files,
+  };
+}
+
+function seenDisk(
+  disk: WorkDisk,
+  show: (source: string, target: string, access: JailFile['access']) => string,
+): WorkDisk {
+  const path = show(disk.path, '/disk/work', 'write');
+  if (disk.format === 'plain') return { format: 'plain', path };
+  const blankPath = show(disk.blankPath, '/disk/blank', 'read');
+  return { format: 'encrypted', path, blankPath, passphrasePath: JAIL_SECRET_PATH };
+}
