@@ -171,7 +171,10 @@ class RunningAgent implements Agent {
       closing: this.#closing.signal,
       onJournalLine: config.onJournalLine,
       chooseDriver: (wish) => chooseDriver(this.#probed(), wish),
-      image: async (digest) => await (digest === '' ? this.#image.prepare() : config.image(digest)),
+      image: async ({ imageDigest, labels }) =>
+        imageDigest === ''
+          ? ((await config.promotedImage(labels)) ?? (await this.#image.prepare()))
+          : await config.image(imageDigest),
       egressOf: ledger.take,
       warn: config.warn,
     };

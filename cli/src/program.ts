@@ -3,6 +3,7 @@
  * is called: help and mistakes answer at once.
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
+import type { PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
 import type { LintFlags } from './commands/lint.ts';
 import type { RerunFlags } from './commands/rerun.ts';
 import type { RunFlags } from './commands/run-options.ts';
@@ -58,6 +59,9 @@ const COMPLETION_HELP = `
   zsh   eval "$(onejob completion zsh)"      in ~/.zshrc, after compinit
   fish  onejob completion fish | source      in config.fish
 `;
+
+const SECURITY_DATA_HELP =
+  "a file of Debian's security data (else security-data.json in the cache directory)";
 
 type Settle = (code: Promise<ExitCode>) => Promise<void>;
 type DataDirectory = () => string | undefined;
@@ -364,10 +368,13 @@ function addImage(program: Command, settle: Settle): void {
     });
   image
     .command('import')
-    .description('store a directory or tar archive of vmlinux, initrd and root disk')
-    .argument('<path>', 'the directory or archive')
-    .requiredOption('--name <name>', 'what it is called from then on')
-    .action(async (path: string, flags: { name: string }) => {
+    .description('make a guest image of what somebody made elsewhere, and store it')
+    .argument(
+      '<path>',
+      'an OCI archive, the output of `docker save`, a tar of a root file system,\nor a guest image: a directory or tar of vmlinux, initrd and root disk',
+    )
+    .option('--name <name>', 'what it is called from then on (else made from the archive)')
+    .action(async (path: string, flags: { name?: string }) => {
       await settle((await images()).imageImport(path, flags));
     });
   image
@@ -376,5 +383,42 @@ function addImage(program: Command, settle: Settle): void {
     .argument('<image>', 'name, digest, or the beginning of a digest')
     .action(async (reference: string) => {
       await settle((await images()).imageRemove(reference));
+    });
+  addPromotion(image, settle);
+}
+
+function addPromotion(image: Command, settle: Settle): void {
+  const promotion = async () => await import('./commands/image-promotion.ts');
+  image
+    .command('promote')
+    .description('make a stored image the one that new jobs get')
+    .argument('<image>', 'name, digest, or the beginning of a digest')
+    .option('--label <label>', 'only jobs whose runs-on has this label')
+    .option(
+      '--max-severity <severity>',
+      'refuse known weaknesses of this severity or above, and what is not known:\nnegligible, low, medium, high; none: refuse nothing',
+      'high',
+    )
+    .option('--force <reason>', 'promote it all the same; the history keeps the reason')
+    .option('--data <file>', SECURITY_DATA_HELP)
+    .action(async (reference: string, flags: PromoteFlags) => {
+      await settle((await promotion()).imagePromote(reference, flags));
+    });
+  image
+    .command('report')
+    .description('what is installed in an image, and which weaknesses are known of that')
+    .argument('[image]', 'name or digest; without: what new jobs get')
+    .option('--data <file>', SECURITY_DATA_HELP)
+    .option('--packages', 'list every package, too', false)
+    .option('--json', 'as JSON', false)
+    .action(async (reference: string | undefined, flags: ReportFlags) => {
+      await settle((await promotion()).imageReport(reference, flags));
+    });
+  image
+    .command('rollback')
+    .description('give new jobs the image again that was promoted before')
+    .option('--label <label>', 'what jobs with this label get')
+    .action(async (flags: { label?: string }) => {
+      await settle((await promotion()).imageRollback(flags));
     });
 }

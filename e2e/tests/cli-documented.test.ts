@@ -40,6 +40,9 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   'image list': ['cli-host.test.ts', '--json'],
   'image import': ['cli-qemu.vm.test.ts', '--name'],
   'image remove': ['cli-qemu.vm.test.ts'],
+  'image promote': ['cli-images.test.ts', '--label', '--max-severity', '--force', '--data'],
+  'image report': ['cli-images.test.ts', '--data', '--packages', '--json'],
+  'image rollback': ['cli-images.test.ts', '--label'],
 };
 
 /** Short names that stand for a long one in no test of their own. */

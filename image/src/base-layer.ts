@@ -29,6 +29,8 @@ export interface BaseLayer {
   /** sha256 over what this checkout and this host ask for, before any resolution. */
   inputsKey: string;
   kernelVersion: string;
+  /** `name version` of the package it is from; bases of older versions do not say. */
+  kernelPackage?: string;
   /** `name version` of each installed package, as dpkg-query has it. */
   packages: string[];
   createdAt: string;
@@ -111,6 +113,7 @@ export async function ensureBase(options: BaseOptions): Promise<BaseLayer> {
     key,
     inputsKey,
     kernelVersion,
+    kernelPackage: resolved.kernelPackage.replace('=', ' '),
     packages,
     createdAt: new Date().toISOString(),
   };

@@ -22,7 +22,8 @@ import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
 import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES } from './initramfs.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
-import { contentOfParts, newManifest, type GuestImage } from './manifest.ts';
+import { requireImageName } from './import-image.ts';
+import { contentOfParts, digestOfParts, newManifest, type GuestImage } from './manifest.ts';
 import { currentPrivilege, removeTree, requirePrivilege, type Privilege } from './privilege.ts';
 import {
   BUILT_IMAGE_NAME,
@@ -38,7 +39,9 @@ import {
   type GuestNode,
 } from './root-filesystem.ts';
 import { bundleGuestRunner, START_ENTRY, type GuestRunnerBundle } from './runner-bundle.ts';
-import { findByRecipe, publishImage, pruneBuiltImages, scratchDirectory } from './store.ts';
+import { pruneBuiltImages } from './promotion/remove-image.ts';
+import { readInventory } from './report/inventory.ts';
+import { findByRecipe, publishImage, scratchDirectory } from './store.ts';
 import { makeRunTool, requireTools, startLog, type RunTool } from './tool.ts';
 
 export type ImageStep =
@@ -148,6 +151,39 @@ async function findOrBuild(options: ImageOptions, force: boolean): Promise<Guest
   }
 }
 
+/** A root file system that somebody else made, checked and flat. */
+export interface ForeignRoot {
+  tarPath: string;
+  name: string;
+}
+
+/**
+ * Builds an image with the recipe's kernel, Node and guest runner on somebody else's root file system.
+ * @param makeRoot makes it in the scratch directory it is given
+ * @param wanted a name that is refused before anything is done for it
+ */
+export async function buildOnRoot(
+  options: ImageOptions,
+  makeRoot: (scratch: string) => Promise<ForeignRoot>,
+  wanted: { name: string | undefined },
+): Promise<GuestImage> {
+  const { cacheDir } = options;
+  if (wanted.name !== undefined) requireImageName(wanted.name);
+  try {
+    await mkdir(cacheDir, { recursive: true });
+    const recipe = await readRecipe(options);
+    const nothingYet = async (): Promise<undefined> => await Promise.resolve(undefined);
+    return await underLock(options, 'import', nothingYet, async (tools) => {
+      return await inScratch({ cacheDir, recipe, force: false, ...tools }, async (build) => {
+        await requireSpace(cacheDir, recipe, false);
+        return await buildInScratch(build, await makeRoot(build.workDirectory));
+      });
+    });
+  } catch (error) {
+    throw translateFileError(error, cacheDir);
+  }
+}
+
 async function readRecipe(options: ImageOptions): Promise<Recipe> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     const message = `guest images are built on Linux on x86-64; this is ${process.platform} on ${process.arch}`;
@@ -175,6 +211,35 @@ async function buildUnderLock(
   recipe: Recipe,
   force: boolean,
 ): Promise<GuestImage> {
+  const { cacheDir } = options;
+  const find = async (): Promise<GuestImage | undefined> =>
+    force ? undefined : await findByRecipe(cacheDir, recipe.key);
+  return await underLock(options, 'build', find, async (tools) => {
+    await requireSpace(cacheDir, recipe, force);
+    return await inScratch({ cacheDir, recipe, force, ...tools }, async (build) => {
+      return await buildInScratch(build, undefined);
+    });
+  });
+}
+
+type Report = (step: ImageStep, message: string, done?: number, total?: number) => void;
+
+/** What the one builder of a cache directory works with. */
+interface Tools {
+  privilege: Privilege;
+  run: RunTool;
+  /** As `run`, but goes on after a cancellation. */
+  cleanUp: RunTool;
+  report: Report;
+}
+
+/** @param find what somebody may have made while we waited */
+async function underLock(
+  options: ImageOptions,
+  what: 'build' | 'import',
+  find: () => Promise<GuestImage | undefined>,
+  work: (tools: Tools) => Promise<GuestImage>,
+): Promise<GuestImage> {
   const { cacheDir, signal } = options;
   const startedAt = performance.now();
   const report: Report = (step, message, done, total) => {
@@ -186,89 +251,117 @@ async function buildUnderLock(
     onWait: () => report('lock', 'waiting for another build in this cache directory'),
     signal,
   });
-  const built = force ? undefined : await findByRecipe(cacheDir, recipe.key);
-  if (built !== undefined) return built;
+  const made = await find();
+  if (made !== undefined) return made;
 
   const logPath = join(cacheDir, 'build.log');
-  await startLog(logPath, `build of ${new Date().toISOString()}`);
+  await startLog(logPath, `${what} of ${new Date().toISOString()}`);
   const run = makeRunTool({ logPath, lockFd: lock.fd, signal });
   // cleaning up is never cancelled by what caused it
   const cleanUp = makeRunTool({ logPath, lockFd: lock.fd, signal: undefined });
   report('tools', 'checking tools and disk space');
   const privilege = await requireHost(run);
   await emptyScratch(cacheDir, privilege, cleanUp);
-  await requireSpace(cacheDir, recipe, force);
-  return await buildInScratch({ cacheDir, recipe, force, privilege, run, cleanUp, report });
+  return await work({ privilege, run, cleanUp, report });
 }
 
-type Report = (step: ImageStep, message: string, done?: number, total?: number) => void;
-
-interface Build {
+interface Build extends Tools {
   cacheDir: string;
   recipe: Recipe;
   force: boolean;
-  privilege: Privilege;
-  run: RunTool;
-  /** As `run`, but goes on after a cancellation. */
-  cleanUp: RunTool;
-  report: Report;
+  workDirectory: string;
 }
 
-async function buildInScratch(build: Build): Promise<GuestImage> {
-  const { cacheDir, recipe, privilege, run } = build;
-  const timer = new StepTimer(build.report);
-  const workDirectory = join(scratchDirectory(cacheDir), `build-${randomUUID()}`);
+async function inScratch(
+  build: Omit<Build, 'workDirectory'>,
+  work: (build: Build) => Promise<GuestImage>,
+): Promise<GuestImage> {
+  const workDirectory = join(scratchDirectory(build.cacheDir), `build-${randomUUID()}`);
   // The host's ways to its archives are in there for a while, perhaps with passwords.
   await mkdir(workDirectory, { recursive: true, mode: 0o700 });
   try {
-    const base = await ensureBase({
-      cacheDir,
-      workDirectory,
-      archives: recipe.archives,
-      privilege,
-      refresh: build.force,
-      run,
-      report: timer.report,
-    });
-    const from = baseDirectory(cacheDir, base.key);
-    const image = join(workDirectory, 'image');
-    await mkdir(image);
-    timer.report('initrd', 'compiling init, packing the initramfs');
-    await buildInitramfs(run, {
-      modulesDirectory: join(from, 'modules'),
-      workDirectory,
-      target: join(image, IMAGE_FILES.initrd),
-    });
-    timer.report('root', 'packing the root disk');
-    const runner = {
-      start: recipe.start.path,
-      bundle: recipe.runner.path,
-      cache: join(workDirectory, 'runner.cache'),
-    };
-    await writeCompileCache(run, {
-      node: recipe.node.path,
-      bundle: runner.bundle,
-      target: runner.cache,
-    });
-    await buildRootFilesystem(run, {
-      baseTar: join(from, 'base.tar'),
-      runner,
-      actionParserPath: recipe.runner.actionParserPath,
-      builtinActionsPath: recipe.runner.builtinActionsPath,
-      node: recipe.node,
-      archives: recipe.archives,
-      privilege,
-      workDirectory,
-      target: join(image, IMAGE_FILES.root),
-    });
-    await run({ step: 'finish', command: ['cp', join(from, 'vmlinux'), join(image, 'vmlinux')] });
-    timer.report('finish', 'hashing and storing');
-    const published = await publish(build, base, image, timer);
-    await pruneBuiltImages(cacheDir);
-    return published;
+    return await work({ ...build, workDirectory });
   } finally {
-    await removeTree(privilege, build.cleanUp, workDirectory);
+    await removeTree(build.privilege, build.cleanUp, workDirectory);
   }
+}
+
+/** @param foreign undefined: the base layer's own packages */
+async function buildInScratch(build: Build, foreign: ForeignRoot | undefined): Promise<GuestImage> {
+  const { cacheDir, recipe, privilege, run, workDirectory } = build;
+  const timer = new StepTimer(build.report);
+  const base = await ensureBase({
+    cacheDir,
+    workDirectory,
+    archives: recipe.archives,
+    privilege,
+    refresh: build.force,
+    run,
+    report: timer.report,
+  });
+  const from = baseDirectory(cacheDir, base.key);
+  const image = join(workDirectory, 'image');
+  await mkdir(image);
+  timer.report('initrd', 'compiling init, packing the initramfs');
+  await buildInitramfs(run, {
+    modulesDirectory: join(from, 'modules'),
+    workDirectory,
+    target: join(image, IMAGE_FILES.initrd),
+  });
+  timer.report('root', 'packing the root disk');
+  const runner = {
+    start: recipe.start.path,
+    bundle: recipe.runner.path,
+    cache: join(workDirectory, 'runner.cache'),
+  };
+  await writeCompileCache(run, {
+    node: recipe.node.path,
+    bundle: runner.bundle,
+    target: runner.cache,
+  });
+  await buildRootFilesystem(run, {
+    baseTar: foreign?.tarPath ?? join(from, 'base.tar'),
+    isForeign: foreign !== undefined,
+    runner,
+    actionParserPath: recipe.runner.actionParserPath,
+    builtinActionsPath: recipe.runner.builtinActionsPath,
+    node: recipe.node,
+    archives: recipe.archives,
+    privilege,
+    workDirectory,
+    target: join(image, IMAGE_FILES.root),
+  });
+  await run({ step: 'finish', command: ['cp', join(from, 'vmlinux'), join(image, 'vmlinux')] });
+  timer.report('finish', 'hashing and storing');
+  if (foreign !== undefined) return await publishForeign(build, base, image, foreign);
+  const published = await publish(build, base, image, timer);
+  await pruneBuiltImages(cacheDir);
+  return published;
+}
+
+async function publishForeign(
+  { cacheDir, recipe }: Build,
+  base: BaseLayer,
+  directory: string,
+  { name }: ForeignRoot,
+): Promise<GuestImage> {
+  const files = await contentOfParts(directory);
+  const { debian } = await readInventory(join(directory, IMAGE_FILES.root));
+  const manifest = newManifest({
+    digest: digestOfParts(files),
+    name,
+    origin: 'imported',
+    recipeKey: null,
+    createdAt: new Date().toISOString(),
+    buildTimeMs: 0,
+    steps: [],
+    packages: (debian ?? []).map((one) => `${one.name} ${one.version}`),
+    nodeVersion: recipe.node.version,
+    kernelVersion: base.kernelVersion,
+    kernelPackage: base.kernelPackage,
+    files,
+  });
+  return await publishImage(cacheDir, directory, manifest);
 }
 
 async function publish(
@@ -289,6 +382,7 @@ async function publish(
     packages: base.packages,
     nodeVersion: recipe.node.version,
     kernelVersion: base.kernelVersion,
+    kernelPackage: base.kernelPackage,
     files,
   });
   return publishImage(cacheDir, directory, manifest);

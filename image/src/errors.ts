@@ -7,6 +7,8 @@ import type { CodedError } from '@onejob/protocol';
 export type ImageErrorCode =
   | 'image_not_found'
   | 'image_corrupt'
+  | 'image_in_use'
+  | 'image_refused'
   | 'image_tool_missing'
   | 'image_build_failed'
   | 'image_disk_full'

@@ -3,7 +3,7 @@
  * `vmlinux`, `initrd.cpio.gz`, `root.erofs` and perhaps the `manifest.json` of the store it came from.
  * Looks at the first bytes of each file, so that a mix-up is found now and not as a boot that hangs.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { constants, copyFile, lstat, mkdir, open, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { takeBuildLock } from './build-lock.ts';
@@ -11,6 +11,7 @@ import { ImageError, translateFileError } from './errors.ts';
 import { IMPORT_PART_BYTES } from './limits.ts';
 import {
   contentOfParts,
+  digestOfParts,
   IMAGE_PARTS,
   MANIFEST_FILE,
   newManifest,
@@ -53,16 +54,21 @@ const MAGIC: Record<ImagePart, { offset: number; values: Buffer[]; what: string 
   },
 };
 
+export const isImageName = (name: string): boolean => NAME.test(name);
+
+export function requireImageName(name: string): void {
+  if (isImageName(name)) return;
+  throw new ImageError(
+    'image_corrupt',
+    `an image cannot be called "${name}": up to 64 letters, digits, dots and dashes, ` +
+      'and not only hexadecimal digits, which would read as a digest',
+  );
+}
+
 /** Copies the image into the store; a second import of the same files replaces the first. */
 export async function importImage(options: ImportOptions): Promise<GuestImage> {
   const { cacheDir, from, name, signal } = options;
-  if (!NAME.test(name)) {
-    throw new ImageError(
-      'image_corrupt',
-      `an image cannot be called "${name}": up to 64 letters, digits, dots and dashes, ` +
-        'and not only hexadecimal digits, which would read as a digest',
-    );
-  }
+  requireImageName(name);
   const source = await lstat(from).catch((cause: unknown) => {
     throw new ImageError('image_not_found', `there is nothing to import at ${from}`, { cause });
   });
@@ -123,9 +129,8 @@ async function store(options: ImportOptions, from: string, target: string): Prom
       throw unusable(options.from, `${IMAGE_FILES[part]} differs from what its manifest says`);
     }
   }
-  const hashes = IMAGE_PARTS.map((part) => files[part].sha256);
   const manifest = newManifest({
-    digest: createHash('sha256').update(JSON.stringify(hashes)).digest('hex'),
+    digest: digestOfParts(files),
     name: options.name,
     origin: 'imported',
     recipeKey: null,
@@ -135,6 +140,7 @@ async function store(options: ImportOptions, from: string, target: string): Prom
     packages: origin?.packages ?? [],
     nodeVersion: origin?.nodeVersion ?? 'unknown',
     kernelVersion: origin?.kernelVersion ?? 'unknown',
+    kernelPackage: origin?.kernelPackage,
     files,
   });
   return publishImage(options.cacheDir, target, manifest);

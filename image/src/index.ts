@@ -8,7 +8,24 @@ export {
   type ImageStep,
 } from './build.ts';
 export { ImageError, type ImageErrorCode } from './errors.ts';
-export { importImage, type ImportOptions } from './import-image.ts';
+export { importArchive, type ImportArchiveOptions } from './import/import-archive.ts';
 export type { GuestImage } from './manifest.ts';
 export { bundleGuestRunner, type GuestRunnerBundle } from './runner-bundle.ts';
-export { findImage, listImages, removeImage, verifyImage, type ImageList } from './store.ts';
+export { markImageUse } from './promotion/image-use.ts';
+export {
+  findPromotedImage,
+  promotedLabels,
+  promoteImage,
+  rollbackImage,
+  rolesOf,
+} from './promotion/promote.ts';
+export { readPromotions, type Promotion, type Promotions } from './promotion/promotions-file.ts';
+export { removeImage } from './promotion/remove-image.ts';
+export { GATES, judgeImage, type Gate } from './report/gate.ts';
+export {
+  readReportSummary,
+  reportImage,
+  type ImageReport,
+  type ReportSummary,
+} from './report/report.ts';
+export { findImage, listImages, verifyImage, type ImageList } from './store.ts';

@@ -29,3 +29,45 @@ export const MANIFEST_BYTES = 1 * MiB;
 export const IMPORT_PART_BYTES = 32 * 1024 * MiB;
 /** A mirror list file of apt: a page of addresses. */
 export const MIRROR_LIST_BYTES = 64 * 1024;
+
+/** A file of promotions holds HISTORY_KEPT lines of some hundred bytes each. */
+export const PROMOTIONS_BYTES = 4 * MiB;
+/** Promotions and rollbacks remembered, newest last: a weekly one for nineteen years. */
+export const HISTORY_KEPT = 1000;
+/** Images of a label that a rollback can go back through. */
+export const ROLLBACK_DEPTH = 50;
+/** Between the look-up of an image for a job and its machine's start; after that the disk is open. */
+export const USE_MARK_MS = 10 * 60 * 1000;
+
+/** A directory of a root disk: 64 bytes a name, and the largest of Debian have thousands. */
+export const EROFS_DIRECTORY_BYTES = 16 * MiB;
+/** dpkg's list of all packages has 2 KB each; a root disk with every tool has some thousand. */
+export const INVENTORY_FILE_BYTES = 64 * MiB;
+/** Global npm packages that are listed, those inside others among them: npm itself brings 200. */
+export const NPM_PACKAGE_FILES = 10_000;
+/** Debian's security data has 80 MiB; a JavaScript text cannot be larger than this. */
+export const SECURITY_DATA_BYTES = 512 * MiB;
+/** Data that is older misses weeks of weaknesses; it is used, and its age is said. */
+export const SECURITY_DATA_OLD_MS = 14 * 24 * 60 * 60 * 1000;
+/** Findings named when a promotion is refused: a screen; the report has all. */
+export const REFUSAL_FINDINGS = 7;
+/** A reason is a sentence. */
+export const REASON_CHARACTERS = 500;
+
+/** Everything that the layers of an imported archive unpack to, what later layers replace included. */
+export const IMPORT_UNPACKED_BYTES = 32 * 1024 * MiB;
+/** Files, directories and links of all layers: the largest images of CI tools have 300,000. */
+export const IMPORT_ENTRIES = 1_000_000;
+/** Docker stops at 127. */
+export const IMPORT_LAYERS = 256;
+/** An index, a manifest or a configuration in an archive: some KB each. */
+export const IMPORT_DOCUMENT_BYTES = 4 * MiB;
+/** Indexes inside each other: tools make one in one. */
+export const IMPORT_INDEX_DEPTH = 4;
+/** Linux's own limits of a path and of a name (limits.h), so that what is packed can be unpacked. */
+export const IMPORT_PATH_BYTES = 4095;
+export const IMPORT_NAME_BYTES = 255;
+/** Directories inside each other: real trees have 30; what walks one must not run out of stack. */
+export const IMPORT_DEPTH = 200;
+/** Links followed for one path, as Linux does (path_resolution(7)). */
+export const IMPORT_LINKS = 40;

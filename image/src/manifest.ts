@@ -37,6 +37,8 @@ export interface ImageManifest {
   packages: string[];
   nodeVersion: string;
   kernelVersion: string;
+  /** `name version` of the Debian package of the kernel; images stored by older versions lack it. */
+  kernelPackage?: string | undefined;
   files: Record<ImagePart, PartContent>;
 }
 
@@ -59,6 +61,8 @@ export interface GuestImage {
   packages: string[];
   nodeVersion: string;
   kernelVersion: string;
+  /** `name version` of the Debian package of the kernel, where that is known. */
+  kernelPackage?: string | undefined;
 }
 
 /** Newest format last; a manifest of another format was written by another version of onejob. */
@@ -119,6 +123,12 @@ export async function contentOfParts(directory: string): Promise<Record<ImagePar
   return { kernel, initrd, root };
 }
 
+/** Names an image by its content: of one that no recipe of ours made. */
+export function digestOfParts(files: Record<ImagePart, PartContent>): string {
+  const hashes = IMAGE_PARTS.map((part) => files[part].sha256);
+  return createHash('sha256').update(JSON.stringify(hashes)).digest('hex');
+}
+
 export function newManifest(fields: Omit<ImageManifest, 'formatVersion'>): ImageManifest {
   return { formatVersion: FORMAT_VERSION, ...fields };
 }
@@ -140,6 +150,7 @@ function describeImage(directory: string, manifest: ImageManifest): GuestImage {
     packages,
     nodeVersion,
     kernelVersion,
+    kernelPackage: manifest.kernelPackage,
   };
 }
 
@@ -167,6 +178,9 @@ function manifestProblem(value: unknown): string | undefined {
   if (!Number.isFinite(fields['buildTimeMs'])) return 'has no buildTimeMs';
   if (!isArrayOf(fields['packages'], (one) => typeof one === 'string')) return 'has no packages';
   if (!isArrayOf(fields['steps'], isStep)) return 'has no steps';
+  if (!['string', 'undefined'].includes(typeof fields['kernelPackage'])) {
+    return 'has a kernelPackage that is none';
+  }
   const files = fields['files'] as Record<string, PartContent | undefined> | null | undefined;
   for (const part of IMAGE_PARTS) {
     const content = files?.[part];

@@ -62,6 +62,7 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
   await writeFile(join(builtinActionsPath, 'cache/main.mjs'), '"an action"\n', { mode: 0o600 });
   const target = join(workDirectory, 'root.erofs');
   await buildRootFilesystem(run, {
+    isForeign: false,
     baseTar,
     runner,
     actionParserPath,

@@ -74,10 +74,27 @@ mkfs.erofs -d0 -T"$epoch" -U "$uuid" "$out" "$tree" >/dev/null
 rm -rf "$tree"
 `;
 
+/**
+ * The same for a root file system that somebody else made, as a flat tar (import/flatten.ts): nothing in
+ * the tree is followed or removed by a path that could be a link, and a link at the place of a file of
+ * ours is replaced, not written through.
+ */
+const FOREIGN_PACK_SCRIPT = `
+tree=$1 base=$2 stage=$3 out=$4 epoch=$5 uuid=$6
+mkdir "$tree"
+tar -xf "$base" -C "$tree" --numeric-owner
+cp -r --remove-destination --no-preserve=ownership --preserve=mode "$stage/." "$tree/"
+find "$tree" -newermt "@$epoch" -print0 | xargs -0r touch -h -d "@$epoch"
+mkfs.erofs -d0 -T"$epoch" -U "$uuid" "$out" "$tree" >/dev/null
+rm -rf "$tree"
+`;
+
 export async function buildRootFilesystem(
   run: RunTool,
   options: {
     baseTar: string;
+    /** Is the tar somebody else's? Then Debian's sources are not added. */
+    isForeign: boolean;
     /** Where each file of the guest runner is now. */
     runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
     /** Keeps its name: the bundle asks for it by that. */
@@ -92,7 +109,8 @@ export async function buildRootFilesystem(
   },
 ): Promise<void> {
   const stage = join(options.workDirectory, 'stage');
-  const directories = ['etc/apt/sources.list.d', 'etc/profile.d', 'opt/onejob', 'usr/local/bin'];
+  const directories = ['etc', 'opt/onejob', 'usr/local/bin'];
+  if (!options.isForeign) directories.unshift('etc/apt/sources.list.d', 'etc/profile.d');
   for (const directory of directories) {
     await mkdir(join(stage, directory), { recursive: true, mode: 0o755 });
   }
@@ -101,8 +119,11 @@ export async function buildRootFilesystem(
     ['etc/hostname', 'onejob\n'],
     ['etc/machine-id', ''],
     ['etc/resolv.conf', 'nameserver 127.0.0.53\n'],
-    ['etc/apt/sources.list.d/debian.sources', formatSources(archivesForGuest(options.archives))],
   ];
+  if (!options.isForeign) {
+    const sources = formatSources(archivesForGuest(options.archives));
+    files.push(['etc/apt/sources.list.d/debian.sources', sources]);
+  }
   for (const [path, text] of files) {
     await writeFile(join(stage, path), text);
     await chmod(join(stage, path), 0o644);
@@ -133,7 +154,8 @@ export async function buildRootFilesystem(
   const tree = join(options.workDirectory, 'tree');
   const values = [tree, options.baseTar, stage, options.target];
   values.push(String(SOURCE_DATE_EPOCH), ROOT_UUID);
-  const command = asRoot(options.privilege, ['sh', '-euc', PACK_SCRIPT, 'pack', ...values]);
+  const script = options.isForeign ? FOREIGN_PACK_SCRIPT : PACK_SCRIPT;
+  const command = asRoot(options.privilege, ['sh', '-euc', script, 'pack', ...values]);
   await run({ step: 'root', command });
 }
 

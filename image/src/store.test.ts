@@ -1,75 +1,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  mkdir,
-  mkdtempDisposable,
-  open,
-  readdir,
-  readFile,
-  rm,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
-import { directoryEntry, writeCpio } from './cpio.ts';
-import { ImageError, type ImageErrorCode } from './errors.ts';
+import {
+  hasCode,
+  importMarked,
+  makeImageFiles,
+  makeScratch,
+  type Scratch,
+} from './_stored-images.ts';
 import { importImage } from './import-image.ts';
 import { MANIFEST_FILE, newManifest, type GuestImage, type ImageManifest } from './manifest.ts';
 import { BUILT_IMAGES_KEPT } from './limits.ts';
-import {
-  findByRecipe,
-  findImage,
-  listImages,
-  pruneBuiltImages,
-  publishImage,
-  removeImage,
-  verifyImage,
-} from './store.ts';
-
-interface Scratch extends AsyncDisposable {
-  cacheDir: string;
-  path: string;
-}
-
-async function makeScratch(): Promise<Scratch> {
-  const scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-store-'));
-  return {
-    path: scratch.path,
-    cacheDir: join(scratch.path, 'cache'),
-    [Symbol.asyncDispose]: () => scratch.remove(),
-  };
-}
-
-/** A directory with the smallest files that are what they claim to be. */
-async function makeImageFiles(parent: string, mark: string): Promise<string> {
-  const directory = join(parent, `files-${mark}`);
-  const tree = join(parent, `tree-${mark}`);
-  await mkdir(directory);
-  await mkdir(tree);
-  await writeFile(join(tree, 'mark'), mark);
-  await writeFile(join(directory, 'vmlinux'), Buffer.from(`\x7fELF ${mark}`, 'latin1'));
-  await writeFile(join(directory, 'initrd.cpio.gz'), gzipSync(writeCpio([directoryEntry('dev')])));
-  const erofs = ['-d0', '-T0', join(directory, 'root.erofs'), tree];
-  execFileSync('mkfs.erofs', erofs, { stdio: ['ignore', 'ignore', 'pipe'] });
-  return directory;
-}
-
-async function importMarked(scratch: Scratch, mark: string, name = mark): Promise<GuestImage> {
-  const from = await makeImageFiles(scratch.path, mark);
-  return importImage({ cacheDir: scratch.cacheDir, from, name });
-}
-
-function hasCode(code: ImageErrorCode, pattern: RegExp): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof ImageError, String(error));
-    assert.equal(error.code, code);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
+import { pruneBuiltImages, removeImage } from './promotion/remove-image.ts';
+import { findByRecipe, findImage, listImages, publishImage, verifyImage } from './store.ts';
 
 suite('importing', () => {
   test('takes a directory, a tar, a packed tar and a tar with a directory around it', async () => {
@@ -201,7 +146,7 @@ suite('finding and removing', () => {
     await assert.rejects(findImage(cacheDir, 'three'), hasCode('image_not_found', /it holds none/));
   });
 
-  test('an image that is being used stays readable after its removal', async () => {
+  test('an image whose files are being read stays readable after its removal', async () => {
     await using scratch = await makeScratch();
     const image = await importMarked(scratch, 'one');
     await using file = await open(image.kernelPath);
@@ -303,6 +248,7 @@ suite('built images', () => {
     assert.ok(left.some(({ name }) => name === 'mine'));
     assert.equal(await findByRecipe(cacheDir, 'recipe of a'), undefined);
     assert.notEqual(await findByRecipe(cacheDir, 'recipe of f'), undefined);
+    assert.equal((await findImage(cacheDir, 'latest')).digest, built.at(-1)?.digest);
 
     for (const mark of ['g', 'h', 'i', 'j', 'k']) await buildMarked(scratch, mark);
     await pruneBuiltImages(cacheDir);

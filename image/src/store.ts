@@ -7,7 +7,6 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ImageError } from './errors.ts';
-import { BUILT_IMAGE_MIN_AGE_MS, BUILT_IMAGES_KEPT } from './limits.ts';
 import {
   loadImage,
   MANIFEST_FILE,
@@ -20,7 +19,7 @@ import {
 export interface ImageList {
   /** Newest first. */
   images: GuestImage[];
-  /** Directories that hold no usable image; `removeImage` takes their digest too. */
+  /** Directories that hold no usable image; their digests can be removed, too. */
   broken: { digest: string; error: ImageError }[];
 }
 
@@ -48,6 +47,9 @@ export async function listImages(cacheDir: string): Promise<ImageList> {
   return list;
 }
 
+/** Means the image that was built last, unless one has this name. */
+const LATEST = 'latest';
+
 /** Finds by digest, unique beginning of a digest, or name; fails with what there is. */
 export async function findImage(cacheDir: string, reference: string): Promise<GuestImage> {
   const digest = await resolveReference(cacheDir, reference);
@@ -60,15 +62,12 @@ export async function verifyImage(cacheDir: string, reference: string): Promise<
   return verifyFiles(join(imagesDirectory(cacheDir), digest));
 }
 
-/** Removes one image and returns its digest. */
-export async function removeImage(cacheDir: string, reference: string): Promise<string> {
-  const digest = await resolveReference(cacheDir, reference);
-  await discard(cacheDir, digest);
-  return digest;
-}
-
-async function resolveReference(cacheDir: string, reference: string): Promise<string> {
+/** The digest of the one image or damaged image that is meant. */
+export async function resolveReference(cacheDir: string, reference: string): Promise<string> {
   const { images, broken } = await listImages(cacheDir);
+  const latest = images.find(({ origin }) => origin === 'built')?.digest;
+  const isNamed = images.some(({ name }) => name === reference);
+  if (reference === LATEST && !isNamed && latest !== undefined) return latest;
   const digests = [...images, ...broken].map(({ digest }) => digest);
   const isPrefix = /^(sha256:)?[0-9a-f]{4,64}$/.test(reference);
   const prefix = reference.replace(/^sha256:/, '');
@@ -105,24 +104,14 @@ export async function publishImage(
 ): Promise<GuestImage> {
   await writeFile(join(from, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
   await mkdir(imagesDirectory(cacheDir), { recursive: true });
-  await discard(cacheDir, manifest.digest);
+  await discardImage(cacheDir, manifest.digest);
   const home = join(imagesDirectory(cacheDir), manifest.digest);
   await rename(from, home);
   return loadImage(home);
 }
 
-/** Removes old built images beyond the newest few; imported ones belong to the user. */
-export async function pruneBuiltImages(cacheDir: string): Promise<void> {
-  const { images } = await listImages(cacheDir);
-  const built = images.filter(({ origin }) => origin === 'built');
-  for (const { createdAt, digest } of built.slice(BUILT_IMAGES_KEPT)) {
-    const ageMs = Date.now() - Date.parse(createdAt);
-    if (ageMs >= BUILT_IMAGE_MIN_AGE_MS) await discard(cacheDir, digest);
-  }
-}
-
 /** Takes an image out of sight at once, then removes its files; absent ones are no error. */
-async function discard(cacheDir: string, digest: string): Promise<void> {
+export async function discardImage(cacheDir: string, digest: string): Promise<void> {
   const waste = join(scratchDirectory(cacheDir), `discarded-${randomUUID()}`);
   await mkdir(scratchDirectory(cacheDir), { recursive: true });
   try {

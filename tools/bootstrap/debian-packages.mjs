@@ -65,7 +65,14 @@ const SHELLS = ['zsh', 'fish'].map((name) => ({
 }));
 
 /** @type {DebianPackage[]} */
-const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_CHECKOUTS, ...FOR_ACTIONS, ...SHELLS];
+const FOR_ARCHIVES = ['skopeo', 'umoci'].map((name) => ({
+  name,
+  why: 'tests import images that it made',
+  proof: [name],
+}));
+
+/** @type {DebianPackage[]} */
+const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_CHECKOUTS, ...FOR_ACTIONS, ...SHELLS, ...FOR_ARCHIVES];
 
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {

@@ -23,6 +23,11 @@ export type AgentConfig = {
   /** Finds an image by digest; an empty digest is the default image. Throws `image_missing`. */
   image: (digest: string) => Promise<MachineImage>;
   /**
+   * The image of new jobs with these labels that say no digest, asked for each; undefined, or not
+   * given: the default image.
+   */
+  promotedImage?: (labels: readonly string[]) => Promise<MachineImage | undefined>;
+  /**
    * Get the default image ready at once; jobs that need it wait meanwhile, reason
    * `image_preparing`. Default: when the first such job comes.
    */
@@ -50,6 +55,8 @@ export type AgentConfig = {
   drivers?: readonly DriverName[];
   hostName?: string;
   labels?: readonly string[];
+  /** Offered beside `labels`. */
+  extraLabels?: readonly string[];
   /** Sandboxes at a time; 0: take no job, only reap and announce. */
   slots?: number;
   bootTimeoutMs?: number;
@@ -112,10 +119,12 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     builtinActions: 'fallback',
     egress: {},
     hostName: hostname(),
-    labels: DEFAULT_LABELS,
+    promotedImage: async () => await Promise.resolve(undefined),
+    extraLabels: [],
     onJournalLine: () => {},
     warn: () => {},
     ...config,
+    labels: [...new Set([...(config.labels ?? DEFAULT_LABELS), ...(config.extraLabels ?? [])])],
     slots,
     stateDirectory,
     hostMarker: createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16),

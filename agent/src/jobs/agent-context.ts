@@ -1,4 +1,5 @@
 /** What every job run shares: the agent's rooms, as one job sees them. */
+import type { Offer } from '@onejob/protocol/agent-service';
 import type { ActionSource } from '../actions/action-source.ts';
 import type { ControlPlaneClient } from '../control-plane/client.ts';
 import type { ProbedDriver } from '../drivers/choose.ts';
@@ -29,7 +30,8 @@ export type AgentContext = {
   readonly onJournalLine: JournalObserver;
   /** Throws `driver_unavailable`. */
   chooseDriver(wish: string): ProbedDriver;
-  image(digest: string): Promise<MachineImage>;
+  /** That of the digest it says; else of its labels, where one has an image; else the default. */
+  image(offer: Offer): Promise<MachineImage>;
   /** What the guard decided for this sandbox; forgotten once asked. */
   egressOf(sandboxId: string): EgressAccount;
   /** Something the operator should know; no job's fault. */

@@ -201,7 +201,7 @@ export class JobRun implements LeaseHolder {
   async #provision(): Promise<SandboxHandle> {
     const { driver, probe } = this.#agent.chooseDriver(this.#offer.driver);
     this.#reports.progress(driver.name, probe.note, {});
-    const image = probe.ownKernel ? await this.#agent.image(this.#offer.imageDigest) : null;
+    const image = probe.ownKernel ? await this.#agent.image(this.#offer) : null;
     this.#stop.signal.throwIfAborted();
     await this.#stack.acquire(
       { kind: 'directory', path: this.#directory },

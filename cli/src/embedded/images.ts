@@ -7,16 +7,32 @@ import {
   checkImage,
   ensureImage,
   findImage,
-  importImage,
+  findPromotedImage,
+  importArchive,
+  judgeImage,
   listImages,
+  markImageUse,
+  promotedLabels,
+  promoteImage,
+  readPromotions,
+  readReportSummary,
   removeImage,
+  reportImage,
+  rollbackImage,
+  type Gate,
   type GuestImage,
   type ImageList,
   type ImageProgress,
+  type ImageReport,
+  type Promotion,
+  type Promotions,
+  type ReportSummary,
 } from '@onejob/image';
+import { CliError } from '../errors.ts';
 import { makeCacheDirectory } from './make-directory.ts';
 
-export type { GuestImage, ImageProgress };
+export { GATES, rolesOf } from '@onejob/image';
+export type { Gate, GuestImage, ImageProgress, ImageReport, Promotion, ReportSummary };
 
 /** Told of a build as it goes on; `end` once, with the image where there is one. */
 export type ImageWatcher = {
@@ -67,9 +83,72 @@ export class ImageStore {
     return await listImages(this.#cacheDir);
   }
 
-  async import(from: string, name: string): Promise<GuestImage> {
+  /** `notes`: what jobs will miss in it, a sentence each. */
+  async import(
+    from: string,
+    name: string | undefined,
+    onProgress: (progress: ImageProgress) => void,
+  ): Promise<{ image: GuestImage; notes: string[] }> {
     await makeCacheDirectory(this.#cacheDir);
-    return await importImage({ cacheDir: this.#cacheDir, from, name, signal: this.#signal });
+    const [cacheDir, signal] = [this.#cacheDir, this.#signal];
+    return await importArchive({ cacheDir, from, name, onProgress, signal });
+  }
+
+  /** What new jobs with these labels get; undefined: nothing was promoted for them. */
+  async findPromoted(labels: readonly string[]): Promise<GuestImage | undefined> {
+    return await findPromotedImage(this.#cacheDir, labels);
+  }
+
+  /** Labels with an image of their own. */
+  async promotedLabels(): Promise<string[]> {
+    return await promotedLabels(this.#cacheDir);
+  }
+
+  async promotions(): Promise<Promotions> {
+    return await readPromotions(this.#cacheDir);
+  }
+
+  /** What is in an image and what is known of it; undefined: what jobs without a label get now. */
+  async report(reference: string | undefined, dataPath: string | undefined): Promise<ImageReport> {
+    const cacheDir = this.#cacheDir;
+    const image =
+      reference === undefined
+        ? ((await this.findPromoted([])) ?? (await this.check()))
+        : await this.find(reference);
+    if (image !== undefined) return await reportImage({ cacheDir, image, dataPath });
+    throw new CliError('not_found', 'There is no image yet. Build one with: onejob image build');
+  }
+
+  async reportSummary(digest: string): Promise<ReportSummary | undefined> {
+    return await readReportSummary(this.#cacheDir, digest);
+  }
+
+  /** Reports, judges and promotes; undefined: new jobs get it already. */
+  async promote(
+    reference: string,
+    options: {
+      label?: string | undefined;
+      maxSeverity: Gate;
+      force?: string | undefined;
+      dataPath?: string | undefined;
+    },
+  ): Promise<Promotion | undefined> {
+    await makeCacheDirectory(this.#cacheDir);
+    const judgement = judgeImage(await this.report(reference, options.dataPath), options);
+    const { label } = options;
+    const [cacheDir, signal] = [this.#cacheDir, this.#signal];
+    return await promoteImage({ cacheDir, reference, label, judgement, signal });
+  }
+
+  async rollback(label: string | undefined): Promise<Promotion> {
+    await makeCacheDirectory(this.#cacheDir);
+    return await rollbackImage({ cacheDir: this.#cacheDir, label });
+  }
+
+  /** A machine is about to be started from it: until then nobody removes it. */
+  async markUse(image: GuestImage): Promise<GuestImage> {
+    await markImageUse(this.#cacheDir, image.digest);
+    return image;
   }
 
   /** The digest of what was removed. */

@@ -15,7 +15,6 @@ import {
   WorkflowRepositories,
   type Agent,
   type AgentConfig,
-  type MachineImage,
   type ReapReport,
 } from '@onejob/agent';
 import {
@@ -25,11 +24,11 @@ import {
   type TenantLimits,
 } from '@onejob/control-plane';
 import { bundleGuestRunner } from '@onejob/image';
-import type { Fleet } from '@onejob/protocol';
+import { explainError, type Fleet } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
 import { actionSettings, type Directories } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
-import { ImageStore, type ImageWatcher } from './images.ts';
+import { ImageStore, type GuestImage, type ImageWatcher } from './images.ts';
 import { makeCacheDirectory, makeDirectories } from './make-directory.ts';
 
 /** An owner that starts or stops holds the directory without answering; longer than this it hangs. */
@@ -258,20 +257,40 @@ async function agentConfig(
   const { directories, imageWatcher, warn, signal } = options;
   const images = new ImageStore(directories.cache, signal);
   const named = options.image === undefined ? undefined : await images.find(options.image);
-  let built: Promise<MachineImage> | undefined;
+  // What is wrong with it is told when a machine asks for it: others run meanwhile.
+  const promoted =
+    named === undefined ? await images.findPromoted([]).catch(() => undefined) : undefined;
+  const extraLabels =
+    named === undefined
+      ? await images.promotedLabels().catch((error: unknown) => {
+          warn(onOneLine(explainError(error)));
+          return [];
+        })
+      : [];
+  let built: Promise<GuestImage> | undefined;
   // For all who ask at a time; a failure is not kept, since the agent tries again.
-  const build = async (): Promise<MachineImage> =>
+  const build = async (): Promise<GuestImage> =>
     await (built ??= images.buildWatched(imageWatcher).catch((error: unknown) => {
       built = undefined;
       throw error;
     }));
+  // What was promoted meanwhile counts; where that was taken back, what onejob builds.
+  const promotedImage = async (labels: readonly string[]): Promise<GuestImage | undefined> => {
+    if (named !== undefined) return await images.markUse(named);
+    const found = await images.findPromoted(labels);
+    if (found !== undefined) return await images.markUse(found);
+    return promoted === undefined ? undefined : await images.markUse(await build());
+  };
   return {
     stateDirectory: join(directories.data, 'agent'),
     cacheDirectory: directories.cache,
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
-    image: async () => named ?? (await build()),
+    image: async () =>
+      await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
+    promotedImage,
+    extraLabels,
     prepareImage: options.driver !== 'process',
     warn,
   };

@@ -14,6 +14,8 @@ const LINE_CHARS = 1000;
 /** Codes of other zones that are the user's to mend, and what the process then ends with. */
 const EXIT_OF_CODE: Readonly<Record<string, ExitCode>> = {
   image_not_found: EXIT.invalidInput,
+  image_in_use: EXIT.invalidInput,
+  image_refused: EXIT.invalidInput,
   image_cancelled: EXIT.cancelled,
 };
 

@@ -1,0 +1,63 @@
+/** The units of docs/operations.md, as somebody would copy them. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CommandLine } from './_command-line.ts';
+
+const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+const units = new Map(
+  [...page.matchAll(/^```ini\n# (\S+)\n([^]*?)^```$/gm)].map(([, name = '', text = '']) => [
+    name,
+    text,
+  ]),
+);
+
+test('the units are those that the page names, and each timer has its service', () => {
+  const names = ['onejob-image.service', 'onejob-image.timer'];
+  assert.deepEqual([...units.keys()], names);
+  assert.match(page, /systemctl enable --now onejob-image\.timer/);
+});
+
+test('systemd takes them without a word', (t) => {
+  if (spawnSync('systemd-analyze', ['--version']).status !== 0) return t.skip('no systemd-analyze');
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-units-'));
+  try {
+    const verify = (change: (text: string) => string) => {
+      for (const [name, text] of units) {
+        // What they start is not installed here: that is not what is asked.
+        const started = text.replaceAll(/^ExecStart=\S+/gm, 'ExecStart=/bin/true');
+        writeFileSync(join(directory, name), change(started));
+      }
+      const paths = [...units.keys()].map((name) => join(directory, name));
+      return spawnSync('systemd-analyze', ['verify', '--man=no', ...paths], { encoding: 'utf8' });
+    };
+    const { status, stderr } = verify((text) => text);
+    const ours = stderr.split('\n').filter((line) => line.includes('onejob'));
+    assert.deepEqual([status, ours], [0, []], stderr);
+    const wrong = verify((text) => text.replace('OnCalendar=weekly', 'OnCalendar=sometimes'));
+    assert.match(wrong.stderr, /onejob-image\.timer/, 'what is wrong is seen');
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('the commands they start are commands, with flags that are theirs', async () => {
+  await using line = new CommandLine();
+  const commands = [...units.values()]
+    .flatMap((text) => [...text.matchAll(/^ExecStart=\/usr\/local\/bin\/onejob (.*)$/gm)])
+    .map(([, words = '']) => words.split(' '));
+  assert.equal(commands.length, 3);
+  for (const words of commands) {
+    const path = words
+      .filter((word) => /^[a-z]+$/.test(word))
+      .slice(0, words[0] === 'image' ? 2 : 1);
+    const { code, stdout } = await line.run([...path, '--help']);
+    assert.equal(code, 0, words.join(' '));
+    for (const flag of words.filter((word) => word.startsWith('--'))) {
+      assert.match(stdout, new RegExp(`^ +${flag}\\b`, 'm'), words.join(' '));
+    }
+  }
+});
