@@ -36,7 +36,7 @@ import {
   STOP_PATIENCE_MS,
 } from './limits.ts';
 import { DirectoryStore } from './results/directory-store.ts';
-import { reap, type ReapReport } from './sandbox/reaper.ts';
+import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
 import { undoOn } from './sandbox/undo.ts';
 
@@ -60,15 +60,27 @@ export async function probeDrivers(config: AgentConfig): Promise<ProbedDriver[]>
 
 async function reapAll(
   config: CompleteAgentConfig,
-  alive: ReadonlySet<string>,
+  options: Pick<ReapOptions, 'alive' | 'isOwnedByAnother' | 'isDryRun'>,
 ): Promise<ReapReport> {
   return await reap({
     hostMarker: config.hostMarker,
     sandboxesDirectory: config.sandboxesDirectory,
     journalsDirectory: config.journalsDirectory,
     undo: undoOn(config.hostMarker),
-    alive,
+    ...options,
   });
+}
+
+/**
+ * One look at what is left on this host, without an agent.
+ * @param options.isOwnedByAnother an agent runs on the state directory: what is ours is its, unless it
+ *   is older than any sandbox may be
+ */
+export async function reapOnce(
+  config: AgentConfig,
+  options: { isOwnedByAnother: boolean; isDryRun: boolean },
+): Promise<ReapReport> {
+  return await reapAll(completeConfig(config), { alive: new Set(), ...options });
 }
 
 async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
@@ -101,7 +113,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   for (const path of [complete.sandboxesDirectory, complete.journalsDirectory]) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   }
-  const reaped = await reapAll(complete, new Set());
+  const reaped = await reapAll(complete, { alive: new Set() });
   for (const failure of reaped.failed) complete.warn(`Not removed: ${failure}`);
   const results = await DirectoryStore.open(complete.resultsDirectory);
   const actions = await ActionStore.open(complete.actionsDirectory);
@@ -131,6 +143,7 @@ class RunningAgent implements Agent {
   /** No more deliveries: the control plane is gone for good. */
   readonly #closing = new AbortController();
   readonly #loop: Promise<void>;
+  readonly #reaping: Promise<void>;
   #announcing: Promise<void> | undefined;
   /** The latest change of the image that the control plane was told. */
   #toldImage = 0;
@@ -156,7 +169,9 @@ class RunningAgent implements Agent {
     // Whoever does not ask whether it was announced is not told, either.
     this.#known.promise.catch(() => {});
     const guard = createGuard({ ...config.egress, records: ledger.add });
+    const alive = new Set<string>();
     this.#context = {
+      alive,
       client: this.#client,
       leases,
       guard,
@@ -183,6 +198,7 @@ class RunningAgent implements Agent {
       this.#image.prepare().catch(() => {});
     }
     this.#loop = this.#serve();
+    this.#reaping = this.#reapNowAndThen(this.#stopping.signal);
   }
 
   get announced(): Promise<void> {
@@ -207,6 +223,7 @@ class RunningAgent implements Agent {
     this.#closing.abort();
     this.#known.reject(new AgentError('stopped', 'The agent was stopped before it was announced.'));
     await this.#loop;
+    await this.#reaping;
     await this.#tellingImage;
     this.#client.close();
   }
@@ -217,6 +234,21 @@ class RunningAgent implements Agent {
     const announced = await this.#untilWorks(signal, async () => await this.#announceUnless(''));
     if (announced === undefined) return;
     await Promise.all([this.#context.leases.run(this.#closing.signal), this.#leaseJobs(signal)]);
+  }
+
+  /** What a burial could not take away is tried again, and what outlived every job goes. */
+  async #reapNowAndThen(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await sleep(this.#config.reapIntervalMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const { removed, failed } = await reapAll(this.#config, { alive: this.#context.alive });
+        for (const what of removed) this.#config.warn(`Removed: ${what}`);
+        for (const what of failed) this.#config.warn(`Not removed: ${what}`);
+      } catch (error) {
+        this.#config.warn(explainError(error));
+      }
+    }
   }
 
   /** Asks for offers while there is room, and starts a run for each. */

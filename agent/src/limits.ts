@@ -8,6 +8,10 @@ import {
 
 const SECOND_MS = 1000;
 
+/** The longest job there is (six hours, as on GitHub), and ten minutes for what comes before and after. */
+export const LONGEST_SANDBOX_LIFE_MS = (6 * 60 + 10) * 60 * SECOND_MS;
+/** How often an agent looks for what its own burials left; the timer outside of it is as patient. */
+export const REAP_INTERVAL_MS = 10 * 60 * SECOND_MS;
 /** Looking up an image that is there takes milliseconds; making one must not outlast an offer. */
 export const IMAGE_LOOK_MS = 2 * SECOND_MS;
 /** A failed build of the image is tried again: soon, for what was a hiccup of a mirror ... */

@@ -1,6 +1,9 @@
 /** The agent and its control plane: found late, forgotten, gone for a while, gone for good. */
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { newSandboxId } from '@onejob/protocol';
 import { AgentLab, until } from './_agent-lab.ts';
 import { checkLeaksAfterEach } from './_leaks.ts';
 
@@ -75,4 +78,25 @@ test('an end that cannot be told when the agent stops is told by its next start'
   assert.equal(buried?.epoch, job.epoch);
   assert.equal(buried?.adopted, true);
   assert.deepEqual(lab.left(), []);
+});
+
+test('a running agent takes away what a burial left, and no sandbox that lives', async () => {
+  await using lab = await AgentLab.open();
+  await lab.controlPlane.start();
+  await lab.agent({ reapIntervalMs: 20 });
+  const job = lab.controlPlane.queue([['obeyCancel'], ['log', 'running']]);
+  await until('it runs', () => job.log.length > 0);
+  for (let round = 0; round < 5; round += 1) {
+    const left = join(lab.root, 'state/sandboxes', newSandboxId());
+    mkdirSync(join(left, 'deep'), { recursive: true });
+    await until('it is removed', () => !existsSync(left));
+    await until('that is told', () => lab.warnings.some((one) => one.includes(left)));
+  }
+  assert.ok(
+    lab.warnings.every((one) => /^Removed: directory .*no live sandbox has that id/.test(one)),
+  );
+  assert.equal(lab.warnings.length, 5);
+  lab.controlPlane.cancel(job, 10_000);
+  assert.equal((await lab.ended(job)).reason, 'cancelled');
+  await lab.nothingLeft();
 });

@@ -3,6 +3,7 @@
  * is called: help and mistakes answer at once.
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
+import type { ReapFlags } from './commands/host.ts';
 import type { PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
 import type { LintFlags } from './commands/lint.ts';
 import type { RerunFlags } from './commands/rerun.ts';
@@ -322,9 +323,11 @@ function addHost(program: Command, settle: Settle, dataDirectory: DataDirectory)
     });
   program
     .command('reap')
-    .description('bury what a killed agent left on this host')
+    .description('bury what killed agents left on this host, and what outlived every job')
     .option('--kept', 'also what was kept with run --keep', false)
-    .action(async (flags: { kept: boolean }) => {
+    .option('--dry-run', 'tell what would be removed; remove nothing', false)
+    .option('--json', 'as JSON', false)
+    .action(async (flags: ReapFlags) => {
       await settle((await host()).reap(flags, dataDirectory()));
     });
 }

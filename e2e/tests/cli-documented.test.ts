@@ -31,7 +31,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   lint: ['cli-lint.test.ts', '--strict', '--json'],
   up: ['cli-host.test.ts', '--listen', '--image'],
   doctor: ['cli-host.test.ts', '--json'],
-  reap: ['cli-host.test.ts'],
+  reap: ['cli-host.test.ts', '--dry-run', '--json'],
   'reap (kept)': ['cli-run.test.ts', '--kept'],
   completion: ['cli-completion.test.ts'],
   image: ['cli-host.test.ts'],

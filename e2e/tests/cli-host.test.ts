@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import { after, test } from 'node:test';
@@ -35,8 +35,11 @@ test('up serves runs of any terminal and directory until it is told to stop', as
   assert.equal(second.code, 4);
   assert.match(second.stderr, /Another onejob runs already on /);
   const reap = await line.run(['reap']);
-  assert.equal(reap.code, 4);
-  assert.match(reap.stderr, /A onejob is running on /);
+  assert.equal(reap.code, 0, reap.stderr);
+  assert.match(
+    reap.stdout,
+    /^Nothing was left behind\.\nA onejob is running on .* and buries what it/,
+  );
   up.child.kill('SIGTERM');
   const { code, stdout } = await up.ended;
   assert.equal(code, 0, stdout);
@@ -130,6 +133,27 @@ test('reap finds nothing where nothing was left', async () => {
   await using line = new CommandLine();
   const { code, stdout } = await line.run(['reap']);
   assert.deepEqual([code, stdout], [0, 'Nothing was left behind.\n']);
+});
+
+test('reap tells what is left, how old and why, and with --dry-run leaves it', async () => {
+  await using line = await CommandLine.prepared();
+  const id = 'sb0123456789abcdef';
+  const left = `${line.data}/agent/sandboxes/${id}`;
+  mkdirSync(left, { recursive: true, mode: 0o700 });
+  const dry = await line.run(['reap', '--dry-run']);
+  assert.equal(dry.code, 0, dry.stderr);
+  const told = `directory ${left} +\\d+\\.\\ds old +no live sandbox has that id`;
+  assert.match(dry.stdout, new RegExp(`^to be removed +${told}\n$`));
+  const json = await line.run(['reap', '--dry-run', '--json']);
+  const { entries, isOwned } = JSON.parse(json.stdout) as {
+    entries: { sandboxId: string }[];
+    isOwned: boolean;
+  };
+  assert.deepEqual([entries.map(({ sandboxId }) => sandboxId), isOwned], [[id], false]);
+  assert.ok(existsSync(left));
+  const reaped = await line.run(['reap']);
+  assert.match(reaped.stdout, new RegExp(`^removed +${told}\n$`));
+  assert.ok(!existsSync(left));
 });
 
 test('images are listed, and one that is not there is refused by name', async () => {

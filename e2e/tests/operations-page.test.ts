@@ -16,9 +16,14 @@ const units = new Map(
 );
 
 test('the units are those that the page names, and each timer has its service', () => {
-  const names = ['onejob-image.service', 'onejob-image.timer'];
+  const names = [
+    'onejob-image.service',
+    'onejob-image.timer',
+    'onejob-reap.service',
+    'onejob-reap.timer',
+  ];
   assert.deepEqual([...units.keys()], names);
-  assert.match(page, /systemctl enable --now onejob-image\.timer/);
+  assert.match(page, /systemctl enable --now onejob-image\.timer onejob-reap\.timer/);
 });
 
 test('systemd takes them without a word', (t) => {
@@ -49,7 +54,7 @@ test('the commands they start are commands, with flags that are theirs', async (
   const commands = [...units.values()]
     .flatMap((text) => [...text.matchAll(/^ExecStart=\/usr\/local\/bin\/onejob (.*)$/gm)])
     .map(([, words = '']) => words.split(' '));
-  assert.equal(commands.length, 3);
+  assert.equal(commands.length, 4);
   for (const words of commands) {
     const path = words
       .filter((word) => /^[a-z]+$/.test(word))

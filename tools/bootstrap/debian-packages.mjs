@@ -65,6 +65,12 @@ const SHELLS = ['zsh', 'fish'].map((name) => ({
 }));
 
 /** @type {DebianPackage[]} */
+const FOR_NETWORKS = [
+  { name: 'iproute2', why: 'tests make networks of their own with it', proof: ['ip'] },
+  { name: 'nftables', why: 'tests make packet rules in them', proof: ['nft'] },
+];
+
+/** @type {DebianPackage[]} */
 const FOR_ARCHIVES = ['skopeo', 'umoci'].map((name) => ({
   name,
   why: 'tests import images that it made',
@@ -72,7 +78,15 @@ const FOR_ARCHIVES = ['skopeo', 'umoci'].map((name) => ({
 }));
 
 /** @type {DebianPackage[]} */
-const FOR_TESTS = [POSTGRES, CPIO, SSH, ...FOR_CHECKOUTS, ...FOR_ACTIONS, ...SHELLS, ...FOR_ARCHIVES];
+const FOR_TESTS = [
+  POSTGRES,
+  CPIO,
+  SSH,
+  ...FOR_CHECKOUTS,
+  ...FOR_ACTIONS,
+  ...SHELLS,
+  ...FOR_ARCHIVES,
+];
 
 /** Which command needs what. `check` needs nothing but npm packages. */
 export const PACKAGES_OF_COMMAND = {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { BuiltinPolicy } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
+import { REAP_INTERVAL_MS } from '../limits.ts';
 import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
 import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
@@ -64,6 +65,8 @@ export type AgentConfig = {
   sandboxUsers?: UserRange;
   /** What is due after a polite cancellation, as steps with `always()`, has so long. */
   cancelTimeoutMs?: number;
+  /** Pause between looks for what burials left. */
+  reapIntervalMs?: number;
   /** Told of every journal line as it is written (tests kill the agent there). */
   onJournalLine?: JournalObserver;
   /** Things the operator should know. */
@@ -121,6 +124,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     hostName: hostname(),
     promotedImage: async () => await Promise.resolve(undefined),
     extraLabels: [],
+    reapIntervalMs: REAP_INTERVAL_MS,
     onJournalLine: () => {},
     warn: () => {},
     ...config,

@@ -19,10 +19,14 @@ const KILL_POLL_MS = 5;
 const EXEC_PATIENCE_MS = 1_000;
 const EXEC_POLL_MS = 1;
 
+/** Linux counts 100 a second for programs, whatever it does itself (time(7), USER_HZ). */
+const TICKS_PER_SECOND = 100;
+
 export type HostProcess = { pid: number; environment: ReadonlyMap<string, string> };
 
 /** Fields of /proc/<pid>/stat (proc(5)), counted from the state, its third. */
 const STATE = 3 - 3;
+const START_TIME = 22 - 3;
 const CODE_START = 26 - 3;
 const ENVIRONMENT_START = 50 - 3;
 const ENVIRONMENT_END = 51 - 3;
@@ -73,8 +77,12 @@ function environmentOf(pid: number): ReadonlyMap<string, string> | 'unknown' | u
   );
 }
 
-function readProcessTable(hostMarker: string): { ours: HostProcess[]; hasUnknown: boolean } {
+/** `others`: of sandboxes of other agents. */
+type ProcessTable = { ours: HostProcess[]; others: HostProcess[]; hasUnknown: boolean };
+
+function readProcessTable(hostMarker: string): ProcessTable {
   const ours: HostProcess[] = [];
+  const others: HostProcess[] = [];
   let hasUnknown = false;
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -82,19 +90,37 @@ function readProcessTable(hostMarker: string): { ours: HostProcess[]; hasUnknown
     const environment = environmentOf(pid);
     if (environment === 'unknown') hasUnknown = true;
     if (environment === undefined || environment === 'unknown') continue;
-    const isMarked =
-      environment.get(HOST_VARIABLE) === hostMarker && environment.has(SANDBOX_VARIABLE);
-    if (isMarked && !isZombie(pid)) ours.push({ pid, environment });
+    const marker = environment.has(SANDBOX_VARIABLE) ? environment.get(HOST_VARIABLE) : undefined;
+    if (marker === undefined || isZombie(pid)) continue;
+    (marker === hostMarker ? ours : others).push({ pid, environment });
   }
-  return { ours, hasUnknown };
+  return { ours, others, hasUnknown };
+}
+
+/** Sandboxes that have a living process of another agent on this host. */
+export async function listForeignSandboxes(hostMarker: string): Promise<Set<string>> {
+  const { others } = await readSettledTable(hostMarker);
+  return new Set(others.map(({ environment }) => environment.get(SANDBOX_VARIABLE) ?? ''));
+}
+
+/** When a process was started; undefined: it is gone. */
+export function processBornAt(pid: number): number | undefined {
+  const ticks = Number(statOf(pid)?.[START_TIME]);
+  if (!Number.isFinite(ticks)) return undefined;
+  const upSeconds = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  return Date.now() - (upSeconds - ticks / TICKS_PER_SECOND) * 1000;
 }
 
 /** Every living process that carries this agent's marker. Waits for those that are in an exec. */
 export async function listSandboxProcesses(hostMarker: string): Promise<HostProcess[]> {
+  return (await readSettledTable(hostMarker)).ours;
+}
+
+async function readSettledTable(hostMarker: string): Promise<ProcessTable> {
   const deadline = performance.now() + EXEC_PATIENCE_MS;
   for (;;) {
-    const { ours, hasUnknown } = readProcessTable(hostMarker);
-    if (!hasUnknown || performance.now() > deadline) return ours;
+    const table = readProcessTable(hostMarker);
+    if (!table.hasUnknown || performance.now() > deadline) return table;
     await sleep(EXEC_POLL_MS);
   }
 }

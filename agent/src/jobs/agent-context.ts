@@ -19,6 +19,8 @@ export type AgentContext = {
   /** Caches and artifacts. */
   readonly results: ResultsStore;
   readonly undo: Undo;
+  /** Ids of the sandboxes that live now: from before anything of one exists until it is buried. */
+  readonly alive: Set<string>;
   readonly sandboxesDirectory: string;
   readonly journalsDirectory: string;
   readonly keptDirectory: string;

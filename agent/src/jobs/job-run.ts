@@ -100,18 +100,19 @@ export class JobRun implements LeaseHolder {
   /** Takes the offer and sees it to its end; nothing happens when somebody else was quicker. */
   static async lease(agent: AgentContext, offer: Offer, stopping: AbortSignal): Promise<void> {
     const sandboxId = newSandboxId();
-    const request = { jobId: offer.jobId, attempt: offer.attempt, sandboxId };
-    const requestKey = randomUUID();
+    const { jobId, attempt } = offer;
+    const request = { jobId, attempt, sandboxId, requestKey: randomUUID() };
     const leasedAt = performance.now();
     // Not ended by `stopping`: a lease that was given must be given back.
     const answer = await callUntilAnswered(
-      async (signal) => await agent.client.rpc.lease({ ...request, requestKey }, { signal }),
+      async (signal) => await agent.client.rpc.lease(request, { signal }),
       AbortSignal.any([agent.closing, AbortSignal.timeout(OFFER_MS)]),
     ).catch((error: unknown) => {
       if (error instanceof AgentError && error.code === 'lease_gone') return undefined;
       throw error;
     });
     if (answer === undefined) return;
+    agent.alive.add(sandboxId);
     const run = new JobRun(agent, offer, answer, sandboxId);
     const letGo = agent.leases.hold(run, leasedAt, answer.leaseMs);
     const stop = (): void => run.#agentStops();
@@ -123,6 +124,7 @@ export class JobRun implements LeaseHolder {
       stopping.removeEventListener('abort', stop);
       run.#reports.stop();
       letGo();
+      agent.alive.delete(sandboxId);
     }
   }
 
@@ -159,7 +161,6 @@ export class JobRun implements LeaseHolder {
   }
 
   // ---- LeaseHolder -------------------------------------------------------------------------
-
   cancel(reason: 'cancelled' | 'fail_fast', graceMs: number, kill: boolean): void {
     const isFirst = this.#observed.asked === undefined;
     this.#observed.asked ??= reason;

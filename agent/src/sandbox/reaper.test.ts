@@ -18,8 +18,10 @@ import {
   SANDBOX_USERS,
 } from '../host/sandbox-user.ts';
 import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
+import { directoryFinder } from './finders/directories.ts';
+import type { Finder } from './finders/finder.ts';
 import { Journal } from './journal.ts';
-import { reap, type ReapReport } from './reaper.ts';
+import { reap, type ReapOptions, type ReapReport } from './reaper.ts';
 import type { Undo } from './stack.ts';
 import { undoOn } from './undo.ts';
 
@@ -42,8 +44,16 @@ checkLeaksAfterEach();
 const reapAll = async (
   alive: readonly string[] = [],
   undo: Undo = undoOn(hostMarker),
+  options: Partial<ReapOptions> = {},
 ): Promise<ReapReport> =>
-  await reap({ hostMarker, sandboxesDirectory, journalsDirectory, undo, alive: new Set(alive) });
+  await reap({
+    hostMarker,
+    sandboxesDirectory,
+    journalsDirectory,
+    undo,
+    alive: new Set(alive),
+    ...options,
+  });
 
 const sleeper = (sandboxId: SandboxId, marker = hostMarker): SupervisedProcess =>
   superviseProcess({
@@ -234,4 +244,84 @@ test('a sandbox that could not be buried whole keeps its journal for the next st
   (await reapAll()).closeJournals();
   assert.deepEqual(readdirSync(journalsDirectory), []);
   assert.deepEqual(readdirSync(sandboxesDirectory), []);
+});
+
+test('a dry run tells what would go, how old it is and why, and removes nothing', async () => {
+  const dead = newSandboxId();
+  mkdirSync(join(sandboxesDirectory, dead));
+  const process = sleeper(dead);
+  const journal = new Journal(journalsDirectory, dead);
+  journal.write({ entry: 'adopting' });
+  const report = await reapAll([], undefined, { isDryRun: true });
+  assert.deepEqual(
+    report.entries.map(({ kind, sandboxId, outcome, why }) => [kind, sandboxId, outcome, why]),
+    ['process', 'directory'].map((kind) => [
+      kind,
+      dead,
+      'to be removed',
+      'no live sandbox has that id',
+    ]),
+  );
+  assert.ok(report.entries.every(({ ageMs }) => ageMs !== null && ageMs >= 0 && ageMs < 60_000));
+  assert.deepEqual([report.removed, report.failed, report.leases], [[], [], []]);
+  assert.deepEqual(readdirSync(sandboxesDirectory), [dead]);
+  assert.equal(await isAlive(process), true);
+  await end(process);
+});
+
+test('beside the process that owns the state directory nothing young of it is touched', async () => {
+  const sandboxId = newSandboxId();
+  mkdirSync(join(sandboxesDirectory, sandboxId));
+  const process = sleeper(sandboxId);
+  new Journal(journalsDirectory, sandboxId).write({ entry: 'adopting' });
+  const report = await reapAll([], undefined, { isOwnedByAnother: true });
+  assert.deepEqual([report.entries, report.failed], [[], []]);
+  report.closeJournals();
+  assert.deepEqual(readdirSync(journalsDirectory), [`${sandboxId}.jsonl`]);
+  assert.equal(await isAlive(process), true);
+  await end(process);
+});
+
+test('a sandbox that begins while the reaper looks is none of its business', async () => {
+  const young = newSandboxId();
+  const alive = new Set<string>();
+  const late: Finder = {
+    kind: 'late',
+    find: async () => {
+      alive.add(young);
+      mkdirSync(join(sandboxesDirectory, young));
+      return await directoryFinder.find({ hostMarker, sandboxesDirectory });
+    },
+  };
+  const report = await reapAll([], undefined, { alive, finders: [late] });
+  assert.deepEqual(report.entries, []);
+  assert.deepEqual(readdirSync(sandboxesDirectory), [young]);
+});
+
+test('another kind is found by a finder of its own; one that fails hides no other', async () => {
+  const dead = newSandboxId();
+  mkdirSync(join(sandboxesDirectory, dead));
+  const containers = new Set([dead]);
+  const container: Finder = {
+    kind: 'container',
+    find: async () =>
+      await Promise.resolve(
+        [...containers].map((sandboxId) => ({
+          kind: 'container',
+          name: `container ${sandboxId}`,
+          sandboxId,
+          isMarked: true,
+          bornAtMs: 0,
+          remove: async () => await Promise.resolve(void containers.delete(sandboxId)),
+        })),
+      ),
+  };
+  const broken: Finder = { kind: 'broken', find: () => Promise.reject(new Error('no socket')) };
+  const report = await reapAll([], undefined, { finders: [broken, container] });
+  assert.equal(containers.size, 0);
+  assert.deepEqual(
+    report.entries.map(({ kind, outcome }) => `${kind} ${outcome}`),
+    ['container removed', 'directory removed'],
+  );
+  assert.match(report.failed.join(), /looking for broken: .*no socket/);
 });

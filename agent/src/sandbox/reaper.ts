@@ -1,30 +1,51 @@
 /**
- * The reaper: removes from this host what belongs to no live sandbox. A reconciler without input;
- * at start every sandbox is dead, because none outlives its agent.
+ * The reaper: removes from this host what belongs to no live sandbox, or to one that has outlived every
+ * job. A reconciler without input; it runs when an agent starts, now and then while it runs, and from a
+ * timer outside of it. At an agent's start every sandbox is dead, because none outlives its agent.
  *
- * An *orphan* is, under this agent's state directory and marker: a process whose environment names
- * a sandbox; a user taken in the name of a sandbox; a directory `sandboxes/<sandbox id>`; an
- * acquisition named in a journal. What exists is listed first, journals are read second, so that
- * nothing created between the two is missed.
- * It does not touch: anything without our marker, `kept/` (the user asked for it), images, and no
- * path outside the directory of the journal's own sandbox, whatever a journal says.
+ * A thing is *ours* when it carries this agent's marker or lies in its state directory, or when its
+ * sandbox has a journal, a directory or a process of ours. An *orphan* is a thing of ours whose sandbox
+ * is not alive, or is older than a sandbox may be; and a thing that is nobody's (its name is made from a
+ * sandbox id, and no process of any agent on this host has that id), once it is that old itself.
+ * What exists is listed first; journals, and which sandboxes are alive, are read second, so that nothing
+ * created between the two is taken for an orphan.
+ *
+ * It does not touch: what has another agent's marker, names that are not made from a sandbox id, `kept/`
+ * (the user asked for it), images, and no path outside the directory of the journal's own sandbox,
+ * whatever a journal says. It does not find what never had a name of ours: a container's own processes
+ * are its driver's to find, by a finder of its own.
  *
  * Journals are returned, not removed: the control plane must hear of their leases first. One whose
  * sandbox could not be buried whole stays, for the next start.
  */
-import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { explainError, isSandboxId, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import { isCgroupOf } from '../host/cgroup.ts';
-import { listSandboxProcesses, SANDBOX_VARIABLE } from '../host/processes.ts';
-import { listUserClaims } from '../host/sandbox-user.ts';
+import { listForeignSandboxes } from '../host/processes.ts';
+import { LONGEST_SANDBOX_LIFE_MS } from '../limits.ts';
+import { bornAt } from './finders/directories.ts';
+import type { Finder, Found } from './finders/finder.ts';
+import { STANDARD_FINDERS } from './finders/standard.ts';
+import { FirstSeen } from './first-seen.ts';
 import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
 import type { Undo } from './stack.ts';
 
 export type BuriedLease = { jobId: string; attempt: number; epoch: bigint; adopted: boolean };
 
+/** One thing that was found and is to go. */
+export type ReapEntry = {
+  kind: string;
+  name: string;
+  sandboxId: string;
+  why: string;
+  /** null: not known. */
+  ageMs: number | null;
+  outcome: 'removed' | 'failed' | 'to be removed';
+};
+
 export type ReapReport = {
+  entries: ReapEntry[];
   /** For people: what was removed and why. */
   removed: string[];
   failed: string[];
@@ -33,85 +54,196 @@ export type ReapReport = {
   closeJournals(): void;
 };
 
-export async function reap(options: {
+export type ReapOptions = {
   hostMarker: string;
   sandboxesDirectory: string;
   journalsDirectory: string;
   undo: Undo;
-  /** Sandboxes alive in this agent now. */
+  /** Sandboxes alive in this agent now; it may change meanwhile. */
   alive: ReadonlySet<string>;
-}): Promise<ReapReport> {
-  const report: ReapReport = { removed: [], failed: [], leases: [], closeJournals: () => {} };
-  const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
-    try {
-      await work();
-      return true;
-    } catch (error) {
-      report.failed.push(`${what}: ${explainError(error)}`);
-      return false;
-    }
-  };
-  const isOrphan = (id: string | undefined): id is SandboxId =>
-    id !== undefined && isSandboxId(id) && !options.alive.has(id);
+  /** Another process owns the state directory: what is ours is its, until it is too old. */
+  isOwnedByAnother?: boolean;
+  /** Finds, and removes nothing. */
+  isDryRun?: boolean;
+  /** Beside the standard ones, before the directories go. */
+  finders?: readonly Finder[];
+  longestLifeMs?: number;
+  nowMs?: number;
+};
 
-  const processes = await listSandboxProcesses(options.hostMarker);
-  const withProcesses = new Set(
-    processes.map((one) => one.environment.get(SANDBOX_VARIABLE)).filter(isOrphan),
-  );
-  const claims = await listUserClaims(options.hostMarker);
-  const directories = await namesIn(options.sandboxesDirectory);
-  const journals = readJournals(options.journalsDirectory).filter((one) => isOrphan(one.sandboxId));
-  const unburied = new Set<string>();
-
-  const remove = async (sandboxId: string, name: string, acquisition: Acquisition) => {
-    const what = `${name} (no live sandbox has that id)`;
-    if (await attempt(what, async () => await options.undo(acquisition))) report.removed.push(what);
-    else unburied.add(sandboxId);
-  };
-
-  for (const sandboxId of withProcesses) {
-    const name = `processes of sandbox ${sandboxId}`;
-    await remove(sandboxId, name, { kind: 'process', role: 'any', sandboxId });
-  }
-  for (const { uid, sandboxId } of claims) {
-    if (!isOrphan(sandboxId)) continue;
-    const name = `user ${uid} of sandbox ${sandboxId}`;
-    await remove(sandboxId, name, { kind: 'user', sandboxId, uid });
-  }
-  for (const { sandboxId, lines, unreadable } of journals) {
-    if (unreadable !== undefined) report.failed.push(explainError(unreadable));
-    const place = join(options.sandboxesDirectory, sandboxId);
-    for (const acquisition of acquisitionsOf(lines).toReversed()) {
-      const undo = async () => {
-        assertOwn(acquisition, sandboxId, place);
-        await options.undo(acquisition);
-      };
-      const what = `${acquisition.kind} of sandbox ${sandboxId}`;
-      if (!(await attempt(what, undo))) unburied.add(sandboxId);
-    }
-  }
-  for (const sandboxId of directories.filter(isOrphan)) {
-    const path = join(options.sandboxesDirectory, sandboxId);
-    await remove(sandboxId, `directory ${path}`, { kind: 'directory', path });
-  }
-  report.leases = journals.flatMap(({ lines }) => leaseOf(lines));
-  report.closeJournals = () => {
-    for (const one of journals) if (!unburied.has(one.sandboxId)) one.remove();
-  };
-  return report;
+export async function reap(options: ReapOptions): Promise<ReapReport> {
+  return await new Reaping(options).run();
 }
 
-const acquisitionsOf = (lines: readonly JournalLine[]): Acquisition[] =>
-  lines.flatMap((line) => (line.entry === 'acquire' ? [line.acquisition] : []));
+const NOT_ALIVE = 'no live sandbox has that id';
 
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+class Reaping {
+  readonly #options: ReapOptions;
+  readonly #nowMs: number;
+  readonly #longestLifeMs: number;
+  readonly #report: ReapReport = {
+    entries: [],
+    removed: [],
+    failed: [],
+    leases: [],
+    closeJournals: () => {},
+  };
+  readonly #unburied = new Set<string>();
+  /** Sandboxes with a mount that would not go. */
+  readonly #mounted = new Set<string>();
+
+  constructor(options: ReapOptions) {
+    this.#options = options;
+    this.#nowMs = options.nowMs ?? Date.now();
+    this.#longestLifeMs = options.longestLifeMs ?? LONGEST_SANDBOX_LIFE_MS;
+  }
+
+  async run(): Promise<ReapReport> {
+    const { alive, isOwnedByAnother = false, journalsDirectory } = this.#options;
+    const aliveBefore = new Set(alive);
+    const found = await this.#find();
+    const all = await this.#readJournals(journalsDirectory);
+    const ours = new Set([
+      ...all.map(({ sandboxId }) => sandboxId),
+      ...found.filter(({ isMarked }) => isMarked).map(({ sandboxId }) => sandboxId),
+    ]);
+    const foreign = await listForeignSandboxes(this.#options.hostMarker);
+    const isAlive = (id: string): boolean =>
+      isOwnedByAnother || aliveBefore.has(id) || alive.has(id);
+    const lifeMs = this.#lives(found, all);
+    const whyOurs = (id: string): string | undefined => {
+      if (!isAlive(id)) return NOT_ALIVE;
+      return (lifeMs.get(id) ?? 0) > this.#longestLifeMs ? this.#tooOld('its sandbox') : undefined;
+    };
+    const seen = await FirstSeen.read(join(journalsDirectory, '..', 'seen.json'), this.#nowMs);
+    const orphans = found.flatMap((one) => {
+      const ageMs = this.#ageOf(one, seen, ours.has(one.sandboxId));
+      const why = ours.has(one.sandboxId)
+        ? whyOurs(one.sandboxId)
+        : this.#whyNobodys(one, ageMs, foreign);
+      const known = ageMs ?? lifeMs.get(one.sandboxId) ?? null;
+      return why === undefined ? [] : [{ found: one, why, ageMs: known }];
+    });
+    const journals = all.filter(({ sandboxId }) => whyOurs(sandboxId) !== undefined);
+    if (this.#options.isDryRun === true) {
+      for (const one of orphans) this.#tell(one, 'to be removed');
+      return this.#report;
+    }
+    await seen.write().catch((error: unknown) => this.#report.failed.push(explainError(error)));
+    const isDirectory = (one: Orphan): boolean => one.found.kind === 'directory';
+    await this.#remove(orphans.filter((one) => !isDirectory(one)));
+    await this.#undoJournals(journals);
+    await this.#remove(orphans.filter(isDirectory));
+    this.#report.leases = journals.flatMap(({ lines }) => leaseOf(lines));
+    this.#report.closeJournals = () => {
+      for (const one of journals) if (!this.#unburied.has(one.sandboxId)) one.remove();
+    };
+    return this.#report;
+  }
+
+  /** A kind that cannot be looked for is told, and hides no other. */
+  async #find(): Promise<Found[]> {
+    const finders = [...STANDARD_FINDERS, ...(this.#options.finders ?? [])];
+    const found: Found[] = [];
+    for (const finder of finders) {
+      try {
+        found.push(...(await finder.find(this.#options)));
+      } catch (error) {
+        this.#report.failed.push(`looking for ${finder.kind}: ${explainError(error)}`);
+      }
+    }
+    return found.filter(({ sandboxId }) => isSandboxId(sandboxId));
+  }
+
+  async #readJournals(directory: string) {
+    return await Promise.all(
+      readJournals(directory).map(async (journal) => ({
+        ...journal,
+        bornAtMs: await bornAt(join(directory, `${journal.sandboxId}.jsonl`)),
+      })),
+    );
+  }
+
+  /** How long each sandbox has been there, by the oldest thing of it. */
+  #lives(
+    found: readonly Found[],
+    journals: readonly { sandboxId: SandboxId; bornAtMs: number | undefined }[],
+  ): Map<string, number> {
+    const lives = new Map<string, number>();
+    for (const { sandboxId, bornAtMs } of [...found, ...journals]) {
+      if (bornAtMs === undefined) continue;
+      const lifeMs = Math.max(0, this.#nowMs - bornAtMs);
+      lives.set(sandboxId, Math.max(lives.get(sandboxId) ?? 0, lifeMs));
+    }
+    return lives;
+  }
+
+  /** Of what is ours, the sandbox's own age says enough where the thing does not tell its own. */
+  #ageOf(one: Found, seen: FirstSeen, isOurs: boolean): number | undefined {
+    if (one.bornAtMs !== undefined) return Math.max(0, this.#nowMs - one.bornAtMs);
+    if (isOurs) return undefined;
+    return this.#nowMs - seen.of(one.name, this.#nowMs);
+  }
+
+  #whyNobodys(
+    one: Found,
+    ageMs: number | undefined,
+    foreign: ReadonlySet<string>,
+  ): string | undefined {
+    if (foreign.has(one.sandboxId) || (ageMs ?? 0) <= this.#longestLifeMs) return undefined;
+    return `${this.#tooOld('it')}, and nobody owns it`;
+  }
+
+  #tooOld(what: string): string {
+    return `${what} is older than ${Math.round(this.#longestLifeMs / 60_000)} minutes, which no job may be`;
+  }
+
+  async #remove(orphans: readonly Orphan[]): Promise<void> {
+    for (const one of orphans) {
+      const { kind, name, sandboxId, remove } = one.found;
+      // What is still mounted there would be removed with the directory.
+      const isBlocked = kind === 'directory' && this.#mounted.has(sandboxId);
+      try {
+        if (isBlocked) throw new AgentError('boot_failed', 'something is still mounted in it');
+        await remove(this.#options.undo);
+        this.#tell(one, 'removed');
+      } catch (error) {
+        this.#report.failed.push(`${name} (${one.why}): ${explainError(error)}`);
+        this.#tell(one, 'failed');
+        this.#unburied.add(sandboxId);
+        if (kind === 'mount') this.#mounted.add(sandboxId);
+      }
+    }
+  }
+
+  async #undoJournals(journals: readonly OwnJournal[]): Promise<void> {
+    for (const { sandboxId, lines, unreadable } of journals) {
+      if (unreadable !== undefined) this.#report.failed.push(explainError(unreadable));
+      if (this.#mounted.has(sandboxId)) continue;
+      const place = join(this.#options.sandboxesDirectory, sandboxId);
+      for (const line of lines.toReversed()) {
+        if (line.entry !== 'acquire') continue;
+        try {
+          assertOwn(line.acquisition, sandboxId, place);
+          await this.#options.undo(line.acquisition);
+        } catch (error) {
+          const what = `${line.acquisition.kind} of sandbox ${sandboxId}`;
+          this.#report.failed.push(`${what}: ${explainError(error)}`);
+          this.#unburied.add(sandboxId);
+        }
+      }
+    }
+  }
+
+  #tell({ found, why, ageMs }: Orphan, outcome: ReapEntry['outcome']): void {
+    const { kind, name, sandboxId } = found;
+    this.#report.entries.push({ kind, name, sandboxId, why, ageMs, outcome });
+    if (outcome === 'removed') this.#report.removed.push(`${name} (${why})`);
   }
 }
+
+type Orphan = { found: Found; why: string; ageMs: number | null };
+type OwnJournal = ReturnType<typeof readJournals>[number];
 
 /** A journal is a file: what it names is removed only where the sandbox's things are. */
 function assertOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): void {

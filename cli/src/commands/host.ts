@@ -1,15 +1,15 @@
 /** `onejob doctor` and `onejob reap`: what this host can do, and what was left on it. */
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { freemem, totalmem, availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { tryGit } from '../checkout/git.ts';
 import { findDirectories, terminalStyle } from '../config/environment.ts';
 import { ImageStore, type GuestImage } from '../embedded/images.ts';
-import { reapLeftovers, tryDrivers } from '../embedded/platform.ts';
+import { listLeftovers, reapLeftovers, tryDrivers, type ReapEntry } from '../embedded/platform.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { painter } from '../show/style.ts';
 import { table } from '../show/table.ts';
-import { bytes } from '../show/time.ts';
+import { bytes, duration } from '../show/time.ts';
 import { Interrupts } from './interrupt.ts';
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -76,24 +76,60 @@ function describeImage({ image, problem }: OwnImage, stored: number): string {
   return `${image.name} ${image.digest.slice(0, 12)} (${stored} stored: onejob image list)`;
 }
 
-export async function reap(
-  flags: { kept: boolean },
-  dataDirectory: string | undefined,
-): Promise<ExitCode> {
+export type ReapFlags = { kept: boolean; dryRun: boolean; json: boolean };
+
+export async function reap(flags: ReapFlags, dataDirectory: string | undefined): Promise<ExitCode> {
   using _ = new Interrupts();
   const directories = findDirectories(dataDirectory);
-  const report = await reapLeftovers(directories);
-  const removed = [...report.removed, ...(flags.kept ? await removeKept(directories.data) : [])];
-  for (const what of removed) print(`removed ${what}`);
-  for (const what of report.failed) print(`FAILED ${what}`);
-  if (removed.length + report.failed.length === 0) print('Nothing was left behind.');
-  return report.failed.length === 0 ? EXIT.success : EXIT.platform;
+  const { dryRun } = flags;
+  const report = await (dryRun ? listLeftovers(directories) : reapLeftovers(directories));
+  const { isOwned, failed } = report;
+  const kept = flags.kept ? await keptSandboxes(directories.data, { isRemoved: !dryRun }) : [];
+  const entries = [...report.entries, ...kept];
+  const code = failed.length === 0 ? EXIT.success : EXIT.platform;
+  if (flags.json) {
+    print(JSON.stringify({ entries, failed, isOwned }));
+    return code;
+  }
+  if (entries.length > 0) print(table(entries.map(describeLeftover)));
+  for (const what of failed) print(`FAILED ${what}`);
+  if (entries.length + failed.length === 0) print('Nothing was left behind.');
+  if (isOwned) {
+    print(
+      `A onejob is running on ${directories.data} and buries what it runs: besides, only what nobody ` +
+        'owns and what is older than any job may be was looked for.',
+    );
+  }
+  return code;
 }
 
+const describeLeftover = ({ outcome, name, ageMs, why }: ReapEntry): string[] => [
+  outcome,
+  name,
+  ageMs === null ? 'of unknown age' : `${duration(ageMs)} old`,
+  why,
+];
+
 /** What `run --keep` kept, by name. */
-async function removeKept(dataDirectory: string): Promise<string[]> {
+async function keptSandboxes(
+  dataDirectory: string,
+  { isRemoved }: { isRemoved: boolean },
+): Promise<ReapEntry[]> {
   const kept = join(dataDirectory, 'agent', 'kept');
   const names = await readdir(kept).catch(() => []);
-  await rm(kept, { recursive: true, force: true });
-  return names.map((name) => `kept ${name}`);
+  const entries = await Promise.all(
+    names.map(async (name): Promise<ReapEntry> => {
+      const { mtimeMs } = await stat(join(kept, name));
+      return {
+        kind: 'kept',
+        name: `kept ${name}`,
+        sandboxId: name,
+        why: '--kept was asked for',
+        ageMs: Date.now() - mtimeMs,
+        outcome: isRemoved ? 'removed' : 'to be removed',
+      };
+    }),
+  );
+  if (isRemoved) await rm(kept, { recursive: true, force: true });
+  return entries;
 }

@@ -11,6 +11,7 @@ import {
   AgentError,
   probeDrivers,
   needsImage,
+  reapOnce,
   startAgent,
   WorkflowRepositories,
   type Agent,
@@ -44,6 +45,8 @@ const OWN_MACHINE: Partial<TenantLimits> = {
 
 /** A command that only asks is done within this; longer, whoever waits for it is told. */
 const READER_QUIET_MS = 2_000;
+
+export type { ReapEntry } from '@onejob/agent';
 
 export type PlatformOptions = {
   directories: Directories;
@@ -302,24 +305,40 @@ export async function tryDrivers(directories: Directories) {
   return await probeDrivers(offlineConfig(directories));
 }
 
+export type Leftovers = Pick<ReapReport, 'entries' | 'removed' | 'failed'> & {
+  /** A onejob runs on the data directory: what it runs is left to it, until it is too old. */
+  isOwned: boolean;
+};
+
+/** What there is to reap; nothing is started or changed for it. */
+export async function listLeftovers(directories: Directories): Promise<Leftovers> {
+  const isOwned = await ask(directories.data).then(
+    () => true,
+    (error: unknown) => !(error instanceof CliError && error.code === 'platform_unreachable'),
+  );
+  const options = { isOwnedByAnother: isOwned, isDryRun: true };
+  return { ...(await reapOnce(offlineConfig(directories), options)), isOwned };
+}
+
 /**
  * Buries what a killed agent of this data directory left behind, and lets its control plane know
- * what became of the jobs. A platform that runs does this itself at its start: then it is refused.
+ * what became of the jobs. A platform that runs does this itself: beside it only what nobody owns, and
+ * what is older than any job may be, is removed.
  */
-export async function reapLeftovers(directories: Directories): Promise<ReapReport> {
+export async function reapLeftovers(directories: Directories): Promise<Leftovers> {
   await makeDirectories(directories);
   await using controlPlane = await startControlPlane({
     dataDirectory: directories.data,
     database: { kind: 'pglite' },
     fleet: 'none',
   }).catch((error: unknown) => {
-    if (!isOwnedByAnother(error)) throw error;
-    throw new CliError(
-      'directory_in_use',
-      `A onejob is running on ${directories.data}. It reaped when it started and buries what it ` +
-        'runs; stop it first, if you want to see that nothing is left.',
-    );
+    if (isOwnedByAnother(error)) return undefined;
+    throw error;
   });
+  if (controlPlane === undefined) {
+    const options = { isOwnedByAnother: true, isDryRun: false };
+    return { ...(await reapOnce(offlineConfig(directories), options)), isOwned: true };
+  }
   const controlPlaneSocketPath = controlPlane.agentSocketPath;
   await using agent = await startAgent({
     ...offlineConfig(directories),
@@ -328,7 +347,7 @@ export async function reapLeftovers(directories: Directories): Promise<ReapRepor
   });
   const report = { ...agent.reaped };
   await agent.announced;
-  return report;
+  return { ...report, isOwned: false };
 }
 
 function offlineConfig(directories: Directories): AgentConfig {

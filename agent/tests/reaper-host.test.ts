@@ -1,0 +1,268 @@
+/**
+ * The reaper on real interfaces, packet rules, namespaces, mounts and control groups, beside things that
+ * look like ours. In a network and a mount namespace of the test: nothing of it is seen outside.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { newSandboxId } from '@onejob/protocol';
+import { findCgroups } from '../src/host/cgroup.ts';
+import type { ReapEntry } from '../src/sandbox/reaper.ts';
+
+const REAP_ONCE = join(import.meta.dirname, '_reap-once.ts');
+const HOUR_MS = 60 * 60 * 1000;
+
+/** A place of the host's that nobody else has, and in it a state directory. */
+class HostLab implements Disposable {
+  readonly root = mkdtempSync(join(tmpdir(), 'oj-reap-'));
+  readonly hostMarker = `test-${randomBytes(8).toString('hex')}`;
+  readonly sandboxes = join(this.root, 'sandboxes');
+  readonly hasNft: boolean;
+  readonly #holder: ChildProcess;
+
+  constructor() {
+    for (const path of [this.sandboxes, join(this.root, 'journals')]) mkdirSync(path);
+    const hold = 'mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec sleep 600';
+    const words = ['--pdeathsig', 'KILL', '--', 'unshare', '--net', '--mount', 'sh', '-c', hold];
+    this.#holder = spawn('setpriv', words, { stdio: ['ignore', 'ignore', 'inherit'] });
+    for (const deadline = Date.now() + 10_000; !this.#isReady();) {
+      assert.ok(Date.now() < deadline, 'no namespaces');
+    }
+    this.hasNft = spawnSync('nsenter', [...this.#inside(), 'nft', 'list', 'tables']).status === 0;
+  }
+
+  #isReady(): boolean {
+    return (
+      this.#holder.pid !== undefined && this.tryTo('test', '-d', '/run/netns') && this.isApart()
+    );
+  }
+
+  isApart(): boolean {
+    const net = (pid: string): string =>
+      spawnSync('readlink', [`/proc/${pid}/ns/net`]).stdout.toString();
+    const mnt = (pid: string): string =>
+      spawnSync('readlink', [`/proc/${pid}/ns/mnt`]).stdout.toString();
+    const pid = String(this.#holder.pid);
+    const ready = spawnSync('nsenter', ['-t', pid, '-m', 'findmnt', '-n', '-t', 'tmpfs', '/run']);
+    return net(pid) !== net('self') && mnt(pid) !== mnt('self') && ready.status === 0;
+  }
+
+  #inside(): string[] {
+    return ['-t', String(this.#holder.pid), '-n', '-m', '--'];
+  }
+
+  tryTo(...command: string[]): boolean {
+    return spawnSync('nsenter', [...this.#inside(), ...command]).status === 0;
+  }
+
+  run(...command: string[]): string {
+    return execFileSync('nsenter', [...this.#inside(), ...command], { encoding: 'utf8' });
+  }
+
+  /** A process in it that outlives its maker's interest. */
+  start(...command: string[]): ChildProcess {
+    return spawn('nsenter', [...this.#inside(), ...command], {
+      stdio: 'ignore',
+      env: { PATH: process.env['PATH'] },
+    });
+  }
+
+  reap(alive: readonly string[], laterMs = 0): { entries: ReapEntry[]; failed: string[] } {
+    const options = {
+      hostMarker: this.hostMarker,
+      sandboxesDirectory: this.sandboxes,
+      journalsDirectory: join(this.root, 'journals'),
+      alive,
+      nowMs: Date.now() + laterMs,
+    };
+    const words = [process.execPath, REAP_ONCE, JSON.stringify(options)];
+    return JSON.parse(this.run(...words)) as { entries: ReapEntry[]; failed: string[] };
+  }
+
+  /** Everything that this test makes, as the host lists it. */
+  inventory(): string[] {
+    const links = this.run('ip', '-o', 'link').matchAll(/^\d+: ([^:@]+)/gm);
+    const rules = this.hasNft ? this.run('nft', 'list', 'tables').split('\n') : [];
+    const mounts = this.run('cat', '/proc/self/mountinfo')
+      .split('\n')
+      .map((line) => line.split(' ')[4] ?? '');
+    return [
+      ...[...links].map(([, name]) => `link ${name}`),
+      ...rules.filter((line) => line !== ''),
+      ...this.run('ls', '/run/netns')
+        .split('\n')
+        .filter(Boolean)
+        .map((name) => `netns ${name}`),
+      ...mounts.filter((path) => path.startsWith(this.root)).map((path) => `mount ${path}`),
+    ].toSorted();
+  }
+
+  [Symbol.dispose](): void {
+    this.#holder.kill('SIGKILL');
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+const addVeth = (lab: HostLab, name: string, alias?: string): void => {
+  lab.run('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', `p${name}`.slice(0, 15));
+  if (alias !== undefined) lab.run('ip', 'link', 'set', 'dev', name, 'alias', alias);
+};
+
+/** A network and a mount of a sandbox, as its provisioning makes them. */
+function addNetwork(lab: HostLab, id: string, veth: string): void {
+  lab.run('ip', 'netns', 'add', `onejob-${id}`);
+  addVeth(lab, veth, `onejob:${lab.hostMarker}:${id}`);
+  if (lab.hasNft) lab.run('nft', 'add', 'table', 'inet', `onejob_${id}`);
+}
+
+function addLookAlikes(lab: HostLab, id: string): void {
+  const names = [`onejob-${id}x`, `xonejob-${id}`, 'onejob-sb12', `onejob-${id.toUpperCase()}`, id];
+  for (const name of names) lab.run('ip', 'netns', 'add', name);
+  addVeth(lab, 'other', `onejob:${lab.hostMarker}-other:${id}`);
+  addVeth(lab, 'shorter', `onejob:${lab.hostMarker}:sb12`);
+  addVeth(lab, 'within', `not onejob:${lab.hostMarker}:${id}`);
+  addVeth(lab, `oj${id.slice(2, 15)}`);
+  if (lab.hasNft) {
+    for (const name of ['onejob', 'onejob_sb12', `onejob_${id}_x`])
+      lab.run('nft', 'add', 'table', 'ip', name);
+  }
+  const beside = join(lab.root, `sandboxes-${id}`);
+  const notOurs = join(lab.sandboxes, 'sb12');
+  for (const path of [beside, notOurs]) {
+    mkdirSync(path);
+    lab.run('mount', '-t', 'tmpfs', 'tmpfs', path);
+  }
+}
+
+const skip = process.getuid?.() === 0 ? false : 'making namespaces needs root';
+
+test(
+  'everything of a dead sandbox goes, nothing of a live one or of look-alikes does',
+  { skip },
+  async (t) => {
+    using lab = new HostLab();
+    if (!lab.hasNft) t.diagnostic('without packet rules: nft does not work here');
+    const [dead, live, stranger] = [newSandboxId(), newSandboxId(), newSandboxId()];
+    addLookAlikes(lab, dead);
+    addNetwork(lab, live, 'live');
+    lab.run('ip', 'netns', 'add', `onejob-${stranger}`);
+    if (lab.hasNft) lab.run('nft', 'add', 'table', 'inet', `onejob_${stranger}`);
+    const liveMount = join(lab.sandboxes, live, 'mnt');
+    mkdirSync(liveMount, { recursive: true });
+    lab.run('mount', '-t', 'tmpfs', 'tmpfs', liveMount);
+    const before = lab.inventory();
+
+    addNetwork(lab, dead, 'dead');
+    const precious = join(lab.root, 'precious');
+    const mounts = ['mnt', 'bound here', 'mnt/inner'].map((name) =>
+      join(lab.sandboxes, dead, name),
+    );
+    mkdirSync(precious);
+    writeFileSync(join(precious, 'kept'), 'x');
+    for (const path of mounts.slice(0, 2)) mkdirSync(path, { recursive: true });
+    lab.run('mount', '-t', 'tmpfs', 'tmpfs', mounts[0] ?? '');
+    lab.run('mount', '--bind', precious, mounts[1] ?? '');
+    lab.run('mkdir', mounts[2] ?? '');
+    lab.run('mount', '-t', 'tmpfs', 'tmpfs', mounts[2] ?? '');
+    const unmarked = lab.start('ip', 'netns', 'exec', `onejob-${dead}`, 'sleep', '60');
+    const ended = new Promise((resolve) => unmarked.once('exit', resolve));
+    while (lab.run('ip', 'netns', 'pids', `onejob-${dead}`).trim() === '')
+      assert.equal(unmarked.exitCode, null);
+
+    const { entries, failed } = lab.reap([live]);
+    assert.deepEqual(failed, []);
+    assert.deepEqual(
+      new Set(entries.map(({ sandboxId, outcome }) => `${sandboxId} ${outcome}`)),
+      new Set([`${dead} removed`]),
+    );
+    const kinds = ['mount', 'mount', 'mount', 'interface', 'network_namespace', 'directory'];
+    if (lab.hasNft) kinds.splice(4, 0, 'packet_rules');
+    assert.deepEqual(
+      entries.map(({ kind }) => kind),
+      kinds,
+    );
+    await ended;
+    assert.deepEqual(lab.inventory(), before);
+    assert.ok(!existsSync(join(lab.sandboxes, dead)));
+    assert.ok(existsSync(join(precious, 'kept')), 'what was mounted there is not removed with it');
+    assert.deepEqual(lab.reap([live]).entries, []);
+  },
+);
+
+test(
+  'what nobody owns goes when it is older than any sandbox may be, and so does a live one',
+  { skip },
+  async () => {
+    using lab = new HostLab();
+    const [live, stranger, ofOthers] = [newSandboxId(), newSandboxId(), newSandboxId()];
+    // Control groups are not in a namespace: those of others are not to be seen here.
+    lab.run('umount', '--lazy', '--recursive', '/sys/fs/cgroup');
+    addNetwork(lab, live, 'live');
+    mkdirSync(join(lab.sandboxes, live));
+    for (const id of [stranger, ofOthers]) {
+      lab.run('ip', 'netns', 'add', `onejob-${id}`);
+      if (lab.hasNft) lab.run('nft', 'add', 'table', 'inet', `onejob_${id}`);
+    }
+    const foreign = lab.start(
+      'env',
+      `ONEJOB_SANDBOX=${ofOthers}`,
+      'ONEJOB_HOST=another',
+      'sleep',
+      '60',
+    );
+    const before = lab.inventory();
+    assert.deepEqual(lab.reap([live]).entries, []);
+    assert.deepEqual(lab.reap([live], 6 * HOUR_MS).entries, []);
+    assert.deepEqual(lab.inventory(), before);
+    const { entries, failed } = lab.reap([live], 6.5 * HOUR_MS);
+    assert.deepEqual(failed, []);
+    const gone = (id: string): ReapEntry[] => entries.filter(({ sandboxId }) => sandboxId === id);
+    assert.equal(gone(stranger).length, lab.hasNft ? 2 : 1);
+    assert.ok(
+      gone(stranger).every(
+        ({ why, ageMs }) => /nobody owns it/.test(why) && (ageMs ?? 0) > 6 * HOUR_MS,
+      ),
+    );
+    assert.ok(gone(live).length >= 3);
+    assert.ok(gone(live).every(({ why }) => /its sandbox is older than 370 minutes/.test(why)));
+    assert.deepEqual(gone(ofOthers), []);
+    assert.ok(lab.inventory().includes(`netns onejob-${ofOthers}`));
+    foreign.kill('SIGKILL');
+  },
+);
+
+test(
+  'control groups of a dead sandbox go, wherever they lie; look-alikes stay',
+  { skip },
+  async (t) => {
+    const cgroups = await findCgroups();
+    if ('whyNot' in cgroups) return t.skip(cgroups.whyNot);
+    using lab = new HostLab();
+    const [dead, stranger] = [newSandboxId(), newSandboxId()];
+    mkdirSync(join(lab.sandboxes, dead));
+    const parent = join(cgroups.parents.pids, `test-${randomBytes(6).toString('hex')}`);
+    const group = join(parent, `onejob-${dead}`);
+    const others = [`onejob-${stranger}`, `onejob-${dead}.x`, `x-onejob-${dead}`, 'onejob-sb12'];
+    const stay = others.map((name) => join(parent, name));
+    for (const path of [parent, group, ...stay]) mkdirSync(path);
+    try {
+      const { entries, failed } = lab.reap([]);
+      assert.deepEqual(failed, []);
+      assert.deepEqual(
+        entries.map(({ kind, name }) => [kind, name.split(' ').at(-1)]),
+        [
+          ['cgroup', group],
+          ['directory', join(lab.sandboxes, dead)],
+        ],
+      );
+      assert.ok(!existsSync(group));
+      assert.ok(stay.every(existsSync));
+    } finally {
+      for (const path of [group, ...stay, parent]) if (existsSync(path)) rmdirSync(path);
+    }
+  },
+);
