@@ -85,6 +85,7 @@ const FOR_TESTS = [
   ...FOR_CHECKOUTS,
   ...FOR_ACTIONS,
   ...SHELLS,
+  ...FOR_NETWORKS,
   ...FOR_ARCHIVES,
 ];
 
