@@ -4,7 +4,7 @@
  */
 import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ReapFlags } from './commands/host.ts';
-import type { PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
+import type { Gate, PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
 import type { LintFlags } from './commands/lint.ts';
 import type { RerunFlags } from './commands/rerun.ts';
 import type { RunFlags } from './commands/run-options.ts';
@@ -390,6 +390,15 @@ function addImage(program: Command, settle: Settle): void {
   addPromotion(image, settle);
 }
 
+/** The program is named before the zone of images is loaded. */
+const GATES: Record<Gate, true> = {
+  negligible: true,
+  low: true,
+  medium: true,
+  high: true,
+  none: true,
+};
+
 function addPromotion(image: Command, settle: Settle): void {
   const promotion = async () => await import('./commands/image-promotion.ts');
   image
@@ -397,10 +406,13 @@ function addPromotion(image: Command, settle: Settle): void {
     .description('make a stored image the one that new jobs get')
     .argument('<image>', 'name, digest, or the beginning of a digest')
     .option('--label <label>', 'only jobs whose runs-on has this label')
-    .option(
-      '--max-severity <severity>',
-      'refuse known weaknesses of this severity or above, and what is not known:\nnegligible, low, medium, high; none: refuse nothing',
-      'high',
+    .addOption(
+      new Option(
+        '--max-severity <severity>',
+        'refuse known weaknesses of this severity or above, and what is not known',
+      )
+        .choices(Object.keys(GATES))
+        .default('high'),
     )
     .option('--force <reason>', 'promote it all the same; the history keeps the reason')
     .option('--data <file>', SECURITY_DATA_HELP)

@@ -21,7 +21,7 @@ export {
 } from './promotion/promote.ts';
 export { readPromotions, type Promotion, type Promotions } from './promotion/promotions-file.ts';
 export { removeImage } from './promotion/remove-image.ts';
-export { GATES, judgeImage, type Gate } from './report/gate.ts';
+export { judgeImage, type Gate } from './report/gate.ts';
 export {
   readReportSummary,
   reportImage,

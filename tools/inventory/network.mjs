@@ -13,9 +13,13 @@ const PROGRAM_DIRECTORIES = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 /** RTF_DEFAULT, RTF_ADDRCONF (announced), RTF_EXPIRES and RTF_CACHE of linux/ipv6_route.h. */
 const BY_ITSELF_FLAGS = 0x00010000 | 0x00040000 | 0x00400000 | 0x01000000;
 
+/** @param {string} program */
+const findProgram = (program) =>
+  PROGRAM_DIRECTORIES.map((one) => path.join(one, program)).find(existsSync);
+
 /** What a program of the system prints; no lines where it is not there or may not look. */
 function outputOf(/** @type {string} */ program, /** @type {string[]} */ args) {
-  const file = PROGRAM_DIRECTORIES.map((one) => path.join(one, program)).find(existsSync);
+  const file = findProgram(program);
   if (file === undefined) return [];
   try {
     const text = execFileSync(file, args, {
@@ -47,20 +51,22 @@ export function readNetwork() {
       const [device, destination, gateway, , , , , mask] = line.split('\t');
       return `route ${destination}/${mask} by ${gateway} on ${device}`;
     });
-  // The kernel's own file has the main table only; a route of another table is no less a change.
+  return [...interfaces, ...routes, ...parseIpv6Routes(linesOf('/proc/net/ipv6_route'))];
+}
+
+/**
+ * Routes of all tables, of which the kernel's own file has the main one only, and policy rules.
+ * Undefined where there is no `ip`, which a bare machine gets from the run: nothing is known then.
+ */
+export function readRouting() {
+  if (findProgram('ip') === undefined) return undefined;
   const tables = outputOf('ip', ['-4', '-o', 'route', 'show', 'table', 'all']).map(
     (line) => `route ${line.replaceAll(/\s+/g, ' ')}`,
   );
   const rules = ['-4', '-6'].flatMap((version) =>
     outputOf('ip', [version, 'rule']).map((line) => `rule ${version} ${line.replace('\t', ' ')}`),
   );
-  return [
-    ...interfaces,
-    ...routes,
-    ...parseIpv6Routes(linesOf('/proc/net/ipv6_route')),
-    ...tables,
-    ...rules,
-  ];
+  return [...tables, ...rules];
 }
 
 /**

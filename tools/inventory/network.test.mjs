@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseIptables, parseIpv6Routes, readNetwork } from './network.mjs';
+import { parseIptables, parseIpv6Routes, readNetwork, readRouting } from './network.mjs';
 
 const NONE = '00000000000000000000000000000000';
 
@@ -31,4 +31,5 @@ test('the loopback interface of this machine is seen, and nothing of it changes 
   const network = readNetwork();
   assert.ok(network.includes('lo'));
   assert.deepEqual(readNetwork(), network);
+  assert.deepEqual(readRouting(), readRouting());
 });

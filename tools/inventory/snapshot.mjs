@@ -16,7 +16,7 @@ import path from 'node:path';
 import { compareFiles, isWithin, readFiles } from './files.mjs';
 import { readLoopDevices, readModules, readSystemVIpc, readUsers } from './kernel.mjs';
 import { linesOf } from './lines.mjs';
-import { readNetwork, readPacketRules } from './network.mjs';
+import { readNetwork, readPacketRules, readRouting } from './network.mjs';
 import { changedPackages, explainedByPackages } from './package-changes.mjs';
 import { holdingsOf, namespacesOf, readProcesses } from './processes.mjs';
 
@@ -120,7 +120,7 @@ function readSockets() {
   return [...unix, ...internet];
 }
 
-/** @typedef {Record<string, Set<string>>} Kinds names by kind */
+/** @typedef {Record<string, Set<string>>} Kinds names by kind, without those that cannot be read here */
 /**
  * @typedef {object} Snapshot
  * @property {Kinds} kinds everything but files
@@ -149,6 +149,7 @@ export function takeSnapshot(scope) {
     processes: marked.map(({ pid, command }) => `${pid} ${command.slice(0, 300)}`),
     mounts: readMounts(scope.isIgnored),
     network: readNetwork(),
+    routing: readRouting(),
     namespaces: namespaces.filter((one) => !foreignNamespaces.has(one)),
     'packet filter rules': readPacketRules(),
     'control groups': cgroups,
@@ -159,18 +160,23 @@ export function takeSnapshot(scope) {
     users: readUsers(),
   };
   return {
-    kinds: Object.fromEntries(Object.entries(kinds).map(([kind, names]) => [kind, new Set(names)])),
+    kinds: Object.fromEntries(
+      Object.entries(kinds).flatMap(([kind, names]) =>
+        names === undefined ? [] : [[kind, new Set(names)]],
+      ),
+    ),
     files: readFiles(scope),
     writtenByOthers: new Set(foreignHoldings.flatMap(({ writtenFiles }) => writtenFiles)),
   };
 }
 
 /** Kinds of which also what vanished is the run's doing; of the others a holder may just have ended. */
-const LASTING = new Set(['mounts', 'network', 'packet filter rules', 'users']);
+const LASTING = new Set(['mounts', 'network', 'routing', 'packet filter rules', 'users']);
 
 /** @param {Kinds} before @param {Kinds} after */
 function compareKinds(before, after) {
-  return Object.keys(after).flatMap((kind) => {
+  const known = Object.keys(after).filter((kind) => kind in before);
+  return known.flatMap((kind) => {
     const added = [...after[kind]].filter((name) => !before[kind].has(name));
     const removed = [...before[kind]].filter((name) => LASTING.has(kind) && !after[kind].has(name));
     return [

@@ -34,6 +34,12 @@ test('what appeared counts everywhere, what vanished only where nobody else take
   assert.deepEqual(compareSnapshots(full, full, options), []);
 });
 
+test('what nothing could read before is not compared', () => {
+  const bare = snapshotOf({ mounts: [] });
+  const later = snapshotOf({ mounts: ['/mnt'], routing: ['rule -4 0: from all lookup local'] });
+  assert.deepEqual(compareSnapshots(bare, later, { mayInstall: true }), ['mounts: + /mnt']);
+});
+
 test('an installed package is one line, or none in a set-up; a user of people counts all the same', () => {
   const before = snapshotOf({ users: [] }, { '/etc/group': 'old', '/usr/motd': 'old' });
   const after = snapshotOf(

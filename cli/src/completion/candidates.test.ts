@@ -50,7 +50,8 @@ test('every command and flag of the tree is offered, hidden ones are not', () =>
 
 test('what is typed chooses among commands and flags', () => {
   assert.deepEqual(values('li'), ['list', 'lint']);
-  assert.deepEqual(values('image', ''), ['build', 'list', 'import', 'remove', 'help']);
+  const ofImages = ['build', 'list', 'import', 'remove', 'promote', 'report', 'rollback', 'help'];
+  assert.deepEqual(values('image', ''), ofImages);
   assert.deepEqual(values('run', '--dr'), ['--dry-run', '--driver']);
   assert.deepEqual(values('help', 'ru'), ['run']);
   assert.deepEqual(values('nothing', 'such', ''), values('--'));

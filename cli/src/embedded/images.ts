@@ -31,7 +31,7 @@ import {
 import { CliError } from '../errors.ts';
 import { makeCacheDirectory } from './make-directory.ts';
 
-export { GATES, rolesOf } from '@onejob/image';
+export { rolesOf } from '@onejob/image';
 export type { Gate, GuestImage, ImageProgress, ImageReport, Promotion, ReportSummary };
 
 /** Told of a build as it goes on; `end` once, with the image where there is one. */

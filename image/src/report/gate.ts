@@ -10,8 +10,7 @@ import type { ImageReport } from './report.ts';
 import { rankOf, SEVERITIES, type Finding } from './security-data.ts';
 
 /** From this severity on findings refuse an image; `none`: no gate. */
-export const GATES = [...SEVERITIES, 'none'] as const;
-export type Gate = (typeof GATES)[number];
+export type Gate = (typeof SEVERITIES)[number] | 'none';
 
 export type Judgement = Pick<Promotion, 'findings' | 'maxSeverity' | 'forced'> & { digest: string };
 
