@@ -191,7 +191,8 @@ test('wrong flags and commands are corrected', async () => {
   checkRefusal(await wrong('cancel'), 2, /missing required argument 'run'/);
   checkRefusal(await wrong('list', '--limit', 'many'), 2, /--limit many: a whole number/);
   checkRefusal(await wrong('image', 'bild'), 2, /Did you mean build\?/, /onejob image --help/);
-  checkRefusal(await wrong('image', 'import', 'x'), 2, /--name/);
+  checkRefusal(await wrong('image', 'import'), 2, /missing required argument 'path'/);
+  checkRefusal(await wrong('image', 'import', 'x'), 3, /nothing to import at .*\/x/);
   checkRefusal(await wrong('help', 'rnu'), 2, /unknown command 'rnu'/, /Did you mean run\?/);
   checkRefusal(await wrong('image', 'bild', '--help'), 2, /unknown command 'bild'/);
   checkRefusal(await wrong('--data-dir', '', 'list'), 2, /--data-dir is empty/);
