@@ -6,6 +6,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ReapFlags } from './commands/host.ts';
 import type { Gate, PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
 import type { LintFlags } from './commands/lint.ts';
+import type { ProveFlags } from './commands/prove.ts';
 import type { RerunFlags } from './commands/rerun.ts';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
@@ -53,6 +54,15 @@ A path is a workflow file, a directory with workflows, or "-" for standard input
 What each rule finds and how to mend it: docs/lint.md
 
 Exit codes: 0 no error found (with --strict: nothing at all), 1 errors found, 3 nothing to read.
+`;
+
+const PROVE_HELP = `
+Classes: escape, identity, network, credentials, persistence, resources, burial.
+As root the attacks run on a host of their own (namespaces): the real one is not touched. Each has a
+positive control; an attack whose control does not get through does not count: docs/prove.md
+
+Exit codes: 0 attacks held and none got through, 1 one got through or none counted, 3 a report that
+does not verify, 4 the proof could not be made.
 `;
 
 const COMPLETION_HELP = `
@@ -320,6 +330,25 @@ function addHost(program: Command, settle: Settle, dataDirectory: DataDirectory)
     .option('--json', 'as JSON', false)
     .action(async (flags: { json: boolean }) => {
       await settle((await host()).doctor(flags, dataDirectory()));
+    });
+  program
+    .command('prove')
+    .description('attack a sandbox of this host, with controls; a table and a signed report')
+    .addOption(
+      new Option('--driver <name>', 'whose sandboxes are attacked')
+        .choices(['auto', 'qemu', 'process'])
+        .default('auto'),
+    )
+    .option('--only <attack or class...>', 'these attacks, or all of these classes')
+    .option('--report <file>', 'write the signed report there')
+    .option('--json', 'print the signed report instead of a table', false)
+    .option('--verify <file>', 'check a report instead: was it altered since it was signed?')
+    .option('--key <fingerprint>', 'with --verify: refuse a report that another key signed')
+    .addOption(new Option('--inside <file>').hideHelp())
+    .addHelpText('after', PROVE_HELP.trimEnd())
+    .action(async (flags: ProveFlags) => {
+      const { proveCommand } = await import('./commands/prove.ts');
+      await settle(proveCommand(flags, dataDirectory()));
     });
   program
     .command('reap')

@@ -31,6 +31,10 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   lint: ['cli-lint.test.ts', '--strict', '--json'],
   up: ['cli-host.test.ts', '--listen', '--image'],
   doctor: ['cli-host.test.ts', '--json'],
+  prove: [
+    'cli-prove.test.ts',
+    ...['--driver', '--only', '--report', '--json', '--verify', '--key'],
+  ],
   reap: ['cli-host.test.ts', '--dry-run', '--json'],
   'reap (kept)': ['cli-run.test.ts', '--kept'],
   completion: ['cli-completion.test.ts'],

@@ -43,6 +43,8 @@ const SPAWNING_ROOMS: Readonly<Record<string, string>> = {
   'guest-runner/src/steps/': 'steps are processes',
   'control-plane/src/git/': 'git http-backend',
   'cli/src/checkout/': "the user's own git in the user's own checkout",
+  'prove/src/scene/': 'the host that is attacked: namespaces, and processes to be found',
+  'prove/src/probe/': 'attacks are processes of a job',
   'image/': 'building an image runs mmdebstrap and others',
   'tools/': 'runs the checks',
   'bench/': 'measures processes',

@@ -20,7 +20,7 @@ interface ZoneRule {
 const PURE_BUILTINS = ['node:buffer', 'node:string_decoder', 'node:util'];
 const ANY_ZONE = [
   ...['protocol', 'workflow', 'masking', 'control-plane', 'agent', 'guest-runner', 'cli'],
-  ...['testing', 'image'],
+  ...['testing', 'image', 'prove'],
 ];
 
 const ZONES: Readonly<Record<string, ZoneRule>> = {
@@ -59,8 +59,13 @@ const ZONES: Readonly<Record<string, ZoneRule>> = {
     reason:
       "its scripts are processes of the job like any action's: they know the variables and the services that GitHub's actions know, and nothing of onejob",
   },
+  prove: {
+    zones: ['protocol'],
+    reason:
+      'it looks at sandboxes from outside and from inside, by a lab it is given: whoever proves himself proves nothing',
+  },
   cli: {
-    zones: ['protocol', 'workflow', 'image'],
+    zones: ['protocol', 'workflow', 'image', 'prove'],
     reason:
       "it has the rights of its user and speaks the public API; images are built where it runs, and the user's own files are linted by what is pure",
   },

@@ -6,6 +6,7 @@
  *     lock           see directory-lock.ts
  *     api.sock  agent.sock  api.token       0600
  *     keys/master.key                       0600, seals secrets of runs
+ *     host-key.pem                          0600, the command line's: signs reports of proofs
  *     pg/                                   PGlite
  *     repositories/<tenant>/<name>.git      snapshots
  *     objects/                              archived logs
@@ -24,6 +25,8 @@ import { diskFull, isDiskFull } from './disk-full.ts';
 
 const LAYOUT = 1;
 const MARKER = 'onejob data directory';
+/** May be there before the marker. */
+const BEFORE_MARKER: ReadonlySet<string> = new Set(['lock', 'host-key.pem']);
 
 type DataDirectory = AsyncDisposable & {
   readonly path: string;
@@ -195,7 +198,7 @@ async function makeFolder(path: string, refused: AsyncDisposableStack): Promise<
 
 /** Whether the directory is new. Refuses what is not ours, or newer than this program. */
 async function checkMarker(path: string): Promise<boolean> {
-  const entries = (await readdir(path)).filter((name) => name !== 'lock');
+  const entries = (await readdir(path)).filter((name) => !BEFORE_MARKER.has(name));
   if (entries.length === 0) return true;
   const marker = await readFile(join(path, 'VERSION'), 'utf8').catch(absent);
   if (marker === undefined) throw foreign(path);

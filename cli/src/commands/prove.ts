@@ -1,0 +1,227 @@
+/**
+ * `onejob prove`: attacks on a sandbox of this host, with their controls, in a signed report.
+ *
+ * As root the work is done by a second process of this command, in namespaces of its own
+ * (`--inside`): there attacks may get through and harm nobody. What it found comes back as a file;
+ * only this process has the host's key.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import {
+  checkOnly,
+  countVerdicts,
+  ensureHostKey,
+  hostFacts,
+  isProved,
+  prove,
+  ProveError,
+  REPORT_VERSION,
+  runIsolated,
+  setScene,
+  signReport,
+  verifyReport,
+  whyNotIsolated,
+  type Proof,
+  type Report,
+} from '@onejob/prove';
+import {
+  environmentValue,
+  findDirectories,
+  terminalStyle,
+  userEnvironment,
+} from '../config/environment.ts';
+import type { Directories } from '../config/environment.ts';
+import { ImageStore } from '../embedded/images.ts';
+import { tryDrivers } from '../embedded/platform.ts';
+import { CliError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { buildProgress } from '../show/build-progress.ts';
+import { showProof } from '../show/proof.ts';
+import { painter, safeText } from '../show/style.ts';
+import { Interrupts } from './interrupt.ts';
+import { openLab } from './prove-lab.ts';
+
+export type ProveFlags = {
+  driver: string;
+  only?: string[];
+  json: boolean;
+  report?: string;
+  verify?: string;
+  key?: string;
+  inside?: string;
+};
+
+/** The value that the agent of a proof has in its environment, for attacks to look for. */
+const AGENT_VARIABLE = 'ONEJOB_PROVE_VALUE';
+const KEY_FILE = 'host-key.pem';
+const MAIN = join(import.meta.dirname, '..', 'main.ts');
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const VERSION = '0.1.0';
+
+const tell = (line: string): void => void process.stderr.write(`onejob: ${line}\n`);
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+export async function proveCommand(
+  flags: ProveFlags,
+  dataDirectory: string | undefined,
+): Promise<ExitCode> {
+  if (flags.inside !== undefined) return await proveInside(flags.inside);
+  if (flags.verify !== undefined) return await verify(flags.verify, flags);
+  if (flags.key !== undefined) {
+    throw new CliError('usage', '--key says who must have signed a report: give it with --verify.');
+  }
+  using interrupts = new Interrupts();
+  const only = flags.only ?? [];
+  usable(() => checkOnly(only));
+  const directories = findDirectories(dataDirectory);
+  const driver = await chooseDriver(flags.driver, directories);
+  const image = driver === 'process' ? '' : await readyImage(directories, interrupts.signal);
+  const key = await ensureHostKey(join(directories.data, KEY_FILE)).catch(refuse);
+  const startedAt = new Date().toISOString();
+  const notIsolated = (await whyNotIsolated()) ?? '';
+  if (notIsolated !== '') tell(`no namespaces for the proof: ${notIsolated}; less is tried`);
+  const task = { driver, only, notIsolated, cache: directories.cache };
+  const proof = await inScratch(task, interrupts.signal);
+  const report: Report = {
+    version: REPORT_VERSION,
+    startedAt,
+    finishedAt: new Date().toISOString(),
+    onejob: VERSION,
+    driver: proof.driver,
+    image,
+    host: hostFacts(),
+    notIsolated,
+    only: [...only],
+    notes: proof.notes,
+    totals: countVerdicts(proof.findings),
+    findings: proof.findings,
+  };
+  const signed = signReport(report, key);
+  if (flags.report !== undefined) await writeFile(flags.report, signed);
+  if (flags.json) process.stdout.write(signed);
+  else print(showProof(report, painter(terminalStyle(process.stdout).color)));
+  return isProved(report.totals) ? EXIT.success : EXIT.jobFailed;
+}
+
+/** The driver's own name, where it works here. */
+async function chooseDriver(wish: string, directories: Directories): Promise<string> {
+  const drivers = await tryDrivers(directories);
+  const found = drivers.find(({ driver, probe }) =>
+    wish === 'auto' ? probe.works && probe.auto : probe.works && driver.name === wish,
+  );
+  if (found !== undefined) return found.driver.name;
+  const notes = drivers.map(({ driver, probe }) => `\n  ${driver.name}: ${probe.note}`).join('');
+  throw new CliError('driver_unavailable', `There is no driver ${wish} to prove here:${notes}`);
+}
+
+/** Its digest. Built here: in the namespaces of the proof it would be gone with them. */
+async function readyImage({ cache }: Directories, signal: AbortSignal): Promise<string> {
+  const live = terminalStyle(process.stderr).live ? process.stderr : undefined;
+  const progress = buildProgress(live, (line) => void process.stderr.write(`${line}\n`));
+  const store = new ImageStore(cache, signal);
+  const image = await store.build(false, (one) => progress.show(one)).finally(() => progress.end());
+  return image.digest;
+}
+
+type Task = { driver: string; only: readonly string[]; notIsolated: string; cache: string };
+/** What the process inside is told, in a file. */
+type InsideTask = Task & { work: string; mark: string };
+
+async function inScratch(task: Task, signal: AbortSignal): Promise<Proof> {
+  await using undo = new AsyncDisposableStack();
+  const work = await mkdtemp(join(await realpath(tmpdir()), 'onejob-prove-'));
+  undo.defer(async () => await rm(work, { recursive: true, force: true }));
+  if (task.notIsolated !== '') return await proveHere({ ...task, work, mark: '' }, signal);
+  const mark = randomBytes(8).toString('hex');
+  const file = join(work, 'task.json');
+  await writeFile(file, JSON.stringify({ ...task, work, mark } satisfies InsideTask));
+  const code = await runIsolated({
+    command: process.execPath,
+    args: [MAIN, 'prove', '--inside', file],
+    environment: {
+      ...userEnvironment(),
+      HOME: homedir(),
+      [AGENT_VARIABLE]: `prove-agent-${randomBytes(12).toString('hex')}`,
+    },
+    work,
+    needed: [ROOT, dirname(process.execPath), task.cache],
+    mark,
+    signal,
+  });
+  signal.throwIfAborted();
+  const found = await readFile(join(work, 'proof.json'), 'utf8').catch(() => undefined);
+  if (code === 0 && found !== undefined) return JSON.parse(found) as Proof;
+  throw new CliError('platform_error', `The proof ended early, with exit code ${code}.`);
+}
+
+/** The second process: in namespaces of its own, until its work is done or its input ends. */
+async function proveInside(file: string): Promise<ExitCode> {
+  using interrupts = new Interrupts();
+  const left = new AbortController();
+  process.stdin.resume().once('end', () => left.abort(new CliError('interrupted', 'Interrupted.')));
+  try {
+    const task = JSON.parse(await readFile(file, 'utf8')) as InsideTask;
+    const proof = await proveHere(task, AbortSignal.any([interrupts.signal, left.signal]));
+    await writeFile(join(task.work, 'proof.json'), JSON.stringify(proof));
+    return EXIT.success;
+  } finally {
+    process.stdin.destroy();
+  }
+}
+
+async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> {
+  const { work, mark, driver, only, notIsolated, cache } = task;
+  await using undo = new AsyncDisposableStack();
+  const scene =
+    mark === ''
+      ? undefined
+      : undo.use(await setScene(mark, environmentValue(AGENT_VARIABLE) ?? ''));
+  const lab = undo.use(await openLab({ work, cache, driver, say: tell, signal }));
+  return await prove({ driver, only, lab, scene, notIsolated, say: tell });
+}
+
+async function verify(file: string, { key, json }: ProveFlags): Promise<ExitCode> {
+  const text = await readFile(file, 'utf8').catch((cause: Error) => {
+    throw new CliError('file_unreadable', `${file} cannot be read: ${cause.message}.`, { cause });
+  });
+  const { report, fingerprint } = usable(() => verifyReport(text, key));
+  if (json) {
+    print(JSON.stringify({ verified: true, fingerprint, totals: report.totals }));
+    return EXIT.success;
+  }
+  const { held, broken } = report.totals;
+  print(
+    `Signed by the key ${fingerprint} on ${safeText(report.finishedAt, false)}; not altered since.`,
+  );
+  print(
+    `It says: driver ${safeText(report.driver.name, false)} (${safeText(report.driver.note, false)}), ${held} attacks held, ${broken} broken, ` +
+      `${report.totals['not counted']} not counted, ${report.totals['not tried']} not tried.`,
+  );
+  print(
+    'That the report was not altered since this key signed it is all this proves: not that the host ' +
+      'told the truth, nor whose key it is. Compare the fingerprint with what the owner of the host ' +
+      'gave you: --key <fingerprint>.',
+  );
+  return EXIT.success;
+}
+
+/** What the zone of proofs refuses is the user's to mend. */
+function usable<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+function refuse(error: unknown): never {
+  if (!(error instanceof ProveError)) throw error;
+  const codes = {
+    report_invalid: 'invalid_input',
+    unknown_attack: 'usage',
+    key_unusable: 'directory_unusable',
+  } as const;
+  throw new CliError(codes[error.code], error.message, { cause: error });
+}

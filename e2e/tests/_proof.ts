@@ -1,0 +1,39 @@
+/** Proofs by the real command line, read back from their signed reports. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { verifyReport, type Report } from '@onejob/prove';
+import type { CommandLine, Ended } from './_command-line.ts';
+
+/** A proof of everything takes minutes in emulated machines. */
+const HANG_MS = 900_000;
+
+export type Proved = Ended & { report: Report; fingerprint: string };
+
+/** Runs `onejob prove ... --json`, checks the signature, and that nothing of it is on the host. */
+export async function proveWith(line: CommandLine, words: readonly string[]): Promise<Proved> {
+  const before = leftovers();
+  const ended = await line.run(['prove', ...words, '--json'], { hangMs: HANG_MS });
+  assert.ok(ended.stdout.startsWith('{'), ended.stdout + ended.stderr);
+  assert.deepEqual(leftovers(), before, 'left on the host');
+  return { ...ended, ...verifyReport(ended.stdout) };
+}
+
+/** Places on the host that only the proof's own root may have changed, and groups that jobs had. */
+function leftovers(): string[] {
+  const groups = existsSync('/sys/fs/cgroup')
+    ? readdirSync('/sys/fs/cgroup', { recursive: true })
+    : [];
+  return [
+    ...['/opt/onejob-prove', '/dev/shm/onejob-prove', '/tmp/onejob-prove-left'].filter(existsSync),
+    ...groups.map(String).filter((name) => name.includes('onejob-prove')),
+  ];
+}
+
+/** For failures: each finding in a line. */
+export const tellFindings = ({ findings }: Report): string =>
+  findings
+    .map(
+      ({ id, verdict, observed, control }) =>
+        `${verdict}: ${id}: ${observed} | ${control.outcome}: ${control.observed}`,
+    )
+    .join('\n');

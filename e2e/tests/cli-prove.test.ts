@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { checkRefusal, CommandLine } from './_command-line.ts';
+import { proveWith, tellFindings, type Proved } from './_proof.ts';
+
+const line = new CommandLine();
+after(async () => await line[Symbol.asyncDispose]());
+const isRoot = process.getuid?.() === 0;
+
+/** One of each kind of probe and evidence. */
+const SOME = [
+  ...['boot-id', 'hostname', 'file-read', 'file-write', 'process-list', 'socket-docker'],
+  ...['metadata-aws', 'rebinding', 'spoofing', 'credential-aws', 'left-tmp', 'log-plain'],
+];
+let proved: Proved;
+let file: string;
+
+before(async () => {
+  file = line.write('report.json', '');
+  proved = await proveWith(line, ['--driver', 'process', '--only', ...SOME, '--report', file]);
+});
+
+test('a driver that isolates nothing is broken by every attack that tries its isolation', (t) => {
+  if (!isRoot) return t.skip('namespaces for the proof need root');
+  const { report } = proved;
+  assert.equal(report.driver.name, 'process');
+  assert.equal(report.notIsolated, '');
+  const verdicts = Object.fromEntries(report.findings.map(({ id, verdict }) => [id, verdict]));
+  // Logs are masked by the agent, whatever the driver.
+  const { 'log-plain': masked, ...isolation } = verdicts;
+  assert.equal(masked, 'held');
+  for (const [id, verdict] of Object.entries(isolation)) {
+    assert.equal(verdict, 'broken', `${id}\n${tellFindings(report)}`);
+  }
+  assert.equal(Object.keys(isolation).length, SOME.length - 1);
+  assert.equal(proved.code, 1);
+});
+
+test('a report is written, signed with a key that only its owner may read', () => {
+  assert.equal(readFileSync(file, 'utf8'), proved.stdout);
+  assert.equal(statSync(join(line.data, 'host-key.pem')).mode & 0o777, 0o600);
+});
+
+test('a report verifies, and says what that proves', async () => {
+  const { code, stdout } = await line.run(['prove', '--verify', file]);
+  assert.equal(code, 0);
+  assert.ok(stdout.includes(proved.fingerprint));
+  assert.match(stdout, /not altered since/);
+  assert.match(stdout, /is all this proves/);
+  const named = await line.run(['prove', '--verify', file, '--key', proved.fingerprint, '--json']);
+  assert.equal(named.code, 0);
+  assert.equal((JSON.parse(named.stdout) as { verified: boolean }).verified, true);
+});
+
+test('a report that was altered, or that another key signed, is refused', async () => {
+  const altered = line.write('altered.json', proved.stdout.replace('"broken"', '"held"'));
+  checkRefusal(await line.run(['prove', '--verify', altered]), 3, /altered since it was signed/);
+  const other = await line.run(['prove', '--verify', file, '--key', `SHA256:${'A'.repeat(43)}`]);
+  checkRefusal(other, 3, /was signed by the key/);
+  checkRefusal(await line.run(['prove', '--verify', '/nowhere']), 3, /cannot be read/);
+});
+
+test('wrong words are refused before anything is tried', async () => {
+  checkRefusal(await line.run(['prove', '--only', 'burglary']), 2, /burglary/);
+  checkRefusal(await line.run(['prove', '--key', 'x']), 2, /--verify/);
+});

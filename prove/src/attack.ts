@@ -1,0 +1,110 @@
+/**
+ * What an attack is. Attacks are data: a probe that runs inside the sandbox, and the evidence by
+ * which the host tells whether it got through. The host never asks the probe for its opinion: it
+ * looks for values that only the host knows, and for changes on the host.
+ *
+ * Each attack is tried twice with the same probe: in a sandbox of the driver under proof, and as its
+ * *positive control* where the defence is off. An attack whose control does not get through shows
+ * nothing, and does not count.
+ */
+
+export const ATTACK_CLASSES = [
+  'escape',
+  'identity',
+  'network',
+  'credentials',
+  'persistence',
+  'resources',
+  'burial',
+] as const;
+export type AttackClass = (typeof ATTACK_CLASSES)[number];
+
+/** What runs in the sandbox. */
+export type Probe =
+  /** A script for `sh`; what it prints is what it saw. */
+  | { do: 'script'; script: string }
+  /** A script whose output goes into the job's log as it is. */
+  | { do: 'print'; script: string }
+  /** A script that says `ready` and stays until its job is ended. */
+  | { do: 'stay'; script: string }
+  /** Connects to a Unix socket, says `ask` and reads; a name with `@` is abstract. */
+  | { do: 'socket'; path: string; ask: string }
+  /** Connects to `host:port`, straight and through the proxy, `times` times, and reads. */
+  | { do: 'connect'; target: string; times: number }
+  /** Opens that many connections through the proxy and keeps them open together. */
+  | { do: 'hold'; target: string; connections: number };
+
+/** How the host tells that an attack got through. */
+export type Evidence =
+  /** The probe saw this value, which is nowhere but on the host. */
+  | { by: 'secret'; name: string }
+  /** The probe saw what the host sees when it does the same; nothing seen is nothing shown. */
+  | { by: 'alike' }
+  /** The probe saw a text that follows from success alone. */
+  | { by: 'text'; text: string }
+  /** Something of the probe came to a listener of the host: at this address, from that one, or any. */
+  | { by: 'arrival'; address?: string; from?: string }
+  /** The host finds this change of its own. */
+  | { by: 'change'; name: string }
+  /** The job's log, as the host keeps it, holds this text. */
+  | { by: 'log'; text: string };
+
+/**
+ * In which job a probe runs, each in a sandbox of its own: the first, the one after it, or the one that
+ * runs beside the first until that has ended.
+ */
+export type Turn = 'first' | 'next' | 'beside';
+
+type Common = {
+  /** Unique; what `--only` names. */
+  id: string;
+  class: AttackClass;
+  /** What it tries. */
+  title: string;
+  /** What happens where the defence holds: a sentence. */
+  expected: string;
+  /** What is off in its positive control: a sentence. */
+  control: string;
+};
+
+export type SandboxAttack = Common & {
+  kind: 'sandbox';
+  /** In order; what is seen by the last one counts. */
+  probes: readonly { turn: Turn; probe: Probe }[];
+  evidence: Evidence;
+};
+
+/** Done by the host alone: it looks for something of a sandbox while that runs, and afterwards. */
+export type RemainsAttack = Common & { kind: 'remains'; remains: Remains };
+
+/**
+ * Something of one job, used in a later one. `take` prints it in the first; `use` finds it in $HEX, in
+ * hexadecimal. The control is the same use in the first job, whose own it is.
+ */
+export type ReplayAttack = Common & { kind: 'replay'; take: string; use: string; text: string };
+
+export const REMAINS = [
+  'process',
+  'socket',
+  'directory',
+  'content',
+  'journal',
+  'descriptor',
+] as const;
+export type Remains = (typeof REMAINS)[number];
+
+export type Attack = SandboxAttack | ReplayAttack | RemainsAttack;
+
+/** Chosen by `--only`: ids and classes; none: all. */
+export function chooseAttacks(
+  attacks: readonly Attack[],
+  only: readonly string[],
+): { chosen: Attack[]; unknown: string[] } {
+  const known = new Set(attacks.flatMap((attack) => [attack.id, attack.class as string]));
+  return {
+    chosen: attacks.filter(
+      ({ id, class: kind }) => only.length === 0 || only.includes(id) || only.includes(kind),
+    ),
+    unknown: only.filter((word) => !known.has(word)),
+  };
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ATTACK_CLASSES, chooseAttacks, type Attack } from '../attack.ts';
+import { makeValues } from '../scene/values.ts';
+import { allAttacks } from './all-attacks.ts';
+import { NEIGHBOUR } from './neighbour.ts';
+
+const world = { dataDirectory: '/data', mark: 'sandbox-1', disk: { major: 8, minor: 1 } };
+const attacks = allAttacks(world, 'prove-secret-1234');
+
+const scriptsOf = (attack: Attack): string[] => {
+  if (attack.kind === 'replay') return [attack.take, attack.use];
+  if (attack.kind === 'remains') return [];
+  return attack.probes.flatMap(({ probe }) => ('script' in probe ? [probe.script] : []));
+};
+
+test('every attack has an id of its own', () => {
+  const ids = attacks.map(({ id }) => id);
+  assert.deepEqual([...new Set(ids)], ids);
+  for (const id of ids) assert.match(id, /^[a-z0-9-]{1,50}$/);
+  for (const id of ids) assert.ok(!ATTACK_CLASSES.includes(id as 'escape'), id);
+});
+
+test('every attack says what it tries, what is expected and what its control is', () => {
+  for (const { id, title, expected, control } of attacks) {
+    for (const text of [title, expected, control]) assert.ok(text.length > 8, `${id}: ${text}`);
+  }
+});
+
+test('every class has attacks, and there are more than a proof needs', () => {
+  for (const one of ATTACK_CLASSES) {
+    assert.ok(
+      attacks.some((attack) => attack.class === one),
+      one,
+    );
+  }
+  assert.ok(attacks.length >= 100, String(attacks.length));
+});
+
+test('every secret that is evidence is a value of the host', () => {
+  // What only a neighbour has is made by its job.
+  const values = new Map([...makeValues('agent'), [NEIGHBOUR, '']]);
+  for (const attack of attacks) {
+    if (attack.kind !== 'sandbox' || attack.evidence.by !== 'secret') continue;
+    assert.ok(values.has(attack.evidence.name), `${attack.id}: ${attack.evidence.name}`);
+  }
+});
+
+test('no attack holds a value of the host: what it finds it must have seen', () => {
+  const text = JSON.stringify(attacks);
+  assert.doesNotMatch(text, /prove-[a-z-]+-[0-9a-f]{24}/);
+});
+
+test('scripts are scripts of sh', () => {
+  for (const attack of attacks) {
+    for (const script of scriptsOf(attack)) {
+      const { status, stderr } = spawnSync('sh', ['-n', '-c', script], { encoding: 'utf8' });
+      assert.equal(status, 0, `${attack.id}: ${stderr}`);
+    }
+  }
+});
+
+test('the same attacks come in the same order, whatever the mark', () => {
+  const others = allAttacks({ ...world, mark: 'control-2' }, 'prove-secret-1234');
+  assert.deepEqual(
+    others.map(({ id }) => id),
+    attacks.map(({ id }) => id),
+  );
+});
+
+test('attacks are chosen by id and by class, and a word that is neither is named', () => {
+  const { chosen, unknown } = chooseAttacks(attacks, ['file-read', 'burial', 'burglary']);
+  assert.equal(chosen[0]?.id, 'file-read');
+  assert.ok(chosen.slice(1).every((attack) => attack.class === 'burial'));
+  assert.deepEqual(unknown, ['burglary']);
+  assert.equal(chooseAttacks(attacks, []).chosen.length, attacks.length);
+});
+
+test('the page about proofs names every attack', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/prove.md'), 'utf8');
+  const missing = attacks.map(({ id }) => id).filter((id) => !page.includes(`\`${id}\``));
+  assert.deepEqual(missing, []);
+});

@@ -1,0 +1,22 @@
+/** What is left on the host of a sandbox that is gone. The control: found there while it ran. */
+import type { Remains, RemainsAttack } from '../attack.ts';
+
+const WHAT: Readonly<Record<Remains, string>> = {
+  process: 'a process that carries its name',
+  socket: 'a socket of its link',
+  directory: 'its directory',
+  content: 'what the job wrote to its disk',
+  journal: 'its journal',
+  descriptor: 'a file of it that the agent has open',
+};
+
+export const burialAttacks = (): RemainsAttack[] =>
+  (Object.keys(WHAT) as Remains[]).map((remains) => ({
+    kind: 'remains',
+    id: `remains-${remains}`,
+    class: 'burial',
+    title: `leaves ${WHAT[remains]} on the host`,
+    expected: 'nothing of it is found once the job has ended',
+    control: 'the same search while the sandbox runs',
+    remains,
+  }));

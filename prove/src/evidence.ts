@@ -1,0 +1,116 @@
+/** What the host makes of a try: evidence against what was seen on both sides. Pure. */
+import type { Evidence, ReplayAttack, SandboxAttack } from './attack.ts';
+import type { Observation } from './judge.ts';
+import { OBSERVED_CHARACTERS } from './limits.ts';
+import type { Arrival } from './scene/listeners.ts';
+import { replayIds } from './workflow.ts';
+
+/** What one probe reported. */
+export type ProbeReport = {
+  seen: string;
+  /** Its errors. */
+  said: string;
+};
+
+/** Everything that is known of one round: a job, or two in turn, of one driver. */
+export type Round = {
+  /** By attack; of those with probes in two jobs, the report of the later one. */
+  reports: ReadonlyMap<string, ProbeReport>;
+  /** What the host sees when it does the same, by attack. */
+  host: ReadonlyMap<string, string>;
+  values: ReadonlyMap<string, string>;
+  arrivals: readonly Arrival[];
+  changes: ReadonlyMap<string, string>;
+  /** Of all jobs, as the host keeps it. */
+  log: string;
+  /** How the jobs ended, for attacks without a report. */
+  ended: string;
+};
+
+export function observe({ id, evidence }: SandboxAttack, round: Round): Observation {
+  const report = round.reports.get(id);
+  if (report === undefined)
+    return { outcome: 'not tried', why: `no probe said so: ${round.ended}` };
+  if (evidence.by === 'alike' && (round.host.get(id) ?? '').trim() === '') {
+    return { outcome: 'not tried', why: 'the host has nothing of the kind itself' };
+  }
+  const proof = proofOf(id, evidence, report, round);
+  if (proof !== undefined) return { outcome: 'through', seen: clip(proof) };
+  const told = [report.seen, report.said].map((text) => text.trim()).filter((text) => text !== '');
+  return { outcome: 'stopped', seen: clip(told.join('; ') || 'nothing') };
+}
+
+/** A use of what was taken from a job: in that job, or in a later one. */
+export function observeUse(attack: ReplayAttack, round: Round, when: 'own' | 'later'): Observation {
+  const report = round.reports.get(replayIds(attack.id)[when]);
+  if (report === undefined) {
+    return { outcome: 'not tried', why: `there was nothing to use, or no probe: ${round.ended}` };
+  }
+  const seen = clip(report.seen || report.said || 'nothing');
+  return { outcome: report.seen.includes(attack.text) ? 'through' : 'stopped', seen };
+}
+
+/** Undefined: nothing shows that it got through. */
+function proofOf(
+  id: string,
+  evidence: Evidence,
+  { seen }: ProbeReport,
+  round: Round,
+): string | undefined {
+  switch (evidence.by) {
+    case 'secret': {
+      const value = round.values.get(evidence.name);
+      return value !== undefined && seen.includes(value) ? `it saw ${value}` : undefined;
+    }
+    case 'alike': {
+      const host = round.host.get(id)?.trim();
+      return seen.trim() === host ? `it saw what the host sees: ${host}` : undefined;
+    }
+    case 'text':
+      return seen.includes(evidence.text) ? `it saw: ${seen.trim()}` : undefined;
+    case 'change':
+      return round.changes.get(evidence.name);
+    case 'log':
+      return round.log.includes(evidence.text) ? `the log shows ${evidence.text}` : undefined;
+    case 'arrival': {
+      const arrival = round.arrivals.find(
+        (one) =>
+          one.id === id &&
+          (evidence.address === undefined || one.address === evidence.address) &&
+          (evidence.from === undefined || one.from === evidence.from),
+      );
+      return arrival && `it came to a listener of the host ${arrival.address} from ${arrival.from}`;
+    }
+  }
+}
+
+/** One line, short enough for a table of findings. */
+function clip(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length <= OBSERVED_CHARACTERS ? line : `${line.slice(0, OBSERVED_CHARACTERS - 1)}…`;
+}
+
+const LINE = /^onejob-prove (\{.*\})$/;
+
+/** Reports of a job's log; a later one of the same attack replaces the earlier. */
+export function readReports(lines: readonly string[]): Map<string, ProbeReport> {
+  const reports = new Map<string, ProbeReport>();
+  for (const line of lines) {
+    const [, text] = LINE.exec(line) ?? [];
+    if (text === undefined) continue;
+    const report = parse(text);
+    if (report !== undefined) reports.set(report.id, { seen: report.seen, said: report.said });
+  }
+  return reports;
+}
+
+/** The log is the job's: what does not fit is no report. */
+function parse(text: string): (ProbeReport & { id: string }) | undefined {
+  try {
+    const { id, seen, said } = JSON.parse(text) as Partial<ProbeReport & { id: string }>;
+    const isReport = [id, seen, said].every((value) => typeof value === 'string');
+    return isReport ? ({ id, seen, said } as ProbeReport & { id: string }) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,18 @@
+/** The zone of proofs: attacks on a sandbox, their verdicts, and signed reports of them. */
+export { countVerdicts, isProved, type Verdict } from './judge.ts';
+export { ProveError } from './errors.ts';
+export { hostFacts } from './host-facts.ts';
+export { ensureHostKey } from './host-key.ts';
+export {
+  checkOnly,
+  prove,
+  type EndedProbeJob,
+  type JobWatcher,
+  type Lab,
+  type ProbeJob,
+  type Proof,
+} from './proof.ts';
+export { REPORT_VERSION, signReport, verifyReport, type Report } from './report.ts';
+export { runIsolated, whyNotIsolated } from './scene/namespaces.ts';
+export { setScene } from './scene/scene.ts';
+export { WORKFLOW_FILE } from './workflow.ts';

@@ -1,0 +1,25 @@
+/** Limits of a proof, each with its reason. */
+const SECOND_MS = 1000;
+
+/** Of what was observed, in a report: evidence is shorter, and a report must be read by people. */
+export const OBSERVED_CHARACTERS = 200;
+/** How often the host looks for what a running sandbox has: a boot takes seconds. */
+export const LOOK_MS = 500;
+/** What the host gives a buried sandbox until it looks: the kernel takes apart what was killed. */
+export const SETTLE_MS = 3 * SECOND_MS;
+/** How often the host counts its processes: they live for three seconds. */
+export const COUNT_MS = 200;
+/** More at once than a sandbox needs on the host (a monitor and its helper), fewer than do harm. */
+export const MANY_PROCESSES = 150;
+/** A sandbox may have 256 open (GUARD_LIMITS of the agent); more than that got through. */
+export const HELD_CONNECTIONS = 260;
+/** One job of a proof: its probes take a minute in an emulated machine, and each has its own end. */
+export const JOB_MINUTES = 15;
+/** A report that is read back: a hundred and fifty findings take 100 KiB. */
+export const REPORT_BYTES = 4 * 1024 * 1024;
+/** A value that only the host knows: nobody guesses it, and it is no longer than a host name. */
+export const SECRET_BYTES = 12;
+/** Keys in the kernel are the real host's: what is not removed goes by itself, after the longest job. */
+export const KEY_SECONDS = 900;
+/** Tools of the scene (ip, perl, tar) take milliseconds. */
+export const TOOL_MS = 20 * SECOND_MS;

@@ -1,0 +1,179 @@
+/**
+ * The host that is attacked: everything an attack looks for is there, with values nobody else knows,
+ * and what an attack would change is noticed. Set only in the namespaces of the proof
+ * (namespaces.ts), with which it goes.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir, open, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { addKey, HOST_PLACE, IPC_KEY, KEYS, removeKey } from '../attacks/world.ts';
+import { COUNT_MS, HELD_CONNECTIONS, KEY_SECONDS, MANY_PROCESSES } from '../limits.ts';
+import { listenOnHostSockets, writeHostFiles } from './host-places.ts';
+import { openHostNetwork, type HostNetwork } from './host-network.ts';
+import type { Arrival } from './listeners.ts';
+import { isInside } from './namespaces.ts';
+import { runScript, startLasting, tryScript } from './tools.ts';
+import { makeValues, valueOf, type Values } from './values.ts';
+
+const CGROUPS = '/sys/fs/cgroup';
+
+/** What a try did to the host. */
+export type Effects = {
+  arrivals: Arrival[];
+  /** Changes, with what the host found. */
+  changes: Map<string, string>;
+};
+
+export type Scene = AsyncDisposable & {
+  readonly values: Values;
+  readonly proxy: string;
+  /** Everything is as before the first try; what `mark` does is noticed from here on. */
+  begin(mark: string): Promise<void>;
+  effects(): Promise<Effects>;
+};
+
+/** @param mark of the namespaces; anywhere else nothing is set */
+export async function setScene(mark: string, agentValue: string): Promise<Scene> {
+  if (!isInside(mark)) throw new Error('The scene of a proof is set in its own namespaces only.');
+  await using undo = new AsyncDisposableStack();
+  const values = makeValues(agentValue);
+  undo.defer(removeKeys);
+  await writeHostFiles(values);
+  await listenOnHostSockets(values);
+  const network = undo.use(
+    await openHostNetwork({
+      listener: valueOf(values, 'listener'),
+      traffic: valueOf(values, 'traffic'),
+    }),
+  );
+  const canary = undo.use(await startCanary(values));
+  const processes = undo.use(countProcesses());
+  let current = '';
+  const owned = undo.move();
+  return {
+    values,
+    proxy: network.proxy,
+    begin: async (next) => {
+      current = next;
+      await network.take();
+      await restore(values, canary.pid);
+      processes.restart();
+    },
+    effects: async () =>
+      await readEffects(network, { mark: current, canary: canary.pid, processes }),
+    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+  };
+}
+
+/** A process with a value in its name, one in its environment, and one in a deleted file. */
+async function startCanary(values: Values) {
+  const directory = join(HOST_PLACE, 'canary');
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, 'canary-file');
+  await writeFile(path, `${valueOf(values, 'descriptor')}\n`);
+  await using file = await open(path, 'r');
+  await rm(path);
+  return await startLasting('sleep', ['86400'], {
+    argv0: valueOf(values, 'canary'),
+    environment: { CANARY: valueOf(values, 'environment') },
+    descriptor: file.fd,
+  });
+}
+
+/** Everything that a try may have changed, as it was. */
+async function restore(values: Values, canary: number): Promise<void> {
+  await writeFile(join(HOST_PLACE, 'appended'), 'the host\n');
+  await rm(join(HOST_PLACE, 'written'), { force: true });
+  await writeFile('/proc/sys/kernel/hostname', valueOf(values, 'hostname'));
+  await writeFile('/proc/sys/kernel/domainname', '(none)');
+  await writeFile('/proc/sys/net/ipv4/tcp_keepalive_probes', '9');
+  await writeFile('/proc/sys/kernel/shmmni', '4096');
+  await writeFile(`/proc/${canary}/oom_score_adj`, '0');
+  await tryScript('ip route del blackhole 192.0.2.77/32');
+  await fillMemory(valueOf(values, 'memory'), valueOf(values, 'queue'));
+  await tryScript(addKey(KEYS.host, valueOf(values, 'key'), KEY_SECONDS));
+}
+
+/** Keys have no namespace of their own: they are the real host's. */
+async function removeKeys(): Promise<void> {
+  for (const name of Object.values(KEYS)) await tryScript(removeKey(name));
+}
+
+/** System V shared memory and a message; what was there goes first. */
+async function fillMemory(shared: string, message: string): Promise<void> {
+  await runScript(`perl -e '
+    my $old = shmget(${IPC_KEY}, 0, 0);
+    my $id = defined $old ? $old : shmget(${IPC_KEY}, 64, 01600);
+    shmwrite($id, "${shared}", 0, 64) or die $!;
+    $old = msgget(${IPC_KEY}, 0);
+    msgctl($old, 0, 0) if defined $old;
+    $id = msgget(${IPC_KEY}, 01600);
+    msgsnd($id, pack("l! a*", 1, "${message}"), 04000) or die $!;'`);
+}
+
+type ProcessCount = Disposable & { restart(): void; more(): number };
+
+/** The most processes the host had beyond those it had at first. */
+function countProcesses(): ProcessCount {
+  const count = (): number => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length;
+  let before = count();
+  let most = before;
+  const timer = setInterval(() => (most = Math.max(most, count())), COUNT_MS);
+  return {
+    restart: () => {
+      before = count();
+      most = before;
+    },
+    more: () => most - before,
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
+type Watched = { mark: string; canary: number; processes: ProcessCount };
+
+async function readEffects(network: HostNetwork, watched: Watched): Promise<Effects> {
+  const { mark, canary, processes } = watched;
+  const { arrivals, peak } = await network.take();
+  const read = (path: string): string => readOr(path).trim();
+  const changes = new Map<string, string>();
+  const note = (name: string, isChanged: boolean, found: string): void => {
+    if (isChanged) changes.set(name, found);
+  };
+  const written = read(join(HOST_PLACE, 'written'));
+  note('written', written.includes(mark), `its file is there: ${written}`);
+  note('appended', read(join(HOST_PLACE, 'appended')).includes(mark), 'its line is there');
+  note('process-setting', read(`/proc/${canary}/oom_score_adj`) === '321', 'its value is set');
+  note('hostname', read('/proc/sys/kernel/hostname') === 'prove-renamed', 'it has its name');
+  note('domainname', read('/proc/sys/kernel/domainname').includes(mark), 'it has its domain');
+  note('network-setting', read('/proc/sys/net/ipv4/tcp_keepalive_probes') === '7', 'it is set');
+  note('memory-setting', read('/proc/sys/kernel/shmmni') === '77', 'it is set');
+  const route = await tryScript('ip route show 192.0.2.77');
+  note('route', route.trim() !== '', `it is there: ${route.trim()}`);
+  const groups = await takeGroups(`onejob-prove-${mark}`);
+  note('cgroup', groups.length > 0, `it is there: ${groups.join(', ')}`);
+  const more = processes.more();
+  note('processes', more >= MANY_PROCESSES, `it had ${more} processes more`);
+  note('connections', peak >= HELD_CONNECTIONS, `${peak} were open at the same time`);
+  return { arrivals, changes };
+}
+
+/** Control groups that a try made, and removes them. */
+async function takeGroups(name: string): Promise<string[]> {
+  const below = await readdir(CGROUPS).catch(() => []);
+  const found: string[] = [];
+  for (const directory of [CGROUPS, ...below.map((one) => join(CGROUPS, one))]) {
+    await rmdir(join(directory, name)).then(
+      () => found.push(join(directory, name)),
+      () => {},
+    );
+  }
+  return found;
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
