@@ -3,19 +3,28 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { verifyReport, type Report } from '@onejob/prove';
 import type { CommandLine, Ended } from './_command-line.ts';
+import { changesSince, hostSettings } from './_host-settings.ts';
 
 /** A proof of everything takes minutes in emulated machines. */
 const HANG_MS = 900_000;
 
-export type Proved = Ended & { report: Report; fingerprint: string };
+export type Proved = Ended & {
+  report: Report;
+  fingerprint: string;
+  /** Of the host's devices and settings, a line each. */
+  changes: readonly string[];
+};
 
 /** Runs `onejob prove ... --json`, checks the signature, and that nothing of it is on the host. */
 export async function proveWith(line: CommandLine, words: readonly string[]): Promise<Proved> {
   const before = leftovers();
+  const settings = hostSettings();
   const ended = await line.run(['prove', ...words, '--json'], { hangMs: HANG_MS });
   assert.ok(ended.stdout.startsWith('{'), ended.stdout + ended.stderr);
   assert.deepEqual(leftovers(), before, 'left on the host');
-  return { ...ended, ...verifyReport(ended.stdout) };
+  const changes = changesSince(settings);
+  assert.deepEqual(changes, [], 'changed on the host');
+  return { ...ended, ...verifyReport(ended.stdout), changes };
 }
 
 /** Places on the host that only the proof's own root may have changed, and groups that jobs had. */

@@ -12,6 +12,7 @@ const isRoot = process.getuid?.() === 0;
 /** One of each kind of probe and evidence. */
 const SOME = [
   ...['boot-id', 'hostname', 'file-read', 'file-write', 'process-list', 'socket-docker'],
+  ...['set-hostname', 'set-network', 'cgroup-create', 'device-change'],
   ...['metadata-aws', 'rebinding', 'spoofing', 'credential-aws', 'left-tmp', 'log-plain'],
 ];
 let proved: Proved;
@@ -36,6 +37,10 @@ test('a driver that isolates nothing is broken by every attack that tries its is
   }
   assert.equal(Object.keys(isolation).length, SOME.length - 1);
   assert.equal(proved.code, 1);
+});
+
+test('attacks that get through change no device, no setting and no control group of the host', () => {
+  assert.deepEqual(proved.changes, []);
 });
 
 test('a report is written, signed with a key that only its owner may read', () => {

@@ -6,6 +6,8 @@ export type ProveErrorCode =
   | 'report_invalid'
   /** The host's key cannot be made or read. */
   | 'key_unusable'
+  /** What keeps a proof apart from the host it runs on is not all there. */
+  | 'walls_missing'
   /** `--only` names what is no attack and no class. */
   | 'unknown_attack';
 

@@ -177,7 +177,7 @@ async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> 
   const scene =
     mark === ''
       ? undefined
-      : undo.use(await setScene(mark, environmentValue(AGENT_VARIABLE) ?? ''));
+      : undo.use(await setScene(mark, environmentValue(AGENT_VARIABLE) ?? '').catch(refuse));
   const lab = undo.use(await openLab({ work, cache, driver, say: tell, signal }));
   return await prove({ driver, only, lab, scene, notIsolated, say: tell });
 }
@@ -222,6 +222,7 @@ function refuse(error: unknown): never {
     report_invalid: 'invalid_input',
     unknown_attack: 'usage',
     key_unusable: 'directory_unusable',
+    walls_missing: 'platform_error',
   } as const;
   throw new CliError(codes[error.code], error.message, { cause: error });
 }

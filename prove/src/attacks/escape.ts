@@ -259,6 +259,13 @@ function devices({ disk }: World): SandboxAttack[] {
       evidence: { by: 'alike' } as const,
     },
     {
+      id: 'device-change',
+      title: 'closes a device file of the host to others',
+      expected: "the host's device file is as it was",
+      script: 'chmod 640 /dev/full',
+      evidence: change('device'),
+    },
+    {
       id: 'kernel-symbols',
       title: "reads where the host's kernel has its code",
       expected: 'it sees its own kernel',

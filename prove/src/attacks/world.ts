@@ -14,6 +14,20 @@ export type World = {
 
 /** Where the host keeps what attacks look for, in a root directory of the proof's own. */
 export const HOST_PLACE = '/opt/onejob-prove';
+/** The kernel's own settings as they are on the real host, where nobody can write them. */
+export const REAL_PROC = '/run/onejob-prove-proc';
+/**
+ * Files that steer the host's kernel for everybody. The host of a proof has ordinary files in their
+ * place, those of them that the real one has: what is written there is seen, and changes nothing.
+ */
+export const STAND_INS = [
+  '/proc/sys/kernel/core_pattern',
+  '/proc/sys/kernel/modprobe',
+  '/proc/sys/fs/binfmt_misc/register',
+  '/proc/sysrq-trigger',
+  '/sys/kernel/uevent_helper',
+  '/sys/fs/cgroup/onejob-prove/release_agent',
+] as const;
 /** A Unix socket without a file. */
 export const ABSTRACT_SOCKET = '@onejob-prove';
 /** Keys of the host's System V shared memory and message queue. */

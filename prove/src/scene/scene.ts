@@ -3,17 +3,17 @@
  * and what an attack would change is noticed. Set only in the namespaces of the proof
  * (namespaces.ts), with which it goes.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmod, mkdir, open, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addKey, HOST_PLACE, IPC_KEY, KEYS, removeKey } from '../attacks/world.ts';
 import { COUNT_MS, HELD_CONNECTIONS, KEY_SECONDS, MANY_PROCESSES } from '../limits.ts';
 import { listenOnHostSockets, writeHostFiles } from './host-places.ts';
 import { openHostNetwork, type HostNetwork } from './host-network.ts';
 import type { Arrival } from './listeners.ts';
-import { isInside } from './namespaces.ts';
 import { runScript, startLasting, tryScript } from './tools.ts';
 import { makeValues, valueOf, type Values } from './values.ts';
+import { checkWalls } from './walls.ts';
 
 const CGROUPS = '/sys/fs/cgroup';
 
@@ -34,7 +34,7 @@ export type Scene = AsyncDisposable & {
 
 /** @param mark of the namespaces; anywhere else nothing is set */
 export async function setScene(mark: string, agentValue: string): Promise<Scene> {
-  if (!isInside(mark)) throw new Error('The scene of a proof is set in its own namespaces only.');
+  checkWalls(mark);
   await using undo = new AsyncDisposableStack();
   const values = makeValues(agentValue);
   undo.defer(removeKeys);
@@ -89,6 +89,7 @@ async function restore(values: Values, canary: number): Promise<void> {
   await writeFile('/proc/sys/net/ipv4/tcp_keepalive_probes', '9');
   await writeFile('/proc/sys/kernel/shmmni', '4096');
   await writeFile(`/proc/${canary}/oom_score_adj`, '0');
+  await chmod('/dev/full', 0o666);
   await tryScript('ip route del blackhole 192.0.2.77/32');
   await fillMemory(valueOf(values, 'memory'), valueOf(values, 'queue'));
   await tryScript(addKey(KEYS.host, valueOf(values, 'key'), KEY_SECONDS));
@@ -147,6 +148,8 @@ async function readEffects(network: HostNetwork, watched: Watched): Promise<Effe
   note('domainname', read('/proc/sys/kernel/domainname').includes(mark), 'it has its domain');
   note('network-setting', read('/proc/sys/net/ipv4/tcp_keepalive_probes') === '7', 'it is set');
   note('memory-setting', read('/proc/sys/kernel/shmmni') === '77', 'it is set');
+  const mode = (statSync('/dev/full').mode & 0o777).toString(8);
+  note('device', mode !== '666', `its mode is ${mode}`);
   const route = await tryScript('ip route show 192.0.2.77');
   note('route', route.trim() !== '', `it is there: ${route.trim()}`);
   const groups = await takeGroups(`onejob-prove-${mark}`);

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { makeGroups, parseHierarchies } from './groups.ts';
+
+const MOUNTS = `
+30 20 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+31 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:29 /docker/1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+33 30 0:30 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
+34 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`;
+
+test('a group is made in each hierarchy that holds a sandbox, below the own one', () => {
+  const own = '4:cpu,cpuacct:/a/b\n3:memory:/docker/1/c\n2:freezer:/\n0::/user/x\n';
+  assert.deepEqual(parseHierarchies(MOUNTS, own), [
+    { controllers: 'cpu,cpuacct', parent: '/sys/fs/cgroup/cpu,cpuacct/a/b' },
+    { controllers: 'memory', parent: '/sys/fs/cgroup/memory/c' },
+    { controllers: 'unified', parent: '/sys/fs/cgroup/unified' },
+  ]);
+});
+
+test('a hierarchy that is not mounted, or of another name, has none', () => {
+  assert.deepEqual(parseHierarchies(MOUNTS, '5:pids:/\n1:name=systemd:/\n'), []);
+  assert.deepEqual(parseHierarchies('', '0::/\n'), []);
+});
+
+test('groups go with all that was made in them', async (t) => {
+  const mark = `test-${process.pid}`;
+  const groups = await makeGroups(mark);
+  const { paths } = groups;
+  for (const path of paths) await mkdir(join(path, 'inner'));
+  await groups[Symbol.asyncDispose]();
+  if (paths.length === 0) return t.skip('this host gives us no control groups');
+  assert.deepEqual(paths.filter(existsSync), []);
+});

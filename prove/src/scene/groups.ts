@@ -1,0 +1,104 @@
+/**
+ * Control groups of a proof: one below the group of whoever runs it, in each hierarchy that a sandbox is
+ * held by. In a namespace of control groups they are all of the tree that there is, so that what an
+ * attack does to groups is done to none of the host's.
+ */
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What holds a sandbox; the one of disks where it is there. */
+const WANTED = ['memory', 'cpu', 'pids', 'blkio'];
+/** A killed process leaves its group when it has given its memory back. */
+const REMOVE_TRIES = 100;
+const REMOVE_POLL_MS = 50;
+
+export type Hierarchy = {
+  /** `memory`, `cpu,cpuacct`; `unified`: version 2. */
+  controllers: string;
+  /** Where the proof's group is made. */
+  parent: string;
+};
+
+/**
+ * Pure: from /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)). In version 2 the group is made at
+ * the top: one with processes beside it is handed no controllers.
+ */
+export function parseHierarchies(mountInfo: string, ownGroups: string): Hierarchy[] {
+  const mounts = mountInfo.split('\n').flatMap((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , , root = '', place = ''] = before.split(' ');
+    const [type = '', , options = ''] = after.split(' ');
+    return [{ root, place, type, options: options.split(',') }];
+  });
+  return ownGroups.split('\n').flatMap((line): Hierarchy[] => {
+    const [, controllers = '', own = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (own === '') return [];
+    if (controllers === '') {
+      const mount = mounts.find(({ type }) => type === 'cgroup2');
+      return mount === undefined ? [] : [{ controllers: 'unified', parent: mount.place }];
+    }
+    const names = controllers.split(',');
+    if (!names.some((name) => WANTED.includes(name))) return [];
+    const mount = mounts.find(
+      ({ type, options }) => type === 'cgroup' && names.every((name) => options.includes(name)),
+    );
+    if (mount === undefined) return [];
+    const isBelow = own === mount.root || own.startsWith(`${mount.root.replace(/\/$/, '')}/`);
+    const below = isBelow ? own.slice(mount.root.length) : '';
+    return [{ controllers, parent: join(mount.place, below) }];
+  });
+}
+
+export type ProofGroups = AsyncDisposable & {
+  readonly hierarchies: readonly string[];
+  readonly paths: readonly string[];
+};
+
+/** Made where the host lets us; gone with all that is in them when disposed. */
+export async function makeGroups(mark: string): Promise<ProofGroups> {
+  const [mounts, own] = await Promise.all([
+    readFile('/proc/self/mountinfo', 'utf8'),
+    readFile('/proc/self/cgroup', 'utf8'),
+  ]);
+  const made: { controllers: string; path: string }[] = [];
+  await using undo = new AsyncDisposableStack();
+  for (const { controllers, parent } of parseHierarchies(mounts, own)) {
+    const path = join(parent, `onejob-prove-${mark}`);
+    try {
+      await mkdir(path);
+    } catch {
+      continue; // read only, or not ours: sandboxes get no group there either
+    }
+    undo.defer(async () => await removeTree(path));
+    made.push({ controllers, path });
+    if (controllers === 'unified') await handOn(parent);
+  }
+  const owned = undo.move();
+  return {
+    hierarchies: made.map(({ controllers }) => controllers),
+    paths: made.map(({ path }) => path),
+    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+  };
+}
+
+/** As the agent does it for its sandboxes, and stays: others may rely on it meanwhile. */
+async function handOn(parent: string): Promise<void> {
+  for (const controller of ['memory', 'cpu', 'pids', 'io']) {
+    await writeFile(join(parent, 'cgroup.subtree_control'), `+${controller}`).catch(() => {});
+  }
+}
+
+async function removeTree(path: string): Promise<void> {
+  for (let left = REMOVE_TRIES; ; left -= 1) {
+    try {
+      const below = await readdir(path, { withFileTypes: true });
+      for (const entry of below) if (entry.isDirectory()) await removeTree(join(path, entry.name));
+      return await rmdir(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      if (left === 0) throw error;
+      await sleep(REMOVE_POLL_MS);
+    }
+  }
+}
