@@ -22,7 +22,7 @@ import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
 import { createQemuDriver } from './drivers/qemu/driver.ts';
 import { AgentError } from './errors.ts';
 import { createEgressLedger } from './guard/egress-ledger.ts';
-import { createGuard } from './guard/guard.ts';
+import { createGuard, type Guard } from './guard/guard.ts';
 import type { AgentContext } from './jobs/agent-context.ts';
 import { DefaultImage, needsImage } from './jobs/default-image.ts';
 import { JobRun } from './jobs/job-run.ts';
@@ -35,6 +35,9 @@ import {
   RETRY_LONGEST_MS,
   STOP_PATIENCE_MS,
 } from './limits.ts';
+import { SandboxNetworks } from './network/networks.ts';
+import { parseAddressRange } from './network/plan.ts';
+import { probeNetworks, type NetworkProbe } from './network/probe.ts';
 import { DirectoryStore } from './results/directory-store.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
@@ -118,12 +121,50 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   const results = await DirectoryStore.open(complete.resultsDirectory);
   const actions = await ActionStore.open(complete.actionsDirectory);
   const drivers = await probeAll(complete);
-  return new RunningAgent(complete, { actions, drivers, reaped, results });
+  const { guard, egressOf } = makeGuard(complete);
+  const networks = await openNetworks(complete, guard);
+  const rooms = { actions, drivers, egressOf, guard, networks, reaped, results };
+  return new RunningAgent(complete, rooms);
+}
+
+function makeGuard(config: CompleteAgentConfig): Pick<Prepared, 'guard' | 'egressOf'> {
+  const ledger = createEgressLedger();
+  const guard = createGuard({ ...config.egress, records: ledger.add });
+  return { guard, egressOf: ledger.take };
+}
+
+/** Whether this host can give sandboxes networks of their own, tried. */
+export async function probeNetwork(config: AgentConfig): Promise<NetworkProbe> {
+  const complete = completeConfig(config);
+  return await probeHost(complete, makeGuard(complete).guard);
+}
+
+const probeHost = async (config: CompleteAgentConfig, guard: Guard): Promise<NetworkProbe> =>
+  await probeNetworks({
+    hostMarker: config.hostMarker,
+    addressRange: config.networkAddressRange,
+    guard,
+    undo: undoOn(config.hostMarker),
+  });
+
+/** @throws AgentError `network_unavailable`: what was asked for is never quietly something else */
+async function openNetworks(
+  config: CompleteAgentConfig,
+  guard: Guard,
+): Promise<SandboxNetworks | undefined> {
+  if (config.network === 'link') return undefined;
+  const { works, hasIpv6, note } = await probeHost(config, guard);
+  if (!works) throw new AgentError('network_unavailable', note);
+  const pool = parseAddressRange(config.networkAddressRange);
+  return new SandboxNetworks({ hostMarker: config.hostMarker, guard, pool, hasIpv6 });
 }
 
 type Prepared = {
   actions: ActionStore;
   drivers: readonly ProbedDriver[];
+  egressOf: AgentContext['egressOf'];
+  guard: Guard;
+  networks: SandboxNetworks | undefined;
   reaped: ReapReport;
   results: DirectoryStore;
 };
@@ -150,7 +191,8 @@ class RunningAgent implements Agent {
   #tellingImage: Promise<void> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
-  constructor(config: CompleteAgentConfig, { actions, drivers, reaped, results }: Prepared) {
+  constructor(config: CompleteAgentConfig, prepared: Prepared) {
+    const { actions, drivers, guard, networks, reaped, results } = prepared;
     this.#config = config;
     this.drivers = drivers;
     this.reaped = reaped;
@@ -160,7 +202,6 @@ class RunningAgent implements Agent {
       () => this.#tellImage(),
       { stopping: this.#stopping.signal },
     );
-    const ledger = createEgressLedger();
     const leases = new Leases(
       this.#client,
       () => this.#freeSlots(),
@@ -168,13 +209,13 @@ class RunningAgent implements Agent {
     );
     // Whoever does not ask whether it was announced is not told, either.
     this.#known.promise.catch(() => {});
-    const guard = createGuard({ ...config.egress, records: ledger.add });
     const alive = new Set<string>();
     this.#context = {
       alive,
       client: this.#client,
       leases,
       guard,
+      networks,
       actions: new ActionSource(config, { guard, store: actions }),
       results,
       undo: undoOn(config.hostMarker),
@@ -190,7 +231,7 @@ class RunningAgent implements Agent {
         imageDigest === ''
           ? ((await config.promotedImage(labels)) ?? (await this.#image.prepare()))
           : await config.image(imageDigest),
-      egressOf: ledger.take,
+      egressOf: prepared.egressOf,
       warn: config.warn,
     };
     // Whether it could be made is told to the control plane, and to whoever leases a job for it.

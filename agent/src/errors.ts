@@ -17,6 +17,8 @@ const CODES = {
   tool_missing: false,
   action_unreadable: true,
   results_refused: false,
+  network_failed: true,
+  network_unavailable: false,
   stopped: false,
 } as const;
 export type AgentErrorCode = keyof typeof CODES;

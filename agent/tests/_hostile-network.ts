@@ -41,7 +41,8 @@ export type Findings = {
   open: Record<string, string>;
 };
 
-const SETUP = `
+/** Told FAR, the process id of the far side, and CONFIGURATION, where three files of /etc are. */
+export const SETUP = `
   ip link set lo up
   ip addr add 93.184.215.99/32 dev lo
   ip addr add 2606:4700:9::9/128 dev lo nodad
@@ -72,7 +73,7 @@ const SETUP = `
 `;
 
 /** Lines of a child, one at a time. */
-function readLines(child: ChildProcess): () => Promise<string> {
+export function readLines(child: ChildProcess): () => Promise<string> {
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   return async () => String((await lines.next()).value);
 }

@@ -1,14 +1,18 @@
 /**
- * Listeners that answer each connection with the address it came to: what a probe reached.
+ * Listeners that answer each connection with the address it came to: what a probe reached. Datagrams
+ * are counted as connections.
  *
  * Run as a program it is the far side of a network of the tests: told `count`, it says how many
  * connections came; it ends with its input.
  */
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const PORTS = [22, 25, 53, 80, 443, 2375, 6443, 8080];
+
+const DNS_PORT = 53;
 
 type Listeners = { accepted(): number };
 
@@ -25,6 +29,10 @@ export async function listenEverywhere(): Promise<Listeners> {
     server.listen(port, '::');
     await once(server, 'listening');
     server.unref();
+    if (port === DNS_PORT) continue; // the resolver of a test
+    const datagrams = createSocket('udp6', () => (accepted += 1)).bind(port, '::');
+    await once(datagrams, 'listening');
+    datagrams.unref();
   }
   return { accepted: () => accepted };
 }

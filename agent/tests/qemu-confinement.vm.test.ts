@@ -1,5 +1,6 @@
 /** How QEMU is held on this host, seen from outside in /proc and in its control group. Needs root. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -16,6 +17,7 @@ import { bundleGuestRunner, ensureImage } from '@onejob/image';
 import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
 import { cgroupPaths, findCgroups } from '../src/host/cgroup.ts';
 import { SANDBOX_USERS } from '../src/host/sandbox-user.ts';
+import { networkNames } from '../src/network/plan.ts';
 import { findQemu, runScript, SandboxLab } from './_sandbox-lab.ts';
 
 const MiB = 1024 * 1024;
@@ -79,6 +81,33 @@ describe('a confined machine', { skip }, () => {
     assert.deepEqual(writable.toSorted(), [...expected, ...links].toSorted());
     await handle.kill();
     await lab.bury(sandbox);
+  });
+
+  test('has a tap and no network beside it, where it has an interface', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const driver = createQemuDriver({ hostMarker: lab.hostMarker, cacheDirectory });
+    const sandbox = await lab.newSandbox({ shape });
+    const { sandboxId } = sandbox.request;
+    const { namespace } = networkNames(sandboxId);
+    const ip = (...words: string[]): string => execFileSync('ip', words, { encoding: 'utf8' });
+    await sandbox.stack.acquire({ kind: 'network_namespace', sandboxId }, () => {
+      ip('netns', 'add', namespace);
+      ip('-n', namespace, 'tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', 'vnet_hdr');
+    });
+    const network = { namespacePath: `/run/netns/${namespace}`, tap: 'tap0', hasIpv6: false };
+    const handle = await driver.provision({ ...sandbox.request, network }, sandbox.stack);
+    const { pid } = await findQemu(lab.hostMarker);
+    assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^CapEff:\s*0+$/m);
+    const interfaces = readFileSync(`/proc/${pid}/net/dev`, 'utf8').match(/^\s*[^\s|:]+(?=:)/gm);
+    assert.deepEqual(
+      interfaces?.map((name) => name.trim()),
+      ['lo'],
+    );
+    const files = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    assert.equal(files.filter((name) => name === '/dev/net/tun').length, 1);
+    await handle.kill();
+    await lab.bury(sandbox);
+    assert.ok(!existsSync(network.namespacePath));
   });
 
   test('shares no user with another that lives', async () => {

@@ -10,6 +10,7 @@ import { benchColdStart } from './cold-start.bench.ts';
 import { benchEgress } from './egress.bench.ts';
 import { benchLogs } from './logs.bench.ts';
 import { benchMasking } from './masking.bench.ts';
+import { benchNetwork } from './network.bench.ts';
 import { benchPlan } from './plan.bench.ts';
 import { benchStart } from './start.bench.ts';
 import { benchSteps } from './steps.bench.ts';
@@ -25,6 +26,7 @@ const BENCHES = {
   steps: benchSteps,
   actions: benchActions,
   egress: benchEgress,
+  network: benchNetwork,
 } as const;
 
 const wanted = process.argv.slice(2);

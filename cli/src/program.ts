@@ -2,6 +2,7 @@
  * Commands and flags, with help a newcomer can learn from. What a command needs is loaded when it
  * is called: help and mistakes answer at once.
  */
+import type { NetworkMode } from '@onejob/protocol';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ReapFlags } from './commands/host.ts';
 import type { Gate, PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
@@ -221,6 +222,7 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
         .choices(['auto', 'qemu', 'process'])
         .default('auto'),
     )
+    .addOption(networkOption())
     .option('--image <name>', 'a stored guest image (see onejob image list)')
     .option('--keep', "keep the sandbox's files after its end (see onejob reap --kept)", false)
     .addHelpText('after', RUN_HELP)
@@ -234,6 +236,12 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
       await settle(run(flags, dataDirectory()));
     });
 }
+
+const networkOption = (): Option =>
+  new Option(
+    '--network <mode>',
+    'what machines have of a network: link (default), or nat, an interface behind rules (root)',
+  ).choices(['link', 'nat']);
 
 const RUN_ARGUMENT = 'number, owner/name#number or id of the run, or "latest"';
 
@@ -316,7 +324,8 @@ function addUp(program: Command, settle: Settle, dataDirectory: DataDirectory): 
     .description('start the platform and leave it running; other terminals join it')
     .option('--listen <host:port>', 'serve the API on TCP, too (a port alone: on 127.0.0.1)')
     .option('--image <name>', 'a stored guest image (see onejob image list)')
-    .action(async (flags: { listen?: string; image?: string }) => {
+    .addOption(networkOption())
+    .action(async (flags: { listen?: string; image?: string; network?: NetworkMode }) => {
       const { up } = await import('./commands/up.ts');
       await settle(up(flags, dataDirectory()));
     });

@@ -19,6 +19,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   ],
   'run (plans)': ['cli-plan.test.ts', '--list', '--graph', '--dry-run', '--json'],
   'run (watch)': ['cli-watch.test.ts', '--watch'],
+  'run (network)': ['cli-network.vm.test.ts', '--network'],
   'run (image)': ['cli-qemu.vm.test.ts', '--image'],
   rerun: [
     'cli-rerun.test.ts',
@@ -29,7 +30,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   'logs (attempts)': ['cli-rerun.test.ts', '--attempt'],
   cancel: ['cli-stored-runs.test.ts', '--kill'],
   lint: ['cli-lint.test.ts', '--strict', '--json'],
-  up: ['cli-host.test.ts', '--listen', '--image'],
+  up: ['cli-host.test.ts', '--listen', '--image', '--network'],
   doctor: ['cli-host.test.ts', '--json'],
   prove: [
     'cli-prove.test.ts',

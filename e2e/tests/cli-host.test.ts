@@ -19,7 +19,7 @@ const emptyCache = (line: CommandLine) => ({
 
 test('up serves runs of any terminal and directory until it is told to stop', async () => {
   await using line = new CommandLine();
-  const up = line.start(['up', '--listen', '127.0.0.1:0']);
+  const up = line.start(['up', '--listen', '127.0.0.1:0', '--network', 'link']);
   await up.saw(/Stop with Ctrl-C/);
   assert.match(up.output, new RegExp(`onejob is up\\. Data: ${line.data}`));
   assert.match(up.output, /driver process: /);
@@ -31,6 +31,9 @@ test('up serves runs of any terminal and directory until it is told to stop', as
   const image = await line.run(['run', '--image', 'other'], { directory: checkout.directory });
   assert.equal(image.code, 2);
   assert.match(image.stderr, /--image has no effect/);
+  const network = await line.run(['run', '--network', 'nat'], { directory: checkout.directory });
+  assert.equal(network.code, 2);
+  assert.match(network.stderr, /--network has no effect.*chose its network mode at its start/);
   const second = await line.run(['up']);
   assert.equal(second.code, 4);
   assert.match(second.stderr, /Another onejob runs already on /);
@@ -74,13 +77,17 @@ test('doctor says what works here, what to install, and where things are', async
   const { stdout } = await line.run(['--data-dir', line.data, 'doctor']);
   assert.match(stdout, /[✓✗] driver qemu +\S/);
   assert.match(stdout, /✓ driver process +no isolation.*never chosen by auto/);
+  assert.match(stdout, /network nat +\S/);
   assert.match(stdout, /✓ git +git version/);
   assert.match(stdout, new RegExp(`data +${line.data}`));
   const { code, stdout: json } = await line.run(['doctor', '--json']);
   const report = JSON.parse(json) as {
     drivers: { driver: string; works: boolean; note: string }[];
+    network: { works: boolean; note: string };
     image: { ready: boolean; problem: string | null };
   };
+  assert.equal(typeof report.network.works, 'boolean');
+  assert.notEqual(report.network.note, '');
   assert.deepEqual(
     report.drivers.map(({ driver }) => driver),
     ['qemu', 'process'],

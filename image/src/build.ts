@@ -21,17 +21,12 @@ import { takeBuildLock } from './build-lock.ts';
 import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
 import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES } from './initramfs.ts';
+import { MODULE_LISTS } from './kernel.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
 import { requireImageName } from './import-image.ts';
 import { contentOfParts, digestOfParts, newManifest, type GuestImage } from './manifest.ts';
 import { currentPrivilege, removeTree, requirePrivilege, type Privilege } from './privilege.ts';
-import {
-  BUILT_IMAGE_NAME,
-  IMAGE_FILES,
-  IMAGE_REVISION,
-  BOOT_MODULES,
-  ROOT_UUID,
-} from './recipe.ts';
+import { BUILT_IMAGE_NAME, IMAGE_FILES, IMAGE_REVISION, ROOT_UUID } from './recipe.ts';
 import {
   buildRootFilesystem,
   findGuestNode,
@@ -201,7 +196,7 @@ async function readRecipe(options: ImageOptions): Promise<Recipe> {
   const initDigest = sha256([init, COMPILER_FLAGS]);
   const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
   inputs.push(node.npm.version);
-  inputs.push(initDigest, ROOT_UUID, BOOT_MODULES.join(' '), PACK_SCRIPT);
+  inputs.push(initDigest, ROOT_UUID, JSON.stringify(MODULE_LISTS), PACK_SCRIPT);
   inputs.push(start.digest, ...compileCache);
   return { key: sha256(inputs), archives, runner, start, node };
 }

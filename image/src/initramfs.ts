@@ -4,13 +4,17 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { directoryEntry, fileEntry, writeCpio } from './cpio.ts';
+import { MODULE_LISTS } from './kernel.ts';
 import type { RunTool } from './tool.ts';
 
 const GUEST = join(import.meta.dirname, 'guest');
 /** Each is compiled, or included by one that is. */
-export const INIT_SOURCES: readonly string[] = ['init.c', 'network.c', 'network.h'].map((name) =>
-  join(GUEST, name),
-);
+export const INIT_SOURCES: readonly string[] = [
+  'init.c',
+  'network.c',
+  'network-card.c',
+  'network.h',
+].map((name) => join(GUEST, name));
 export const COMPILER_FLAGS: readonly string[] = [
   '-static',
   '-Os',
@@ -31,11 +35,15 @@ export async function buildInitramfs(
   const program = join(paths.workDirectory, 'init');
   const sources = INIT_SOURCES.filter((path) => path.endsWith('.c'));
   await run({ step: 'initrd', command: ['gcc', ...COMPILER_FLAGS, '-o', program, ...sources] });
-  const order = await readFile(join(paths.modulesDirectory, 'order'));
   const entries = DIRECTORIES.map(directoryEntry);
   entries.push(fileEntry('init', await readFile(program), 'program'));
-  entries.push(fileEntry('modules/order', order, 'data'));
-  for (const name of order.toString().trim().split('\n')) {
+  const names = new Set<string>();
+  for (const list of Object.keys(MODULE_LISTS)) {
+    const order = await readFile(join(paths.modulesDirectory, list));
+    entries.push(fileEntry(`modules/${list}`, order, 'data'));
+    for (const name of order.toString().trim().split('\n')) names.add(name);
+  }
+  for (const name of names) {
     const module = await readFile(join(paths.modulesDirectory, name));
     entries.push(fileEntry(`modules/${name}`, module, 'data'));
   }

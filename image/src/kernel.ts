@@ -6,7 +6,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ImageError } from './errors.ts';
-import { BOOT_MODULES } from './recipe.ts';
+import { BOOT_MODULES, NETWORK_MODULES } from './recipe.ts';
 import type { RunTool } from './tool.ts';
 
 /** Offsets of the boot protocol header (Documentation/arch/x86/boot.rst). */
@@ -17,6 +17,15 @@ const PAYLOAD_LENGTH = 0x24c;
 const SECTOR_BYTES = 512;
 const LZ4_LEGACY_MAGIC = 0x184c2102;
 const ELF_MAGIC = 0x7f454c46;
+
+/**
+ * Lists of module files, in loading order, by the name of the file that init reads. One may have what
+ * another has: what is loaded already is not loaded again.
+ */
+export const MODULE_LISTS: Readonly<Record<'order' | 'order-network', readonly string[]>> = {
+  order: BOOT_MODULES,
+  'order-network': NETWORK_MODULES,
+};
 
 /** The compressed kernel inside a bzImage, as `lz4 -dc` takes it. */
 export function lz4PayloadOf(vmlinuz: Buffer): Buffer {
@@ -57,14 +66,20 @@ export async function extractKernel(
 
   const root = join(paths.workDirectory, 'lib/modules', kernelVersion);
   const builtin = (await readFile(join(root, 'modules.builtin'), 'utf8')).split('\n');
-  const order = await orderModules(await findModules(root), builtin.map(moduleName), BOOT_MODULES);
+  const files = await findModules(root);
   const target = join(paths.target, 'modules');
-  for (const path of order) {
-    // debug information out; the signature goes with it, which saves its check at each boot
-    const to = join(target, basename(path));
-    await run({ step, command: ['strip', '--strip-debug', '-o', to, path] });
+  const copied = new Set<string>();
+  for (const [list, wanted] of Object.entries(MODULE_LISTS)) {
+    const order = await orderModules(files, builtin.map(moduleName), wanted);
+    for (const path of order) {
+      if (copied.has(path)) continue;
+      // debug information out; the signature goes with it, which saves its check at each boot
+      const to = join(target, basename(path));
+      await run({ step, command: ['strip', '--strip-debug', '-o', to, path] });
+      copied.add(path);
+    }
+    await writeFile(join(target, list), `${order.map((path) => basename(path)).join('\n')}\n`);
   }
-  await writeFile(join(target, 'order'), `${order.map((path) => basename(path)).join('\n')}\n`);
   return { kernelVersion };
 }
 

@@ -56,13 +56,16 @@ export const BOOT_MODULES: readonly string[] = [
   'overlay',
 ];
 
+/** Those of a network card; loaded in machines that have one, which most have not. */
+export const NETWORK_MODULES: readonly string[] = ['virtio_net'];
+
 /** All times inside the image, so that the same inputs give the same bytes. Seconds since 1970. */
 export const SOURCE_DATE_EPOCH = 1_760_000_000;
 /** Identity of the root file system, fixed for the same reason. */
 export const ROOT_UUID = '00000000-0000-0000-0000-000000000001';
 
 /** Counts up when the steps change in a way that the lists above do not show. */
-export const BASE_REVISION = 1;
+export const BASE_REVISION = 2;
 export const IMAGE_REVISION = 1;
 
 /** Name of images that this recipe built. */

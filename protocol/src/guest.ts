@@ -58,7 +58,26 @@ export const MACHINE = {
   ports: { control: 'onejob.control', bulk: 'onejob.bulk', init: 'onejob.init' },
   disks: { root: 'root', work: 'work' },
   workDirectory: '/work',
+  /**
+   * The interface of a machine in network mode `nat`, the same in all of them; init sets it up when
+   * its arguments have the word for it (with IPv6 or without).
+   */
+  network: {
+    initArguments: { withIpv6: 'nat6', withoutIpv6: 'nat4' },
+    mac: '02:00:00:00:00:02',
+    address: '172.31.0.2',
+    gatewayMac: '02:00:00:00:00:01',
+    gateway: '172.31.0.1',
+    prefix: 30,
+    address6: 'fd6f:6e65:6a6f::2',
+    gateway6: 'fd6f:6e65:6a6f::1',
+    prefix6: 64,
+  },
 } as const;
+
+/** `link`: no interface at all. `nat`: one of its own, and the way out that the host's guard leaves. */
+export const NETWORK_MODES = ['link', 'nat'] as const;
+export type NetworkMode = (typeof NETWORK_MODES)[number];
 
 const StepConclusionSchema = Type.Enum([...STEP_CONCLUSIONS]);
 const StepIndex = Type.Integer({ minimum: -1, maximum: 4096 });
@@ -85,7 +104,7 @@ export type HostHello = {
   /** 64 bytes, hexadecimal: fresh for this boot or restore. */
   entropy: string;
   clockUnixMs: number;
-  network: 'link';
+  network: NetworkMode;
   /**
    * How this host gives actions; `mirrored`: it has mirrors to ask. `serverUrl`: where repositories
    * are that are not here, without a slash at its end; empty: nowhere.

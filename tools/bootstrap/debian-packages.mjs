@@ -34,6 +34,17 @@ const SANDBOX = [
   { name: 'mount', why: "the root directory of a job's machine", proof: ['mount'] },
 ];
 
+/** @type {DebianPackage[]} what networks of sandboxes take (`--network nat`) */
+const NETWORKS = [
+  { name: 'iproute2', why: 'makes the network of a machine that has one', proof: ['ip'] },
+  { name: 'nftables', why: 'the rules of such networks', proof: ['nft', '/usr/sbin/nft'] },
+  {
+    name: 'conntrack',
+    why: 'tells what went through them',
+    proof: ['conntrack', '/usr/sbin/conntrack'],
+  },
+];
+
 /** @type {DebianPackage} */
 const POSTGRES = {
   name: 'postgresql',
@@ -65,12 +76,6 @@ const SHELLS = ['zsh', 'fish'].map((name) => ({
 }));
 
 /** @type {DebianPackage[]} */
-const FOR_NETWORKS = [
-  { name: 'iproute2', why: 'tests make networks of their own with it', proof: ['ip'] },
-  { name: 'nftables', why: 'tests make packet rules in them', proof: ['nft'] },
-];
-
-/** @type {DebianPackage[]} */
 const FOR_ARCHIVES = ['skopeo', 'umoci'].map((name) => ({
   name,
   why: 'tests import images that it made',
@@ -85,7 +90,7 @@ const FOR_TESTS = [
   ...FOR_CHECKOUTS,
   ...FOR_ACTIONS,
   ...SHELLS,
-  ...FOR_NETWORKS,
+  ...NETWORKS,
   ...FOR_ARCHIVES,
 ];
 
@@ -95,7 +100,7 @@ export const PACKAGES_OF_COMMAND = {
   demo: SANDBOX,
   test: [...SANDBOX, ...FOR_TESTS],
   'test:long': [...SANDBOX, ...FOR_TESTS],
-  bench: [...SANDBOX, POSTGRES],
+  bench: [...SANDBOX, ...NETWORKS, POSTGRES],
   check: [],
 };
 

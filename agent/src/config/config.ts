@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { BuiltinPolicy } from '@onejob/protocol';
+import type { BuiltinPolicy, NetworkMode } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import { AgentError } from '../errors.ts';
 import { REAP_INTERVAL_MS } from '../limits.ts';
 import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
 import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
+import { DEFAULT_ADDRESS_RANGE } from '../network/plan.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 
@@ -52,6 +53,13 @@ export type AgentConfig = {
    * not. What single jobs may reach of that is the control plane's to say.
    */
   egress?: PolicyOptions & Pick<GuardOptions, 'limits' | 'resolver'>;
+  /**
+   * `link` (default): sandboxes have no interface. `nat`: one of their own, where the driver and the
+   * host can; the agent does not start where they cannot.
+   */
+  network?: NetworkMode;
+  /** Private IPv4 range that sandboxes in mode `nat` are seen by on this host; default 10.213.0.0/16. */
+  networkAddressRange?: string;
   /** Drivers to offer. */
   drivers?: readonly DriverName[];
   hostName?: string;
@@ -121,6 +129,8 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     actionOwners: new Map(),
     builtinActions: 'fallback',
     egress: {},
+    network: 'link',
+    networkAddressRange: DEFAULT_ADDRESS_RANGE,
     hostName: hostname(),
     promotedImage: async () => await Promise.resolve(undefined),
     extraLabels: [],

@@ -50,8 +50,24 @@ const BENCHMARKING: readonly Range[] = ['198.18.0.0/15', '2001:2::/48'].map((tex
 );
 /** The only part of IPv6 that global unicast addresses were given out from (RFC 4291, 2.4). */
 const GLOBAL_UNICAST: readonly Range[] = [ipaddr.parseCIDR('2000::/3')];
+/** All of IPv6 but that part. */
+const NOT_GLOBAL_UNICAST: readonly Range[] = ['::/3', '4000::/2', '8000::/1'].map((text) =>
+  ipaddr.parseCIDR(text),
+);
 /** The experimental 6bone's, given back (RFC 3701). */
 const RETURNED: readonly Range[] = [ipaddr.parseCIDR('3ffe::/16')];
+
+/** Ranges that ipaddr.js names, by name. What has a name there is open in no case but one. */
+const namedRanges = (version: typeof ipaddr.IPv4 | typeof ipaddr.IPv6): [string, Range][] => {
+  const { SpecialRanges } = version.prototype as unknown as {
+    SpecialRanges: Readonly<Record<string, Range | readonly Range[]>>;
+  };
+  return Object.entries(SpecialRanges).flatMap(([name, ranges]) => {
+    const isOne = typeof ranges[1] === 'number';
+    const list = (isOne ? [ranges] : ranges) as readonly Range[];
+    return list.map((range): [string, Range] => [name, range]);
+  });
+};
 
 /** Names of ipaddr.js for ranges. Not `unicast`, and not what stands in no table: that is reserved. */
 const KIND_OF_RANGE: ReadonlyMap<string, readonly [AddressKind, string]> = new Map([
@@ -65,6 +81,26 @@ const KIND_OF_RANGE: ReadonlyMap<string, readonly [AddressKind, string]> = new M
   ['uniqueLocal', ['unique-local', 'a unique-local address (RFC 4193)']],
   ['deprecatedSiteLocal', ['private', 'a site-local address (RFC 3879)']],
 ]);
+
+/**
+ * Every range in which no address is `public` or `carrier-grade-nat`, as text: for what can compare
+ * addresses with ranges and nothing else. It lacks single addresses (metadata services) and the
+ * ISATAP form, which is a pattern within all prefixes.
+ */
+export const REFUSED_RANGES: readonly string[] = [
+  ...new Set(
+    [
+      ...namedRanges(ipaddr.IPv4),
+      ...namedRanges(ipaddr.IPv6),
+      ...[...DOCUMENTATION, ...BENCHMARKING, ...RETURNED, ...NOT_GLOBAL_UNICAST].map(
+        (range): [string, Range] => ['', range],
+      ),
+    ]
+      .filter(([name]) => name !== 'carrierGradeNat')
+      .map(([, [base, prefix]]) => `${canonicalText(base)}/${prefix}`),
+  ),
+];
+export const CARRIER_GRADE_NAT = '100.64.0.0/10';
 
 const RESERVED = ['reserved', 'a reserved or special-purpose address'] as const;
 

@@ -22,6 +22,7 @@ export type RefusalRule =
   | 'operator-refused-range'
   | 'policy-none'
   | 'not-on-allow-list'
+  | 'not-through-proxy'
   | ServerNameRule
   | 'refused-port'
   | 'local-name'

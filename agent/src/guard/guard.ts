@@ -17,6 +17,12 @@ import type { JobId, SandboxId } from '@onejob/protocol';
 import { createAccounts, type LimitRule } from './accounts.ts';
 import { classifyAddress } from './address.ts';
 import { parseAuthority, printable, type Target } from './authority.ts';
+import {
+  directAccess,
+  judgeDirect,
+  type DirectAccess,
+  type DirectTarget,
+} from './direct-access.ts';
 import { connectTcp, dial, orderAddresses, type Connect, type Dialled } from './dialler.ts';
 import type { AllowRule, EgressRecord, FailureRule, RefusalRule } from './egress-record.ts';
 import { ANY_PORT, isBoundToServerName, type JobPolicy } from './job-policy.ts';
@@ -27,8 +33,10 @@ import {
   judgeAddresses,
   judgeTarget,
   showTarget,
+  type Permission,
   type Policy,
   type PolicyOptions,
+  type Refusal,
 } from './policy.ts';
 import { checkServerName } from './server-name-check.ts';
 import { joinTunnel } from './tunnel.ts';
@@ -72,6 +80,12 @@ export type Guard = {
    * never rejects. A refusal is recorded.
    */
   lookUp(name: string, context: GuardContext): Promise<LookedUp>;
+  /** What is closed, at this moment, to a sandbox with an interface of its own. */
+  directAccess(): DirectAccess;
+  /** Judges what a sandbox connected to, or tried to, by its own interface. */
+  judgeDirect(target: DirectTarget, policy: JobPolicy): Permission | Refusal;
+  /** Takes the record of a connection that was not the guard's own. */
+  record(record: EgressRecord): void;
 };
 
 /** `nothing`: there is no such name, or no address for it; `failed`: nobody can say. */
@@ -153,6 +167,10 @@ export function createGuard(options: GuardOptions): Guard {
         if (limit === undefined) accounts.leave(sandboxId);
       }
     },
+    directAccess: () => directAccess(opener.policy, opener.limits, opener.ownAddresses()),
+    judgeDirect: (target, policy) =>
+      judgeDirect(target, opener.policy, policy, opener.ownAddresses()),
+    record: (record) => options.records(record),
   };
 }
 

@@ -39,6 +39,9 @@ export function readJobPolicy(texts: readonly string[]): JobPolicy {
   });
 }
 
+export const isAudit = (policy: JobPolicy): boolean =>
+  policy.length > 0 && policy.every(({ mode }) => mode === 'audit');
+
 export const isNothingAllowed = (policy: JobPolicy): boolean =>
   policy.some(({ mode }) => mode === 'none');
 

@@ -63,6 +63,9 @@ const BY_NAME: ReadonlyMap<string, string> = new Map(
   METADATA_NAMES.map(({ cloud, name }) => [name, `the metadata service of ${cloud}`]),
 );
 
+/** All of them, as text. */
+export const METADATA_SERVICE_ADDRESSES: readonly string[] = [...BY_ADDRESS.keys()];
+
 /** What the address is, for people; undefined when it is no such service. */
 export function metadataServiceAt(canonicalAddress: string): string | undefined {
   return BY_ADDRESS.get(canonicalAddress);

@@ -2,14 +2,17 @@
  * Interfaces, tables of packet rules and named network namespaces of this host: listed, and deleted by
  * name. Each deletion succeeds where there is nothing to delete.
  */
-import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../errors.ts';
-import { findTool, runTool, type ToolResult } from './short-tool.ts';
+import { changePacketRules, runNetworkTool as run } from './network-tool.ts';
+import { findTool, type ToolResult } from './short-tool.ts';
 
-/** One run takes milliseconds, and a second on a host that is busy. */
-const TOOL_TIMEOUT_MS = 20_000;
+/** The kernel takes some ten milliseconds, and has all that wait go at once. */
+const GOING_PATIENCE_MS = 1_000;
+const GOING_POLL_MS = 5;
 /** Where iproute2 keeps the names of namespaces. */
 const NAMESPACES = '/run/netns';
 
@@ -17,9 +20,11 @@ export type Link = { name: string; alias: string };
 export type Table = { family: string; name: string };
 
 /** Those with an alias, in our own network namespace. None where ip is not installed. */
-export async function listLinks(): Promise<Link[]> {
+export const listLinks = async (): Promise<Link[]> => await showLinks([]);
+
+async function showLinks(which: readonly string[]): Promise<Link[]> {
   if ((await findTool('ip')) === undefined) return [];
-  const { exitCode, standardOutput } = await run('ip', ['-json', 'link', 'show']);
+  const { exitCode, standardOutput } = await run('ip', ['-json', 'link', 'show', ...which]);
   if (exitCode !== 0) return [];
   const links = JSON.parse(standardOutput || '[]') as { ifname?: unknown; ifalias?: unknown }[];
   return links.flatMap(({ ifname, ifalias }) =>
@@ -32,11 +37,32 @@ export async function listLinks(): Promise<Link[]> {
 /** Only while it still has that alias: a name may have been given to another one since. */
 export async function deleteLink({ name, alias }: Link): Promise<void> {
   const isThere = async (): Promise<boolean> =>
-    (await listLinks()).some((one) => one.name === name && one.alias === alias);
+    (await showLinks(['dev', name])).some((one) => one.name === name && one.alias === alias);
   if (!(await isThere())) return;
   const result = await run('ip', ['link', 'delete', 'dev', name]);
   if (result.exitCode !== 0 && (await isThere())) throw notDeleted(`interface ${name}`, result);
 }
+
+/**
+ * One whose other end is in a namespace goes with that, a moment later: it is waited for, and deleted
+ * where it stays. Its name is nobody else's.
+ */
+export async function deleteOwnLink(name: string): Promise<void> {
+  const deadline = performance.now() + GOING_PATIENCE_MS;
+  while (isLinkThere(name)) {
+    if (performance.now() < deadline) await sleep(GOING_POLL_MS);
+    else {
+      const result = await run('ip', ['link', 'delete', 'dev', name]);
+      if (result.exitCode !== 0 && isLinkThere(name)) throw notDeleted(`interface ${name}`, result);
+    }
+  }
+}
+
+/** In our own network namespace, up or not. */
+const isLinkThere = (name: string): boolean =>
+  readFileSync('/proc/self/net/dev', 'utf8')
+    .split('\n')
+    .some((line) => line.trimStart().startsWith(`${name}:`));
 
 /** None where nft is not installed, or this kernel has no nftables. */
 export async function listTables(): Promise<Table[]> {
@@ -52,12 +78,12 @@ export async function listTables(): Promise<Table[]> {
 }
 
 export async function deleteTable({ family, name }: Table): Promise<void> {
-  const isThere = async (): Promise<boolean> =>
-    (await listTables()).some((one) => one.name === name && one.family === family);
-  if (!(await isThere())) return;
-  const result = await run('nft', ['delete', 'table', family, name]);
-  if (result.exitCode !== 0 && (await isThere()))
-    throw notDeleted(`table ${family} ${name}`, result);
+  // A host that has no nft has no table of ours.
+  if ((await findTool('nft')) === undefined) return;
+  const table = `table ${family} ${name}`;
+  // So it is there when it is deleted, whether it was or not.
+  const result = await changePacketRules(`add ${table}\ndelete ${table}\n`);
+  if (result.exitCode !== 0) throw notDeleted(table, result);
 }
 
 /** With the time of their making, which is that of the namespace's own file. */
@@ -106,17 +132,6 @@ function killNow(pid: number): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
-}
-
-const PACKAGES = { ip: 'iproute2', nft: 'nftables' } as const;
-
-async function run(name: 'ip' | 'nft', args: readonly string[]): Promise<ToolResult> {
-  const path = await findTool(name);
-  if (path === undefined) {
-    const message = `${name} is not installed: apt-get install ${PACKAGES[name]}`;
-    throw new AgentError('tool_missing', message);
-  }
-  return await runTool(path, args, { timeoutMs: TOOL_TIMEOUT_MS });
 }
 
 function notDeleted(what: string, result: ToolResult): AgentError {

@@ -41,11 +41,11 @@ export async function findTool(name: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Runs a program to its end; never rejects but with the signal's reason. */
+/** Runs a program to its end, `input` on its standard input; never rejects but with the signal's reason. */
 export async function runTool(
   path: string,
   args: readonly string[],
-  limits: { timeoutMs: number; signal?: AbortSignal },
+  limits: { timeoutMs: number; signal?: AbortSignal; input?: string },
 ): Promise<ToolResult> {
   limits.signal?.throwIfAborted();
   const result = await new Promise<ToolResult>((resolve) => {
@@ -70,7 +70,8 @@ export async function runTool(
       },
     );
     const kill = (): void => void child.kill('SIGKILL');
-    child.stdin?.end();
+    child.stdin?.on('error', () => {}); // it ended before it had read all, and says why
+    child.stdin?.end(limits.input);
     limits.signal?.addEventListener('abort', kill, { once: true });
   });
   limits.signal?.throwIfAborted();

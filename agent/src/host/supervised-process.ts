@@ -32,6 +32,8 @@ export function superviseProcess(options: {
   directory: string;
   /** What it reads on standard input; by default nothing. */
   input?: string;
+  /** Told of standard output as it comes; without it the tail has it. */
+  onOutput?: (chunk: Buffer) => void;
 }): SupervisedProcess {
   const markers = { [SANDBOX_VARIABLE]: options.sandboxId, [HOST_VARIABLE]: options.hostMarker };
   const child: ChildProcess = spawn(
@@ -52,7 +54,7 @@ export function superviseProcess(options: {
   const keep = (chunk: Buffer): void => {
     tail = Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);
   };
-  child.stdout?.on('data', keep);
+  child.stdout?.on('data', options.onOutput ?? keep);
   child.stderr?.on('data', keep);
   const exited = new Promise<ProcessExit>((resolve) => {
     child.on('error', (error) => {

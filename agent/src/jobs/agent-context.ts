@@ -5,6 +5,7 @@ import type { ControlPlaneClient } from '../control-plane/client.ts';
 import type { ProbedDriver } from '../drivers/choose.ts';
 import type { EgressAccount } from '../guard/egress-ledger.ts';
 import type { Guard } from '../guard/guard.ts';
+import type { SandboxNetworks } from '../network/networks.ts';
 import type { MachineImage } from '../sandbox/driver.ts';
 import type { ResultsStore } from '../results/store.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
@@ -15,6 +16,8 @@ export type AgentContext = {
   readonly client: ControlPlaneClient;
   readonly leases: Leases;
   readonly guard: Guard;
+  /** Undefined in network mode `link`. */
+  readonly networks: SandboxNetworks | undefined;
   readonly actions: ActionSource;
   /** Caches and artifacts. */
   readonly results: ResultsStore;

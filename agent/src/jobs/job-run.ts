@@ -43,8 +43,10 @@ import {
   LOG_END_PATIENCE_MS,
   MACHINE_END_PATIENCE_MS,
 } from '../limits.ts';
-import type { SandboxHandle, Shape } from '../sandbox/driver.ts';
+import type { SandboxNetwork } from '../network/networks.ts';
+import type { SandboxHandle } from '../sandbox/driver.ts';
 import { Journal, type JournalLine } from '../sandbox/journal.ts';
+import { shapeOf } from '../sandbox/shape.ts';
 import { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
 import { atMost } from './at-most.ts';
@@ -53,6 +55,7 @@ import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
 import { openResults } from './open-results.ts';
+import { provisionNetwork } from './provision-network.ts';
 import { SourceProxy, type Source } from './source-proxy.ts';
 
 export class JobRun implements LeaseHolder {
@@ -92,6 +95,7 @@ export class JobRun implements LeaseHolder {
   #agentStopped = false;
   #source: Source | undefined;
   #results: JobResults | undefined;
+  #network: SandboxNetwork | undefined;
   #link: GuestLink | undefined;
   #masks = 0;
   #notes: string[] = [];
@@ -200,7 +204,8 @@ export class JobRun implements LeaseHolder {
   }
 
   async #provision(): Promise<SandboxHandle> {
-    const { driver, probe } = this.#agent.chooseDriver(this.#offer.driver);
+    const chosen = this.#agent.chooseDriver(this.#offer.driver);
+    const { driver, probe } = chosen;
     this.#reports.progress(driver.name, probe.note, {});
     const image = probe.ownKernel ? await this.#agent.image(this.#offer) : null;
     this.#stop.signal.throwIfAborted();
@@ -208,15 +213,18 @@ export class JobRun implements LeaseHolder {
       { kind: 'directory', path: this.#directory },
       async () => await mkdir(this.#directory, { mode: 0o700 }),
     );
+    const place = { directory: this.#directory, signal: this.#stop.signal };
+    const request = { egress: this.#egress, ...place };
+    this.#network = await provisionNetwork(this.#agent.networks, chosen, request, this.#stack);
     return await driver.provision(
       {
+        ...place,
         sandboxId: this.#sandboxId,
-        directory: this.#directory,
         shape: shapeOf(this.#offer),
         image,
         guestRunnerPath: this.#agent.guestRunnerPath,
         keep: this.#answer.keep,
-        signal: this.#stop.signal,
+        network: this.#network?.machine,
       },
       this.#stack,
     );
@@ -262,6 +270,7 @@ export class JobRun implements LeaseHolder {
     this.#tenant = adoption.results?.repository.split('/')[0];
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     this.#policy = readJobPolicy(adoption.egress);
+    await this.#network?.open(this.#stop.signal);
     const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
     const killAfterMs = jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS;
     const deadline = setTimeout(() => {
@@ -300,6 +309,7 @@ export class JobRun implements LeaseHolder {
     let isBuried = true;
     const steps = [
       async () => await handle?.kill(),
+      async () => await this.#network?.close(),
       async () => await this.#results?.close(),
       async () => await (this.#answer.keep ? this.#keep() : undefined),
       // Once more: what was busy a moment ago need not be now.
@@ -406,7 +416,7 @@ export class JobRun implements LeaseHolder {
       machineId: randomBytes(16).toString('hex'),
       entropy: randomBytes(64).toString('hex'),
       clockUnixMs: Date.now(),
-      network: 'link',
+      network: this.#network === undefined ? 'link' : 'nat',
       actions: this.#agent.actions.offer,
     };
   }
@@ -486,9 +496,3 @@ export class JobRun implements LeaseHolder {
     return new AgentError('boot_failed', `The guest did not ${what}: ${why}.`);
   }
 }
-
-const shapeOf = ({ shape }: Offer): Shape => ({
-  cpus: shape?.cpus ?? 1,
-  memoryBytes: Number(shape?.memoryBytes ?? 0),
-  diskBytes: Number(shape?.diskBytes ?? 0),
-});

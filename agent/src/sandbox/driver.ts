@@ -3,7 +3,7 @@
  * `config.ts` and `handle.ts`; one contract suite (agent/tests/driver-contract.ts) runs on each.
  */
 import type { Socket } from 'node:net';
-import type { SandboxId } from '@onejob/protocol';
+import type { NetworkMode, SandboxId } from '@onejob/protocol';
 import type { ProvisionStack } from './stack.ts';
 
 export type DriverName = 'qemu' | 'process';
@@ -15,7 +15,8 @@ export type DriverProbe = {
   /** May `auto` choose it? */
   auto: boolean;
   needsRoot: boolean;
-  networkModes: readonly 'link'[];
+  /** Those that its machines can have; whether this host can give them is asked elsewhere. */
+  networkModes: readonly NetworkMode[];
   /** What of a job's shape holds here. */
   limits: readonly ('cpu' | 'memory' | 'disk')[];
   snapshot: boolean;
@@ -35,6 +36,9 @@ export type MachineImage = {
   rootPath: string;
 };
 
+/** A tap that is there, in a network namespace of the sandbox. */
+export type MachineNetwork = { namespacePath: string; tap: string; hasIpv6: boolean };
+
 export type ProvisionRequest = {
   sandboxId: SandboxId;
   /** Exists already, empty, 0700; gone after burial. */
@@ -45,6 +49,8 @@ export type ProvisionRequest = {
   guestRunnerPath: string;
   /** Somebody wants to look at its files after its end: they are to be readable then. */
   keep?: boolean;
+  /** An interface of its own; undefined: the link only. */
+  network?: MachineNetwork | undefined;
   /** Ends provisioning; the driver throws, the caller buries. */
   signal: AbortSignal;
 };

@@ -17,6 +17,7 @@ export type Acquisition =
   | { kind: 'directory'; path: string }
   | { kind: 'socket'; path: string }
   | { kind: 'disk'; path: string }
+  | { kind: 'network_namespace' | 'interface' | 'packet_rules'; sandboxId: SandboxId }
   | { kind: 'cgroup'; sandboxId: SandboxId; paths: readonly string[] }
   | { kind: 'user'; sandboxId: SandboxId; uid: number }
   | { kind: 'process'; role: string; sandboxId: SandboxId };

@@ -258,6 +258,9 @@ function isOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): b
   switch (acquisition.kind) {
     case 'process':
     case 'user':
+    case 'interface':
+    case 'packet_rules':
+    case 'network_namespace':
       return acquisition.sandboxId === sandboxId;
     case 'cgroup':
       return acquisition.paths.every((path) => isCgroupOf(sandboxId, path));

@@ -1,4 +1,5 @@
 /** What a machine can be, checked before anything of it is acquired. */
+import type { Offer } from '@onejob/protocol/agent-service';
 import { AgentError } from '../errors.ts';
 import type { Shape } from './driver.ts';
 
@@ -29,3 +30,10 @@ export function checkShape(shape: Shape, limits: ShapeLimits): void {
     `A machine cannot have ${problems.join(', ')}. Change the shape of the job's label.`,
   );
 }
+
+/** The shape that an offer asks for; what it does not say is refused by the driver's limits. */
+export const shapeOf = ({ shape }: Pick<Offer, 'shape'>): Shape => ({
+  cpus: shape?.cpus ?? 1,
+  memoryBytes: Number(shape?.memoryBytes ?? 0),
+  diskBytes: Number(shape?.diskBytes ?? 0),
+});

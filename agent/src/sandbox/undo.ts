@@ -5,7 +5,9 @@
 import { rm } from 'node:fs/promises';
 import { removeCgroup } from '../host/cgroup.ts';
 import { killSandboxProcesses } from '../host/processes.ts';
+import { deleteNamespace, deleteOwnLink, deleteTable } from '../host/network-things.ts';
 import { releaseUser } from '../host/sandbox-user.ts';
+import { networkNames } from '../network/plan.ts';
 import type { Acquisition } from './journal.ts';
 import type { Undo } from './stack.ts';
 
@@ -21,6 +23,15 @@ export function undoOn(hostMarker: string): Undo {
           hostMarker,
           sandboxId: acquisition.sandboxId,
         });
+      case 'interface':
+        return await deleteOwnLink(networkNames(acquisition.sandboxId).veth);
+      case 'packet_rules':
+        return await deleteTable({
+          family: 'inet',
+          name: networkNames(acquisition.sandboxId).table,
+        });
+      case 'network_namespace':
+        return await deleteNamespace(networkNames(acquisition.sandboxId).namespace);
       case 'directory':
       case 'disk':
       case 'socket':

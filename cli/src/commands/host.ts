@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { tryGit } from '../checkout/git.ts';
 import { findDirectories, terminalStyle } from '../config/environment.ts';
 import { ImageStore, type GuestImage } from '../embedded/images.ts';
-import { listLeftovers, reapLeftovers, tryDrivers, type ReapEntry } from '../embedded/platform.ts';
+import {
+  listLeftovers,
+  reapLeftovers,
+  tryDrivers,
+  tryNetwork,
+  type ReapEntry,
+} from '../embedded/platform.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { painter } from '../show/style.ts';
 import { table } from '../show/table.ts';
@@ -20,6 +26,7 @@ export async function doctor(
 ): Promise<ExitCode> {
   const directories = findDirectories(dataDirectory);
   const drivers = await tryDrivers(directories);
+  const network = await tryNetwork(directories);
   const store = new ImageStore(directories.cache);
   const { images } = await store.list();
   const own = await tryImage(store);
@@ -29,7 +36,7 @@ export async function doctor(
   if (flags.json) {
     const report = drivers.map(({ driver, probe }) => ({ driver: driver.name, ...probe }));
     const image = { ready: own.image !== undefined, problem: own.problem ?? null };
-    print(JSON.stringify({ drivers: report, image, images, gitVersion, directories }));
+    print(JSON.stringify({ drivers: report, network, image, images, gitVersion, directories }));
     return works ? EXIT.success : EXIT.platform;
   }
   const paint = painter(terminalStyle(process.stdout).color);
@@ -39,6 +46,7 @@ export async function doctor(
       `${sign(probe.works)} driver ${driver.name}`,
       `${probe.note}${probe.ownKernel ? '' : ' (never chosen by auto)'}`,
     ]),
+    [`${network.works ? sign(true) : ' '} network nat`, network.note],
     [`${sign(gitVersion !== undefined)} git`, gitVersion ?? 'missing: apt-get install git'],
     [`${sign(own.problem === undefined)} image`, describeImage(own, images.length)],
     ['  host', `${availableParallelism()} CPUs, ${bytes(freemem())} of ${bytes(totalmem())} free`],

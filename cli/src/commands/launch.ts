@@ -25,7 +25,7 @@ const OTHERS_POLL_MS = 500;
 const NAMED_WORKFLOWS = 8;
 
 export async function openForRun(
-  flags: Pick<RunFlags, 'driver' | 'image'> & { withAgent: boolean },
+  flags: Pick<RunFlags, 'driver' | 'image' | 'network'> & { withAgent: boolean },
   dataDirectory: string | undefined,
   signal: AbortSignal,
   write: (line: string) => void,
@@ -36,6 +36,7 @@ export async function openForRun(
     directories: findDirectories(dataDirectory),
     driver: flags.driver,
     image: flags.image,
+    network: flags.network,
     withAgent: flags.withAgent,
     imageWatcher: buildProgress(isAlone ? process.stderr : undefined, write),
     warn: (message) => write(`onejob: ${message}`),

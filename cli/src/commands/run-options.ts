@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
+import type { NetworkMode } from '@onejob/protocol';
 import { environmentValue } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
 import { parseSecrets } from './secret-file.ts';
@@ -26,6 +27,7 @@ export type RunFlags = {
   driver: string;
   keep: boolean;
   image?: string;
+  network?: NetworkMode;
 };
 
 export type RunOptions = {

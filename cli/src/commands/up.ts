@@ -1,4 +1,5 @@
 /** `onejob up`: the platform by itself, until a signal; other terminals join it. */
+import type { NetworkMode } from '@onejob/protocol';
 import { findDirectories } from '../config/environment.ts';
 import { openPlatform, type Platform } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
@@ -7,7 +8,7 @@ import { buildProgress } from '../show/build-progress.ts';
 import { Interrupts } from './interrupt.ts';
 
 export async function up(
-  flags: { listen?: string; image?: string },
+  flags: { listen?: string; image?: string; network?: NetworkMode },
   dataDirectory: string | undefined,
 ): Promise<ExitCode> {
   using interrupts = new Interrupts();
@@ -17,6 +18,7 @@ export async function up(
     directories,
     driver: 'auto',
     image: flags.image,
+    network: flags.network,
     withAgent: true,
     ...(flags.listen === undefined ? {} : { listen: parseListen(flags.listen) }),
     imageWatcher: buildProgress(undefined, tell),

@@ -10,12 +10,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AgentError,
   probeDrivers,
+  probeNetwork,
   needsImage,
   reapOnce,
   startAgent,
   WorkflowRepositories,
   type Agent,
   type AgentConfig,
+  type NetworkProbe,
   type ReapReport,
 } from '@onejob/agent';
 import {
@@ -25,7 +27,7 @@ import {
   type TenantLimits,
 } from '@onejob/control-plane';
 import { bundleGuestRunner } from '@onejob/image';
-import { explainError, type Fleet } from '@onejob/protocol';
+import { explainError, type Fleet, type NetworkMode } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
 import { actionSettings, type Directories } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
@@ -54,6 +56,8 @@ export type PlatformOptions = {
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;
+  /** What machines have of a network; undefined: onejob's default, `link`. */
+  network?: NetworkMode | undefined;
   /** Start an agent, too, or join a platform that has one: false where nothing is run. */
   withAgent: boolean;
   listen?: { host: string; port: number };
@@ -221,7 +225,7 @@ const onOneLine = (message: string): string => message.replaceAll(/\s*\n\s*/g, '
  * in a moment, perhaps in the middle of an answer.
  */
 async function tryJoin(
-  { directories: { data }, image, withAgent }: PlatformOptions,
+  { directories: { data }, image, network, withAgent }: PlatformOptions,
   waitedMs: number,
 ): Promise<Joined | 'reader' | undefined> {
   const isPatient = waitedMs < OWNER_PATIENCE_MS;
@@ -238,10 +242,11 @@ async function tryJoin(
         'nothing can run there before it ends. End it, or use a --data-dir of your own.',
     );
   }
-  if (image === undefined) return found;
+  const [flag, what] = image === undefined ? ['network', 'network mode'] : ['image', 'image'];
+  if (image === undefined && network === undefined) return found;
   throw new CliError(
     'usage',
-    `--image has no effect: another onejob owns ${data} and chose its image at its start. ` +
+    `--${flag} has no effect: another onejob owns ${data} and chose its ${what} at its start. ` +
       'Stop it, or use a --data-dir of your own.',
   );
 }
@@ -295,6 +300,7 @@ async function agentConfig(
     promotedImage,
     extraLabels,
     prepareImage: options.driver !== 'process',
+    ...(options.network === undefined ? {} : { network: options.network }),
     warn,
   };
 }
@@ -304,6 +310,10 @@ export async function tryDrivers(directories: Directories) {
   await makeCacheDirectory(directories.cache);
   return await probeDrivers(offlineConfig(directories));
 }
+
+/** Whether this host can give machines a network of their own, tried: for `doctor`. */
+export const tryNetwork = async (directories: Directories): Promise<NetworkProbe> =>
+  await probeNetwork(offlineConfig(directories));
 
 export type Leftovers = Pick<ReapReport, 'entries' | 'removed' | 'failed'> & {
   /** A onejob runs on the data directory: what it runs is left to it, until it is too old. */

@@ -173,10 +173,10 @@ static void mount_or_fail(const char *source, const char *target, const char *ty
         fail("cannot mount %s on %s: %s", source, target, strerror(errno));
 }
 
-/* /modules/order names one file a line, dependencies first. */
-static void load_modules(void) {
+/* The list names one file a line, dependencies first. */
+static void load_modules(const char *list) {
     char order[4096], path[300];
-    if (read_file("/modules/order", order, sizeof order) < 0) fail("no /modules/order in the initramfs");
+    if (read_file(list, order, sizeof order) < 0) fail("no %s in the initramfs", list);
     for (char *save, *name = strtok_r(order, "\n", &save); name; name = strtok_r(NULL, "\n", &save)) {
         snprintf(path, sizeof path, "/modules/%s", name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -433,6 +433,11 @@ static _Noreturn void supervise(pid_t runner, int command_fd, int output_fd, int
 int main(int argc, char **argv) {
     /* The last argument: the kernel also hands over words of its command line that it does not know. */
     int bare = !strcmp(argv[argc - 1], "bare"), commands[2], output_pipe[2], fd;
+    enum network_card card = NO_CARD;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "nat4")) card = CARD_WITH_IPV4;
+        if (!strcmp(argv[i], "nat6")) card = CARD_WITH_IPV6;
+    }
     long long started = uptime_ms();
     mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
     /* Without a console 0 to 2 are closed, and the next files opened would become standard streams. */
@@ -443,10 +448,11 @@ int main(int argc, char **argv) {
     sysrq = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
     vmstat = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
     report("{\"event\":\"kernel\",\"uptimeMs\":%lld}", started);
-    load_modules();
+    load_modules("/modules/order");
+    if (card) load_modules("/modules/order-network");
     mount_everything();
     struct network network;
-    const char *problem = network_up(&network);
+    const char *problem = network_up(&network, card);
     if (problem) fail("%s: %s", problem, strerror(errno));
     sethostname("onejob", strlen("onejob"));
     report("{\"event\":\"mounted\",\"uptimeMs\":%lld}", uptime_ms());

@@ -1,5 +1,5 @@
 /*
- * The network of a guest without an interface: programs that know no proxy find a resolver, and whatever
+ * The network of a guest, for nearly all without an interface: programs that know no proxy find a resolver, and whatever
  * they connect to by TCP, by a name or by an address, at any port, ends in one socket of the guest runner,
  * which asks the host's guard for the connection.
  *
@@ -9,6 +9,8 @@
  *
  * The runner reads where a connection was to go from its local address. Listeners of the job's own, on
  * 127.0.0.0/8 or on all addresses, are not touched: they keep their ports and cannot take these connections.
+ *
+ * In a machine with an interface (network-card.c) nothing is steered: its connections leave by themselves.
  *
  * Source of the formats: rtnetlink(7), the kernel's linux/bpf.h and Documentation/bpf/prog_sk_lookup.rst.
  */
@@ -32,7 +34,7 @@
 
 #define RESOLVER_ADDRESS "127.0.0.53" /* as in /etc/resolv.conf of the image */
 #define STEERED_TABLE 100
-#define STEERED_PRIORITY 40000 /* after the tables of interfaces: a machine that gets one uses that */
+#define STEERED_PRIORITY 40000 /* after the tables of interfaces, which a job may make */
 #define BACKLOG 511
 
 struct message {
@@ -163,11 +165,14 @@ static int open_resolver(int type) {
     return fd;
 }
 
-const char *network_up(struct network *network) {
+const char *network_up(struct network *network, enum network_card card) {
+    const char *problem = NULL;
     if (loopback_up() < 0) return "cannot bring up lo";
-    if (route_connections() < 0) return "cannot route connections to this machine itself";
     if ((network->steered = listen_for_steered()) < 0) return "cannot listen for connections";
-    if (steer_to(network->steered) < 0) return "cannot steer connections to the runner";
+    if (card) problem = network_card_up(card == CARD_WITH_IPV6);
+    else if (route_connections() < 0) problem = "cannot route connections to this machine itself";
+    else if (steer_to(network->steered) < 0) problem = "cannot steer connections to the runner";
+    if (problem) return problem;
     network->resolver_udp = open_resolver(SOCK_DGRAM);
     network->resolver_tcp = open_resolver(SOCK_STREAM);
     if (network->resolver_udp < 0 || network->resolver_tcp < 0) return "cannot open the resolver's sockets";

@@ -1,4 +1,6 @@
-/* The network of a guest that has no interface: see network.c. */
+/* The network of a guest: see network.c, and network-card.c for machines that have an interface. */
+enum network_card { NO_CARD, CARD_WITH_IPV4, CARD_WITH_IPV6 };
+
 struct network {
     int steered;      /* listening TCP socket: every connection to an address that is not this machine's */
     int resolver_udp; /* bound to RESOLVER_ADDRESS:53 */
@@ -6,4 +8,5 @@ struct network {
 };
 
 /* Returns NULL, or what could not be done; errno says why. */
-const char *network_up(struct network *network);
+const char *network_up(struct network *network, enum network_card card);
+const char *network_card_up(int with_ipv6);

@@ -23,6 +23,7 @@ import { superviseProcess } from '../../host/supervised-process.ts';
 import { createEncryptedWorkDisk, createWorkDisk } from '../../host/work-disk.ts';
 import { AgentError } from '../../errors.ts';
 import { synchronise } from '../../link/sync.ts';
+import { TAP_DESCRIPTOR, tapPrefix } from '../../network/tap.ts';
 import type {
   DriverProbe,
   MachineImage,
@@ -94,7 +95,7 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   ownKernel: true,
   auto: works,
   needsRoot: false,
-  networkModes: ['link'],
+  networkModes: ['link', 'nat'],
   limits: ['cpu', 'memory', 'disk'],
   snapshot: false,
   freeze: false,
@@ -215,7 +216,11 @@ class Boot implements AsyncDisposable {
       await confined.give(path);
     }
     await confined.limit();
-    const described = { sandboxId, acceleration, shape, image, workDisk, sockets };
+    const network = this.#request.network && {
+      tapDescriptor: TAP_DESCRIPTOR,
+      hasIpv6: this.#request.network.hasIpv6,
+    };
+    const described = { sandboxId, acceleration, shape, image, workDisk, sockets, network };
     const command = await confined.command(qemuPath, described, qemuArguments);
     const machine = await acquire({ kind: 'process', role: 'qemu', sandboxId }, () =>
       this.#start(command, passphrase, () => confined.oomKills()),
@@ -275,9 +280,13 @@ class Boot implements AsyncDisposable {
     input: string,
     hostOomKills: () => number,
   ): QemuMachine {
-    const { sandboxId, directory } = this.#request;
+    const { sandboxId, directory, network } = this.#request;
     const { hostMarker } = this.#config;
-    const program = { ...qemu, hostMarker, sandboxId, directory, environment: {}, input };
+    const [command = '', ...args] = [
+      ...(network === undefined ? [] : tapPrefix(network)),
+      ...[qemu.command, ...qemu.args],
+    ];
+    const program = { command, args, hostMarker, sandboxId, directory, environment: {}, input };
     const process = asProgramInJail(superviseProcess(program));
     const machine = new QemuMachine({ hostMarker, sandboxId, process, hostOomKills });
     this.#machine = machine;

@@ -51,6 +51,15 @@ test('there is no network card, no monitor and no console', () => {
   assert.ok(!args.some((word) => /^-(net|nic|netdev|monitor|qmp|serial|vnc)$/.test(word)));
 });
 
+test('with a network there is one card, on the descriptor that was opened for it', () => {
+  const args = qemuArguments({ ...MACHINE, network: { tapDescriptor: 3, hasIpv6: true } });
+  assert.equal(valueOf(args, '-netdev'), 'tap,id=network,fd=3');
+  assert.equal(args.filter((word) => word.startsWith('virtio-net-device,')).length, 1);
+  assert.match(valueOf(args, '-append'), / -- nat6$/);
+  const without = qemuArguments({ ...MACHINE, network: { tapDescriptor: 3, hasIpv6: false } });
+  assert.match(valueOf(without, '-append'), / -- nat4$/);
+});
+
 test('a comma in a path cannot add an option of its own', () => {
   const root = qemuArguments(MACHINE).find((word) => word.includes('id=root,'));
   assert.match(root ?? '', /file=\/i\/a,,b,/);

@@ -1,7 +1,8 @@
 /**
  * The machine as QEMU builds it: a `microvm` with two disks (the image, read-only; the work disk),
- * three serial ports (control, bulk, init) and nothing else. No network card, no console, no
- * keyboard, no monitor: what is not there cannot be attacked and need not be emulated.
+ * three serial ports (control, bulk, init) and nothing else but, in network mode `nat`, one network
+ * card. No console, no keyboard, no monitor: what is not there cannot be attacked and need not be
+ * emulated.
  */
 import { readFile } from 'node:fs/promises';
 import { MACHINE, type SandboxId } from '@onejob/protocol';
@@ -18,6 +19,8 @@ export type Machine = {
   workDisk: WorkDisk;
   /** Unix sockets somebody listens on already: QEMU is the one that connects. */
   sockets: Readonly<Record<keyof typeof MACHINE.ports, string>>;
+  /** The tap that QEMU is started with, as an open descriptor: it needs no right to any interface. */
+  network?: { tapDescriptor: number; hasIpv6: boolean } | undefined;
   /** Arguments of the guest's init; none but in measurements. */
   initArguments?: readonly string[];
 };
@@ -52,6 +55,7 @@ export function qemuArguments(machine: Machine): string[] {
     ...port('control', machine.sockets.control),
     ...port('bulk', machine.sockets.bulk),
     ...port('init', machine.sockets.init),
+    ...(machine.network === undefined ? [] : networkCard(machine.network.tapDescriptor)),
   ];
 }
 
@@ -70,7 +74,7 @@ function kernelCommandLine(machine: Machine): string {
     words.push(`tsc_early_khz=${acceleration.tscKhz}`, 'no_timer_check', 'mitigations=off');
     words.push('nokaslr', 'init_on_alloc=0', 'lsm=');
   }
-  const init = machine.initArguments ?? [];
+  const init = [...networkArguments(machine), ...(machine.initArguments ?? [])];
   return [...words, ...(init.length > 0 ? ['--', ...init] : [])].join(' ');
 }
 
@@ -103,6 +107,18 @@ function port(name: keyof typeof MACHINE.ports, path: string): string[] {
     ...['-chardev', `socket,id=${name},path=${quoted(path)},server=off`],
     ...['-device', `virtserialport,chardev=${name},name=${MACHINE.ports[name]}`],
   ];
+}
+
+const networkCard = (tapDescriptor: number): string[] => [
+  ...['-netdev', `tap,id=network,fd=${tapDescriptor}`],
+  ...['-device', `virtio-net-device,netdev=network,mac=${MACHINE.network.mac}`],
+];
+
+/** The word that tells init to set the card up. */
+function networkArguments({ network }: Machine): string[] {
+  const { withIpv6, withoutIpv6 } = MACHINE.network.initArguments;
+  if (network === undefined) return [];
+  return [network.hasIpv6 ? withIpv6 : withoutIpv6];
 }
 
 /** A comma in a value of QEMU's is written twice. */

@@ -1,0 +1,235 @@
+/**
+ * Networks of sandboxes in mode `nat`, made and taken away through the provisioning stack:
+ *
+ *     namespace, veth -> addresses -> resolver -> tap, routes and rules within -> rules on the host
+ *     adopted -> flows are followed -> opened, if the job may                    (undone by name)
+ *
+ * Promise: when `provision` resolves every wall stands, and nothing could use the network before; it
+ * leads out from `open` on, and only for a job whose policy is `audit`; what fails on the way leaves
+ * what the stack undoes; `close` records what the sandbox did and may be called twice. The host's
+ * forwarding is never changed: a host that does not forward has no such mode.
+ */
+import { AgentError } from '../errors.ts';
+import type { Guard, GuardContext } from '../guard/guard.ts';
+import { isAudit } from '../guard/job-policy.ts';
+import { changePacketRules, runNetworkTool } from '../host/network-tool.ts';
+import type { ToolResult } from '../host/short-tool.ts';
+import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
+import type { MachineNetwork } from '../sandbox/driver.ts';
+import type { ProvisionStack } from '../sandbox/stack.ts';
+import { FlowRecorder, recordRefused, type FlowContext } from './flows.ts';
+import { ADDRESS_ATTEMPTS, FLOW_BUFFER_BYTES, LAST_RECORDS_TIMEOUT_MS } from './limits.ts';
+import {
+  anyPair,
+  NAMESPACE_TABLE,
+  namespacePath,
+  networkNames,
+  TAP,
+  vethAlias,
+  type AddressPair,
+  type AddressPool,
+  type NetworkNames,
+  type NetworkPlan,
+} from './plan.ts';
+import { startResolver, type SandboxResolver } from './resolver.ts';
+import {
+  addressCommands,
+  insideScript,
+  linkCommands,
+  openingScript,
+  outsideRules,
+} from './rules.ts';
+
+/** What no line of the tools is. */
+const LAST_SEPARATOR = '\n====\n';
+/** What was refused, and flows of both versions that have not ended. */
+const LAST_SCRIPT = `
+nft -j list table inet ${NAMESPACE_TABLE}
+printf '${LAST_SEPARATOR.replaceAll('\n', String.raw`\n`)}'
+conntrack -L -f ipv4 -o id
+exec conntrack -L -f ipv6 -o id
+`;
+
+export type NetworksOptions = {
+  hostMarker: string;
+  guard: Pick<Guard, 'directAccess' | 'judgeDirect' | 'lookUp' | 'record'>;
+  pool: AddressPool;
+  /** Does the host forward IPv6, and have somewhere to send it? */
+  hasIpv6: boolean;
+};
+
+export type NetworkRequest = {
+  /** Whose it is, and what that may reach: asked at each look-up, and when it is opened. */
+  egress: GuardContext;
+  /** Exists; where tools are started. */
+  directory: string;
+  signal: AbortSignal;
+};
+
+export type SandboxNetwork = {
+  readonly machine: MachineNetwork;
+  /** The address that the host sees of this sandbox. */
+  readonly address: string;
+  /** Opens the way out for a job that may reach whatever the guard lets anybody reach. */
+  open(signal: AbortSignal): Promise<void>;
+  /** Makes the last records; what of it fails is told, and keeps nothing from being buried. */
+  close(): Promise<void>;
+};
+
+export class SandboxNetworks {
+  readonly #options: NetworksOptions;
+
+  constructor(options: NetworksOptions) {
+    this.#options = options;
+  }
+
+  async provision(request: NetworkRequest, stack: ProvisionStack): Promise<SandboxNetwork> {
+    const { guard, hasIpv6, hostMarker } = this.#options;
+    const { egress, signal } = request;
+    const { sandboxId } = egress;
+    const names = networkNames(sandboxId);
+    await using undo = new AsyncDisposableStack();
+    signal.throwIfAborted();
+    // The veth comes with the namespace, in one run of ip, and goes with it; both are in the journal before.
+    await stack.acquire({ kind: 'interface', sandboxId }, () => {});
+    const pair = await stack.acquire(
+      { kind: 'network_namespace', sandboxId },
+      async () => await this.#makeLinks(names, request),
+    );
+    const resolver = await startResolver({
+      ...{ outside: pair.outside, inside: pair.inside, hasIpv6 },
+      lookUp: async (name) => await guard.lookUp(name, egress),
+    });
+    undo.use(resolver);
+    const plan: NetworkPlan = {
+      ...names,
+      ...{ pair, hasIpv6, resolverPort: resolver.port },
+      alias: vethAlias(hostMarker, sandboxId),
+      access: guard.directAccess(),
+    };
+    await runInside(plan, insideScript(plan), signal);
+    await stack.acquire({ kind: 'packet_rules', sandboxId }, async () => {
+      assertDone('the packet rules of the host', await changePacketRules(outsideRules(plan)));
+    });
+    const flows = { egress, guard, nameOf: (address: string) => resolver.nameOf(address) };
+    const recorder = new FlowRecorder(flows);
+    const follow = async (): Promise<SupervisedProcess> =>
+      await stack.acquire({ kind: 'process', role: 'flows', sandboxId }, () =>
+        this.#follow(names, request, recorder),
+      );
+    undo.move();
+    return new ProvisionedNetwork({ plan, resolver, recorder, follow, flows });
+  }
+
+  async #makeLinks(names: NetworkNames, { egress, signal }: NetworkRequest): Promise<AddressPair> {
+    const { hostMarker, pool, hasIpv6 } = this.#options;
+    const alias = vethAlias(hostMarker, egress.sandboxId);
+    let commands = linkCommands({ ...names, alias });
+    for (let attempt = 1; ; attempt += 1) {
+      const pair = anyPair(pool);
+      const input = [...commands, ...addressCommands({ veth: names.veth, pair, hasIpv6 }), ''];
+      const made = await runNetworkTool('ip', ['-batch', '-'], { input: input.join('\n'), signal });
+      if (made.exitCode === 0) return pair;
+      const isTaken = /file exists/i.test(made.standardError);
+      if (!isTaken || attempt === ADDRESS_ATTEMPTS) assertDone('namespace and veth', made);
+      commands = [`addr flush dev ${names.veth}`];
+    }
+  }
+
+  #follow(
+    names: NetworkNames,
+    { egress, directory }: NetworkRequest,
+    recorder: FlowRecorder,
+  ): SupervisedProcess {
+    const events = ['-E', '-e', 'NEW,DESTROY', '-o', 'id', '-b', String(FLOW_BUFFER_BYTES)];
+    return superviseProcess({
+      command: 'nsenter',
+      args: [`--net=${namespacePath(names.namespace)}`, '--', 'conntrack', ...events],
+      hostMarker: this.#options.hostMarker,
+      sandboxId: egress.sandboxId,
+      directory,
+      environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      onOutput: (chunk) => recorder.push(chunk.toString('latin1')),
+    });
+  }
+}
+
+async function runInside(
+  { namespace }: NetworkPlan,
+  input: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const enter = [`--net=${namespacePath(namespace)}`, '--', 'sh', '-e'];
+  const made = await runNetworkTool('nsenter', enter, { input, signal });
+  assertDone('routes and packet rules of the namespace', made);
+}
+
+function assertDone(what: string, result: ToolResult): void {
+  if (result.exitCode === 0) return;
+  const said = result.standardError.trim() || result.standardOutput.trim();
+  const why = said !== '' ? said : result.timedOut ? 'it hangs' : `exit status ${result.exitCode}`;
+  throw new AgentError(
+    'network_failed',
+    `The network of a sandbox could not be made (${what}): ${why.slice(0, 1000)}. What this host lacks: onejob doctor`,
+  );
+}
+
+class ProvisionedNetwork implements SandboxNetwork {
+  readonly machine: MachineNetwork;
+  readonly address: string;
+
+  readonly #plan: NetworkPlan;
+  readonly #resolver: SandboxResolver;
+  readonly #recorder: FlowRecorder;
+  readonly #flows: FlowContext;
+  readonly #follow: () => Promise<SupervisedProcess>;
+  #following: SupervisedProcess | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: {
+    plan: NetworkPlan;
+    resolver: SandboxResolver;
+    recorder: FlowRecorder;
+    flows: FlowContext;
+    follow: () => Promise<SupervisedProcess>;
+  }) {
+    const { namespace, hasIpv6, pair } = parts.plan;
+    this.machine = { namespacePath: namespacePath(namespace), tap: TAP, hasIpv6 };
+    this.address = pair.inside;
+
+    this.#plan = parts.plan;
+    this.#resolver = parts.resolver;
+    this.#recorder = parts.recorder;
+    this.#flows = parts.flows;
+    this.#follow = parts.follow;
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    if (!isAudit(this.#flows.egress.policy())) return;
+    this.#following = await this.#follow();
+    await runInside(this.#plan, openingScript(this.#plan), signal);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#following?.kill();
+    await this.#following?.exited;
+    try {
+      const [refused = '', flows = ''] = (await this.#readLast()).split(LAST_SEPARATOR);
+      this.#recorder.finish(flows);
+      recordRefused(refused, this.#flows);
+    } finally {
+      await this.#resolver[Symbol.asyncDispose]();
+    }
+  }
+
+  async #readLast(): Promise<string> {
+    const enter = [`--net=${this.machine.namespacePath}`, '--', 'sh'];
+    const options = { input: LAST_SCRIPT, timeoutMs: LAST_RECORDS_TIMEOUT_MS };
+    return (await runNetworkTool('nsenter', enter, options)).standardOutput;
+  }
+}

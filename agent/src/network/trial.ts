@@ -1,0 +1,56 @@
+/**
+ * Networks made as for sandboxes, and taken away again: what a host is tried with, and measured.
+ * Nothing is left of them, also where one could not be made.
+ */
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newSandboxId } from '@onejob/protocol';
+import { AUDIT } from '../guard/job-policy.ts';
+import { Journal } from '../sandbox/journal.ts';
+import { ProvisionStack, type Undo } from '../sandbox/stack.ts';
+import { SandboxNetworks, type NetworksOptions, type SandboxNetwork } from './networks.ts';
+
+/** Milliseconds until all were ready, then until all were open, then until none was left. */
+export type Trial = { readyMs: number; openedMs: number; buriedMs: number };
+
+/** @param count how many, at once */
+export async function tryNetworks(
+  count: number,
+  options: NetworksOptions & { undo: Undo },
+): Promise<Trial> {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-network-trial-'));
+  const networks = new SandboxNetworks(options);
+  const { signal } = new AbortController();
+  const stacks: ProvisionStack[] = [];
+  const provision = async (): Promise<SandboxNetwork> => {
+    const sandboxId = newSandboxId();
+    const egress = { sandboxId, policy: () => AUDIT };
+    const journal = new Journal(join(directory.path, 'journals'), sandboxId);
+    const stack = new ProvisionStack(journal, options.undo);
+    stacks.push(stack);
+    return await networks.provision({ egress, directory: directory.path, signal }, stack);
+  };
+  const made: SandboxNetwork[] = [];
+  const times = [performance.now()];
+  try {
+    await allOf(Array.from({ length: count }, async () => made.push(await provision())));
+    times.push(performance.now());
+    await allOf(made.map(async (one) => await one.open(signal)));
+    times.push(performance.now());
+  } finally {
+    try {
+      await allOf(made.map(async (one) => await one.close()));
+    } finally {
+      await allOf(stacks.map(async (stack) => await stack.bury()));
+    }
+  }
+  times.push(performance.now());
+  const [startMs = 0, readyMs = 0, openMs = 0, endMs = 0] = times;
+  return { readyMs: readyMs - startMs, openedMs: openMs - readyMs, buriedMs: endMs - openMs };
+}
+
+/** Waits for all, whatever fails, and then fails as the first that did. */
+async function allOf(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const one of await Promise.allSettled(work)) if (one.status === 'rejected') throw one.reason;
+}

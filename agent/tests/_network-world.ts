@@ -1,0 +1,442 @@
+/**
+ * A world for sandboxes' networks, run as a program in network and mount namespaces of its own
+ * (`unshare --net --mount`), which end with it:
+ *
+ *     guests (namespaces)              this namespace, "the host"         "everything else"
+ *     eth0 == tap0 of a sandbox   ==   veths, listeners everywhere   ==   listeners on all addresses
+ *
+ * The networks are the agent's own. Frames go between a guest's interface and the sandbox's tap by a
+ * relay (_guest-place.ts). Writes its findings as one line of JSON.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MACHINE, newSandboxId } from '@onejob/protocol';
+import { startDnsServer } from '../src/guard/_dns-server.ts';
+import type { EgressRecord } from '../src/guard/egress-record.ts';
+import { createGuard } from '../src/guard/guard.ts';
+import type { GuardLimits } from '../src/guard/limits.ts';
+import { AUDIT, NOTHING, readJobPolicy, type JobPolicy } from '../src/guard/job-policy.ts';
+import {
+  SandboxNetworks,
+  type NetworkRequest,
+  type NetworksOptions,
+} from '../src/network/networks.ts';
+import { networkNames, parseAddressRange, vethAlias } from '../src/network/plan.ts';
+import { listSandboxProcesses } from '../src/host/processes.ts';
+import { Journal } from '../src/sandbox/journal.ts';
+import { reap } from '../src/sandbox/reaper.ts';
+import { ProvisionStack } from '../src/sandbox/stack.ts';
+import { undoOn } from '../src/sandbox/undo.ts';
+import { FailingStack } from './_sandbox-lab.ts';
+import { HOST_MARKER, run, startGuest, type Guest } from './_guest-place.ts';
+import { readLines, SETUP } from './_hostile-network.ts';
+
+export const PUBLIC_NAME = 'public.example.org';
+export const PUBLIC = { ipv4: '93.184.215.14', ipv6: '2606:4700::1111' };
+const NAMES: Readonly<Record<string, readonly string[]>> = {
+  [PUBLIC_NAME]: [PUBLIC.ipv4, PUBLIC.ipv6],
+  'inside.example.org': ['10.20.0.7'],
+  'mixed.example.org': [PUBLIC.ipv4, '169.254.169.254'],
+};
+const SETTLING_PATIENCE_MS = 5_000;
+const SETTLING_POLL_MS = 50;
+/** A pattern, and no range: the one thing that only packet rules keep out. */
+export const ISATAP = '2600:1::5efe:a9fe:a9fe';
+/** What no sandbox may reach, whatever it is called. Beside them: the host, and other sandboxes. */
+const CLOSED = [
+  ...['169.254.169.254', 'fd00:ec2::254', '168.63.129.16', '100.100.100.200'],
+  ...['10.20.0.7', '172.20.0.7', '192.168.20.7', 'fd12:3456::7', '203.0.113.2'],
+  ...['64:ff9b::a9fe:a9fe', '2002:a9fe:a9fe::1', ISATAP, '23.5.0.7'],
+];
+const HOST = ['93.184.215.99', '2606:4700:9::9', '203.0.113.1', '2001:db8:ffff::1'];
+
+export type Phase = {
+  /** By guest and target. */
+  outcomes: Record<string, Record<string, string>>;
+  /** Connections and datagrams that arrived at the far side or the host. */
+  arrived: number;
+};
+export type Findings = {
+  /** Made, and not opened. */
+  unopened: Phase;
+  /** Opened for jobs that have an allow-list or may reach nothing. */
+  narrow: Phase;
+  walls: Phase;
+  /** What arrived of six datagrams where three are a limit, and the rules of the records. */
+  limited: Record<string, { arrived: number; rules: string[] }>;
+  names: Record<string, string>;
+  spoofed: { outcomes: string[]; arrived: number };
+  /** The routes lead everywhere. */
+  withoutRoutes: Phase;
+  /** Every rule of packets is gone but the two that give addresses. */
+  withoutRules: Phase;
+  /** And the routes as well: then each probe reaches its target. */
+  withoutWalls: Phase;
+  /** What an acquisition that failed left, and one whose agent died. */
+  failures: string[];
+  reaped: { removed: string[]; left: string[] };
+  records: Pick<EgressRecord, 'host' | 'address' | 'port' | 'verdict' | 'rule' | 'bytesDown'>[];
+  inventory: { before: string; after: string };
+};
+
+/** Everything of the network that a run could leave behind. */
+function inventory(): string {
+  const settings = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'];
+  return [
+    run('ip', '-brief', 'link'),
+    run('ip', '-brief', 'address'),
+    ...['route', 'rule'].flatMap((what) => [run('ip', what), run('ip', '-6', what)]),
+    run('ip', 'netns', 'list'),
+    run('nft', 'list', 'ruleset'),
+    ...settings.map((name) => run('cat', `/proc/sys/${name}`)),
+  ].join('\n');
+}
+
+class World {
+  readonly guests: readonly Guest[];
+  readonly #arrivals: () => Promise<number>;
+
+  constructor(guests: readonly Guest[], arrivals: () => Promise<number>) {
+    this.guests = guests;
+    this.#arrivals = arrivals;
+  }
+
+  /** Every guest to every target, by TCP and by a datagram. */
+  async probeAll(): Promise<Phase> {
+    const before = await this.#arrivals();
+    const outcomes: Phase['outcomes'] = {};
+    for (const [index, guest] of this.guests.entries()) {
+      const targets = this.#targetsOf(guest);
+      const found = await guest.ask(
+        Object.values(targets).map((host) => ({ kind: 'tcp', host, port: 80 })),
+      );
+      await guest.ask(Object.values(targets).map((host) => ({ kind: 'udp', host, port: 80 })));
+      const names = Object.keys(targets);
+      outcomes[`guest ${index + 1}`] = Object.fromEntries(
+        names.map((name, at) => [name, found[at] ?? '']),
+      );
+    }
+    return { outcomes, arrived: (await this.#arrivals()) - before };
+  }
+
+  /** From an address, and then from a card, that was given to another. */
+  async spoof(): Promise<Findings['spoofed']> {
+    const [guest] = this.guests;
+    if (guest === undefined) throw new Error('there is no guest');
+    const before = await this.#arrivals();
+    const probe = { kind: 'tcp', host: PUBLIC.ipv4, port: 80 } as const;
+    const foreign = ['93.184.215.77', '172.31.0.77'];
+    for (const address of foreign) {
+      run('ip', '-n', guest.namespace, 'address', 'add', `${address}/32`, 'dev', 'lo');
+    }
+    const outcomes = await guest.ask(foreign.map((from) => ({ ...probe, from })));
+    const setCard = (mac: string): string =>
+      run('ip', '-n', guest.namespace, 'link', 'set', 'eth0', 'address', mac);
+    setCard('02:00:00:00:00:66');
+    outcomes.push(...(await guest.ask([probe])));
+    setCard(MACHINE.network.mac);
+    return { outcomes, arrived: (await this.#arrivals()) - before };
+  }
+
+  #targetsOf(guest: Guest): Record<string, string> {
+    const others = this.guests.filter((other) => other !== guest);
+    const named = others.map((other, at): [string, string] => [
+      `other ${at + 1}`,
+      other.network.address,
+    ]);
+    const same = [...CLOSED, ...HOST, ...Object.values(PUBLIC)].map((one) => [one, one]);
+    return Object.fromEntries([
+      ...same,
+      ...named,
+      ['gateway', MACHINE.network.gateway],
+      ['gateway6', MACHINE.network.gateway6],
+      ['own address', guest.network.address],
+    ]) as Record<string, string>;
+  }
+}
+
+/** The kernel takes routes of an interface away a moment after it. */
+async function inventoryLike(before: string): Promise<string> {
+  const deadline = performance.now() + SETTLING_PATIENCE_MS;
+  while (performance.now() < deadline && inventory() !== before) await sleep(SETTLING_POLL_MS);
+  return inventory();
+}
+
+/** Leaves of all rules what gives packets addresses: without that nothing is answered anyway. */
+function dropRules({ sandboxId }: Guest): void {
+  const { namespace } = networkNames(sandboxId);
+  const nat = (rule: string): string =>
+    `flush ruleset\ntable inet bare { chain out { type nat hook postrouting priority srcnat; ${rule}; }; }`;
+  execFileSync('ip', ['netns', 'exec', namespace, 'nft', '-f', '-'], {
+    input: nat('oifname "up0" masquerade'),
+  });
+  execFileSync('nft', ['-f', '-'], { input: nat('oifname "near0" masquerade') });
+}
+
+/** Packets of the guest go where those of its namespace's owner would go. */
+function dropRoutes({ sandboxId }: Guest): void {
+  const { namespace } = networkNames(sandboxId);
+  for (const version of ['-4', '-6']) {
+    const rules = run('ip', version, '-n', namespace, 'route', 'show', 'table', '100');
+    const way = rules.split('\n').find((line) => line.includes(' via ')) ?? '';
+    const [, via = '', outside = ''] = / (via) (\S+)/.exec(way) ?? [];
+    const to = version === '-4' ? 'default' : '::/0';
+    run('ip', version, '-n', namespace, 'route', 'add', to, via, outside, 'dev', 'up0', 'onlink');
+    for (const priority of ['20', '30']) {
+      run('ip', version, '-n', namespace, 'rule', 'del', 'priority', priority);
+    }
+  }
+}
+
+async function openOne(
+  networks: SandboxNetworks,
+  request: NetworkRequest,
+  stack: ProvisionStack,
+): Promise<void> {
+  const network = await networks.provision(request, stack);
+  try {
+    await network.open(request.signal);
+  } finally {
+    await network.close();
+  }
+}
+
+/** Each acquisition of a network fails in turn, before or after its thing is there. */
+async function failEach(
+  networks: SandboxNetworks,
+  root: string,
+  before: string,
+): Promise<string[]> {
+  const failures: string[] = [];
+  for (let failing = 1; failing <= 4; failing += 1) {
+    for (const moment of ['before', 'after'] as const) {
+      const sandboxId = newSandboxId();
+      const journal = new Journal(join(root, 'journal'), sandboxId);
+      const stack = new FailingStack(journal, undoOn(HOST_MARKER), failing, moment);
+      const { signal } = new AbortController();
+      const egress = { sandboxId, policy: () => AUDIT };
+      const request = { egress, directory: root, signal };
+      const failed = await openOne(networks, request, stack).then(
+        () => 'nothing failed',
+        () => '',
+      );
+      await stack.bury();
+      await stack.bury();
+      const left = (await inventoryLike(before)) === before ? '' : 'something is left';
+      const alive = await listSandboxProcesses(HOST_MARKER);
+      const what = [failed, left, ...alive.map(({ pid }) => `process ${pid}`)].filter(Boolean);
+      if (what.length > 0) failures.push(`${failing} ${moment}: ${what.join(', ')}`);
+    }
+  }
+  return failures;
+}
+
+/** A network whose agent died, its journal lost; beside it what only looks like one. */
+async function reapOne(networks: SandboxNetworks, root: string): Promise<Findings['reaped']> {
+  const sandboxId = newSandboxId();
+  const stack = new ProvisionStack(new Journal(join(root, 'lost'), sandboxId), undoOn(HOST_MARKER));
+  const { signal } = new AbortController();
+  const egress = { sandboxId, policy: () => AUDIT };
+  const network = await networks.provision({ egress, directory: root, signal }, stack);
+  await network.open(signal);
+  const other = newSandboxId();
+  const { namespace, veth, table } = networkNames(other);
+  run('ip', 'netns', 'add', namespace);
+  run('ip', 'link', 'add', veth, 'type', 'veth', 'peer', 'name', 'peer0', 'netns', namespace);
+  run('ip', 'link', 'set', veth, 'alias', vethAlias('another-agent', other));
+  run('nft', 'add', 'table', 'inet', table);
+  const { removed, failed } = await reap({
+    hostMarker: HOST_MARKER,
+    sandboxesDirectory: join(root, 'none'),
+    journalsDirectory: join(root, 'no-journals'),
+    undo: undoOn(HOST_MARKER),
+    alive: new Set(),
+  });
+  await network.close();
+  const all = inventory();
+  const left = [sandboxId, other].flatMap((id) =>
+    Object.values(networkNames(id)).filter((name) => all.includes(name)),
+  );
+  run('nft', 'delete', 'table', 'inet', table);
+  run('ip', 'link', 'delete', veth);
+  run('ip', 'netns', 'delete', namespace);
+  const show = (text: string): string =>
+    text
+      .replace(networkNames(sandboxId).veth, 'veth')
+      .replaceAll(sandboxId, 'DEAD')
+      .replaceAll(other, 'OTHER')
+      .replace(veth, 'veth of OTHER');
+  return { removed: [...removed, ...failed].map(show), left: left.map(show) };
+}
+
+/** The routes of the namespace as they were. */
+function restoreRoutes({ sandboxId }: Guest): void {
+  const { namespace } = networkNames(sandboxId);
+  for (const [version, to] of [
+    ['-4', 'default'],
+    ['-6', '::/0'],
+  ] as const) {
+    const ip = ['ip', version, '-n', namespace] as const;
+    run(...ip, 'route', 'del', to, 'dev', 'up0');
+    run(...ip, 'rule', 'add', 'iif', 'tap0', 'lookup', '100', 'priority', '20');
+    run(...ip, 'rule', 'add', 'iif', 'tap0', 'unreachable', 'priority', '30');
+  }
+}
+
+const LIMITED_PORTS = [22, 80, 443, 2375, 6443, 8080];
+/** A datagram of the probe has 33 bytes with its headers. */
+const THREE: Partial<GuardLimits>[] = [
+  { connectionsPerSandbox: 3 },
+  { newConnectionsPerMinute: 3 },
+  { bytesPerSandbox: 3 * 33 },
+];
+
+/** A guest of its own for each limit. */
+async function tryLimits(
+  options: Omit<NetworksOptions, 'guard'>,
+  root: string,
+  arrivals: () => Promise<number>,
+): Promise<Findings['limited']> {
+  const found: Findings['limited'] = {};
+  for (const limits of THREE) {
+    const records: EgressRecord[] = [];
+    const guard = createGuard({ limits, records: (record) => void records.push(record) });
+    const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root);
+    await guest.network.open(new AbortController().signal);
+    const before = await arrivals();
+    await guest.ask(LIMITED_PORTS.map((port) => ({ kind: 'udp', host: PUBLIC.ipv4, port })));
+    await guest.network.close();
+    const arrived = (await arrivals()) - before;
+    await guest.end();
+    await guest.stack.bury();
+    found[Object.keys(limits).join()] = {
+      arrived,
+      rules: records.map(({ rule }) => rule).toSorted(),
+    };
+  }
+  return found;
+}
+
+/** As an adoption opens them, each for its job's policy. */
+async function openAll(world: World, policyOf: (index: number) => JobPolicy): Promise<Phase> {
+  for (const [index, guest] of world.guests.entries()) {
+    guest.policy = policyOf(index);
+    await guest.network.open(new AbortController().signal);
+  }
+  return await world.probeAll();
+}
+
+async function explore(root: string, arrivals: () => Promise<number>): Promise<Findings> {
+  const records: EgressRecord[] = [];
+  const guard = createGuard({
+    refusedRanges: ['23.5.0.0/16'],
+    records: (record) => void records.push(record),
+  });
+  const pool = parseAddressRange('10.213.0.0/16');
+  const options = { hostMarker: HOST_MARKER, pool, hasIpv6: true };
+  const networks = new SandboxNetworks({ ...options, guard });
+  const before = inventory();
+  const guests: Guest[] = [];
+  for (let count = 0; count < 3; count += 1) guests.push(await startGuest(networks, root));
+  const world = new World(guests, async () => {
+    const inside = await Promise.all(guests.map(async (guest) => await guest.arrivals()));
+    return (await arrivals()) + inside.reduce((sum, count) => sum + count, 0);
+  });
+  const unopened = await world.probeAll();
+  const policies = [readJobPolicy([`${PUBLIC_NAME} ${PUBLIC.ipv4}/32`]), NOTHING, NOTHING];
+  const narrow = await openAll(world, (index) => policies[index] ?? NOTHING);
+  const walls = await openAll(world, () => AUDIT);
+  const asked = [
+    ...Object.keys(NAMES),
+    'gone.example.org',
+    'localhost',
+    'metadata.google.internal',
+  ];
+  const said = await guests[0]!.ask(asked.map((name) => ({ kind: 'name', name })));
+  const names = Object.fromEntries(asked.map((name, at) => [name, said[at] ?? '']));
+  await guests[0]!.ask([{ kind: 'tcp', host: PUBLIC.ipv4, port: 443 }]);
+  const spoofed = await world.spoof();
+  await guests[0]!.network.close();
+  for (const guest of guests) dropRoutes(guest);
+  const withoutRoutes = await world.probeAll();
+  for (const guest of guests) restoreRoutes(guest);
+  for (const guest of guests) dropRules(guest);
+  const withoutRules = await world.probeAll();
+  for (const guest of guests) dropRoutes(guest);
+  const withoutWalls = await world.probeAll();
+  for (const guest of guests) {
+    await guest.end();
+    await guest.network.close();
+    await guest.stack.bury();
+    await guest.stack.bury();
+  }
+  run('nft', 'flush', 'ruleset');
+  const limited = await tryLimits(options, root, arrivals);
+  const failures = await failEach(networks, root, before);
+  const reaped = await reapOne(networks, root);
+  const after = await inventoryLike(before);
+  return {
+    ...{
+      unopened,
+      narrow,
+      walls,
+      limited,
+      names,
+      spoofed,
+      withoutRoutes,
+      withoutRules,
+      withoutWalls,
+      failures,
+      reaped,
+    },
+    records: records.map(({ host, address, port, verdict, rule, bytesDown }) => ({
+      ...{ host, port, verdict, rule, bytesDown },
+      ...(address === undefined ? {} : { address }),
+    })),
+    inventory: { before, after },
+  };
+}
+
+async function main(): Promise<Findings> {
+  using configuration = mkdtempDisposableSync(join(tmpdir(), 'network-world-'));
+  const write = (name: string, content: string): void =>
+    writeFileSync(join(configuration.path, name), content);
+  write('resolv.conf', 'nameserver 127.0.0.53\n');
+  write('hosts', '127.0.0.1 localhost\n');
+  write('nsswitch.conf', 'hosts: files dns\n');
+  const listener = join(import.meta.dirname, '_marker-listener.ts');
+  const far = spawn('unshare', ['--net', process.execPath, listener], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const nextLine = readLines(far);
+  await nextLine();
+  run('mount', '-t', 'tmpfs', 'tmpfs', '/run');
+  const environment = { ...process.env, FAR: String(far.pid), CONFIGURATION: configuration.path };
+  execFileSync('sh', ['-e', '-c', SETUP], { env: environment, stdio: ['ignore', 2, 2] });
+  for (const name of ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding']) {
+    writeFileSync(`/proc/sys/${name}`, '1');
+  }
+  const { listenEverywhere } = await import('./_marker-listener.ts');
+  const near = await listenEverywhere();
+  const arrivals = async (): Promise<number> => {
+    far.stdin.write('count\n');
+    return Number(await nextLine()) + near.accepted();
+  };
+  await using _dns = await startDnsServer(
+    (name) => {
+      const addresses = NAMES[name];
+      return addresses === undefined ? 'no-such-name' : { addresses };
+    },
+    { address: '127.0.0.53', port: 53 },
+  );
+  const findings = await explore(configuration.path, arrivals);
+  far.stdin.end();
+  await once(far, 'exit');
+  return findings;
+}
+
+if (import.meta.main) process.stdout.write(`${JSON.stringify(await main())}\n`);

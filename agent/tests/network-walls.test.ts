@@ -1,0 +1,160 @@
+/**
+ * The walls of network mode `nat`, through real packets: three sandboxes, each with the agent's own
+ * network, against everything that is closed to them, in both IP versions; then again with the packet
+ * rules gone, and, as the control of each probe, without any wall.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { ISATAP, PUBLIC, PUBLIC_NAME, type Findings, type Phase } from './_network-world.ts';
+
+/** What the namespace of a sandbox is itself: nothing listens there but what these tests put there. */
+const ITSELF = ['gateway', 'gateway6', 'own address'];
+
+function findWorld(): Findings | undefined {
+  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
+  if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) return undefined;
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'network-walls-'));
+  const program = join(import.meta.dirname, '_network-world.ts');
+  const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const world = spawnSync('unshare', [...own, process.execPath, program], {
+    encoding: 'utf8',
+    env: { ...process.env, TMPDIR: directory.path },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: 120_000,
+    killSignal: 'SIGKILL',
+  });
+  assert.equal(world.status, 0);
+  return JSON.parse(world.stdout) as Findings;
+}
+
+/** `guest target`, for each that came through. */
+const reachedIn = ({ outcomes }: Phase): string[] =>
+  Object.entries(outcomes).flatMap(([guest, targets]) =>
+    Object.entries(targets).flatMap(([target, said]) =>
+      said.startsWith('reached ') ? [`${guest} ${target}`] : [],
+    ),
+  );
+
+const guests = ['guest 1', 'guest 2', 'guest 3'];
+const each = (targets: readonly string[]): string[] =>
+  guests.flatMap((guest) => targets.map((target) => `${guest} ${target}`));
+
+const found = findWorld();
+const skip = found === undefined ? 'it takes root, nftables and conntrack' : false;
+
+describe('network mode nat', { skip }, () => {
+  const findings = found as Findings;
+  const open = Object.values(PUBLIC);
+
+  test('nothing is reached before a job is there, nor by a job that has an allow-list or none', () => {
+    for (const { outcomes, arrived } of [findings.unopened, findings.narrow]) {
+      assert.deepEqual(reachedIn({ outcomes, arrived }), []);
+      assert.equal(arrived, 0);
+    }
+  });
+
+  test('a sandbox reaches public hosts and nothing else: no host, no other sandbox, no closed range', () => {
+    assert.deepEqual(reachedIn(findings.walls), each(open));
+    assert.equal(
+      findings.walls.arrived,
+      2 * each(open).length,
+      'one connection, one datagram each',
+    );
+  });
+
+  test('what is refused fails at once, and is not left to wait', () => {
+    const said = Object.values(findings.walls.outcomes).flatMap((targets) =>
+      Object.entries(targets),
+    );
+    assert.deepEqual(
+      said.filter(([, outcome]) => outcome === 'silence'),
+      [],
+    );
+  });
+
+  test('the packet rules are a wall of their own: with routes that lead everywhere nothing more is reached', () => {
+    assert.deepEqual(reachedIn(findings.withoutRoutes), each(open));
+    assert.equal(findings.withoutRoutes.arrived, 2 * each(open).length);
+  });
+
+  test('the routes are a second wall: with every packet rule gone nothing more is reached', () => {
+    const reached = reachedIn(findings.withoutRules);
+    assert.deepEqual(
+      reached.filter((one) => ![...ITSELF, ISATAP].some((name) => one.endsWith(` ${name}`))),
+      each(open),
+    );
+    assert.equal(findings.withoutRules.arrived, 2 * reached.length);
+  });
+
+  test('each probe works: without both walls every target is reached', () => {
+    const targets = Object.keys(findings.withoutWalls.outcomes['guest 1'] ?? {});
+    assert.ok(targets.length > 20);
+    assert.deepEqual(reachedIn(findings.withoutWalls), each(targets));
+  });
+
+  test('packets from an address or a card of others go nowhere', () => {
+    assert.deepEqual(findings.spoofed.outcomes, ['silence', 'silence', 'silence']);
+    assert.equal(findings.spoofed.arrived, 0);
+  });
+
+  test('names are looked up by the guard: refused ones are refused whole, others have both versions', () => {
+    assert.deepEqual(findings.names, {
+      [PUBLIC_NAME]: `${PUBLIC.ipv4} ${PUBLIC.ipv6}`,
+      'inside.example.org': 'EREFUSED EREFUSED',
+      'mixed.example.org': 'EREFUSED EREFUSED',
+      'gone.example.org': 'ENOTFOUND ENOTFOUND',
+      localhost: 'EREFUSED EREFUSED',
+      'metadata.google.internal': 'EREFUSED EREFUSED',
+    });
+  });
+
+  test('each flow is a record with the name that led there, and so is what was refused', () => {
+    const allowed = findings.records.filter(({ verdict }) => verdict === 'allowed');
+    const named = allowed.find(({ host, port }) => host === PUBLIC_NAME && port === 443);
+    assert.equal(named?.address, PUBLIC.ipv4);
+    assert.equal(named.rule, 'public-address');
+    assert.ok(named.bytesDown > 0);
+    const refused = new Map(
+      findings.records
+        .filter(({ verdict }) => verdict === 'refused')
+        .map(({ address, host, rule }) => [address ?? host, rule]),
+    );
+    assert.equal(refused.get('169.254.169.254'), 'metadata-address');
+    assert.equal(refused.get('10.20.0.7'), 'private-address');
+    assert.equal(refused.get('fd12:3456::7'), 'unique-local-address');
+    assert.equal(refused.get('23.5.0.7'), 'operator-refused-range');
+    assert.equal(refused.get('93.184.215.99'), 'own-address');
+  });
+
+  test('connections beyond the limits are refused at once, and said; so is what follows the last byte', () => {
+    const opened = Array<string>(3).fill('public-address');
+    const refused = Array<string>(3).fill('connection-limit');
+    assert.deepEqual(findings.limited, {
+      connectionsPerSandbox: { arrived: 3, rules: [...refused, ...opened] },
+      newConnectionsPerMinute: { arrived: 3, rules: [...refused, ...opened] },
+      bytesPerSandbox: { arrived: 3, rules: [...refused, ...opened] },
+    });
+  });
+
+  test('each acquisition that fails in turn, half made or not, leaves nothing', () => {
+    assert.deepEqual(findings.failures, []);
+  });
+
+  test('a network whose agent died is found by its veth; one of another agent is left alone', () => {
+    assert.deepEqual(findings.reaped.removed.toSorted(), [
+      'interface veth of sandbox DEAD (no live sandbox has that id)',
+      'network namespace onejob-DEAD (no live sandbox has that id)',
+      'nftables table inet onejob_DEAD (no live sandbox has that id)',
+      'processes of sandbox DEAD (no live sandbox has that id)',
+    ]);
+    assert.deepEqual(findings.reaped.left, ['onejob-OTHER', 'veth of OTHER', 'onejob_OTHER']);
+  });
+
+  test('when they are buried, twice, the host is as it was', () => {
+    assert.equal(findings.inventory.after, findings.inventory.before);
+  });
+});
