@@ -17,6 +17,8 @@ import {
   type ControlPlaneClient,
 } from './control-plane/client.ts';
 import { chooseDriver, fitsWish, type ProbedDriver } from './drivers/choose.ts';
+import { DEFAULT_SOCKET_PATH } from './drivers/docker/config.ts';
+import { createDockerDriver } from './drivers/docker/driver.ts';
 import { createProcessDriver } from './drivers/process/driver.ts';
 import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
 import { createQemuDriver } from './drivers/qemu/driver.ts';
@@ -39,6 +41,7 @@ import { SandboxNetworks } from './network/networks.ts';
 import { parseAddressRange } from './network/plan.ts';
 import { probeNetworks, type NetworkProbe } from './network/probe.ts';
 import { DirectoryStore } from './results/directory-store.ts';
+import { containerFinder } from './sandbox/finders/containers.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
 import { undoOn } from './sandbox/undo.ts';
@@ -70,6 +73,9 @@ async function reapAll(
     sandboxesDirectory: config.sandboxesDirectory,
     journalsDirectory: config.journalsDirectory,
     undo: undoOn(config.hostMarker),
+    finders: config.drivers.includes('docker')
+      ? [containerFinder(config.docker.socketPath ?? DEFAULT_SOCKET_PATH)]
+      : [],
     ...options,
   });
 }
@@ -94,6 +100,14 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         cacheDirectory: config.cacheDirectory,
         users: config.sandboxUsers,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
+      }),
+    docker: (): SandboxDriver =>
+      createDockerDriver({
+        hostMarker: config.hostMarker,
+        cacheDirectory: config.cacheDirectory,
+        nodePath: process.execPath,
+        settings: config.docker,
+        bootTimeoutMs: config.bootTimeoutMs,
       }),
     process: (): SandboxDriver =>
       createProcessDriver({

@@ -18,6 +18,10 @@ export type DriverUnderTest = {
   image: MachineImage | null;
   guestRunnerPath: string;
   ownKernel: boolean;
+  /** May `auto` take it? */
+  auto: boolean;
+  /** By whom its guest runner can be killed: a job, or only the host. */
+  killRunner: 'from inside' | 'from outside';
 };
 
 const MiB = 1024 * 1024;
@@ -43,7 +47,8 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
     const probe = await driver.probe();
     assert.equal(probe.works, true, probe.note);
     assert.equal(probe.ownKernel, subject.ownKernel);
-    assert.equal(probe.auto, subject.ownKernel, 'auto takes own kernels only');
+    assert.equal(probe.auto, subject.auto);
+    assert.equal(probe.bootsImage, subject.image !== null);
     assert.deepEqual(await driver.probe(), probe);
   });
 
@@ -89,7 +94,7 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
     const driver = subject.createDriver(lab);
     const sandbox = await lab.newSandbox();
     const handle = await driver.provision(sandbox.request, sandbox.stack);
-    if (subject.ownKernel) {
+    if (subject.killRunner === 'from inside') {
       const said = await runScript(handle, 'kill -9 $PPID; sleep 60');
       assert.equal(said.finished, undefined);
       assert.match((await handle.ended).detail, /the guest runner ended with signal 9/);

@@ -22,4 +22,6 @@ driverContract({
   image: null,
   guestRunnerPath,
   ownKernel: false,
+  auto: false,
+  killRunner: 'from outside',
 });

@@ -25,7 +25,10 @@ const createDriver = (
 ): SandboxDriver =>
   createQemuDriver({ hostMarker: host.hostMarker, cacheDirectory: probeDirectory, ...config });
 
-driverContract({ name: 'qemu', createDriver, image, guestRunnerPath, ownKernel: true });
+driverContract({
+  ...{ name: 'qemu', createDriver, image, guestRunnerPath },
+  ...{ ownKernel: true, auto: true, killRunner: 'from inside' },
+});
 
 describe('qemu alone', () => {
   test('a monitor killed from outside is the platform failing', async () => {

@@ -69,6 +69,10 @@ const FOR_ACTIONS = [
   { name: 'rsync', why: 'a published action that the tests run copies with it', proof: ['rsync'] },
   { name: 'openssl', why: 'tests make a certificate for a server of theirs', proof: ['openssl'] },
 ];
+/** @type {DebianPackage[]} */
+const FOR_DRIVERS = [
+  { name: 'docker.io', why: 'tests start an engine of their own from it', proof: ['dockerd'] },
+];
 const SHELLS = ['zsh', 'fish'].map((name) => ({
   name,
   why: 'tests complete a line in it',
@@ -89,6 +93,7 @@ const FOR_TESTS = [
   SSH,
   ...FOR_CHECKOUTS,
   ...FOR_ACTIONS,
+  ...FOR_DRIVERS,
   ...SHELLS,
   ...NETWORKS,
   ...FOR_ARCHIVES,

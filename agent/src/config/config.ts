@@ -4,6 +4,7 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BuiltinPolicy, NetworkMode } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
+import type { DockerSettings } from '../drivers/docker/config.ts';
 import { AgentError } from '../errors.ts';
 import { REAP_INTERVAL_MS } from '../limits.ts';
 import type { GuardOptions } from '../guard/guard.ts';
@@ -60,8 +61,10 @@ export type AgentConfig = {
   network?: NetworkMode;
   /** Private IPv4 range that sandboxes in mode `nat` are seen by on this host; default 10.213.0.0/16. */
   networkAddressRange?: string;
-  /** Drivers to offer. */
+  /** Drivers to offer, strongest first. */
   drivers?: readonly DriverName[];
+  /** For the driver docker; refused settings keep the agent from starting. */
+  docker?: DockerSettings;
   hostName?: string;
   labels?: readonly string[];
   /** Offered beside `labels`. */
@@ -121,7 +124,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   return {
     bootTimeoutMs: undefined,
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,
-    drivers: ['qemu', 'process'],
+    drivers: ['qemu', 'docker', 'process'],
     sandboxUsers: SANDBOX_USERS,
     prepareImage: false,
     actionMirrors: [],
@@ -131,6 +134,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     egress: {},
     network: 'link',
     networkAddressRange: DEFAULT_ADDRESS_RANGE,
+    docker: {},
     hostName: hostname(),
     promotedImage: async () => await Promise.resolve(undefined),
     extraLabels: [],

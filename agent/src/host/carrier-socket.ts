@@ -64,3 +64,22 @@ export async function listenForCarrier(path: string, signal: AbortSignal): Promi
     },
   };
 }
+
+/** Both connections, or neither is left open. */
+export async function bothCarriers(
+  control: Promise<Socket>,
+  bulk: Promise<Socket>,
+): Promise<{ control: Socket; bulk: Socket }> {
+  try {
+    const [first, second] = await Promise.all([control, bulk]);
+    return { control: first, bulk: second };
+  } catch (error) {
+    for (const one of [control, bulk]) {
+      void one.then(
+        (socket) => socket.destroy(),
+        () => {},
+      );
+    }
+    throw error;
+  }
+}

@@ -9,7 +9,7 @@ const IMAGE: MachineImage = { digest: 'd', kernelPath: 'k', initrdPath: 'i', roo
 
 const probed = (name: 'qemu' | 'process', works = true): ProbedDriver => ({
   driver: { name } as SandboxDriver,
-  probe: { works, ownKernel: name === 'qemu', note: 'as found' } as DriverProbe,
+  probe: { works, bootsImage: name === 'qemu', note: 'as found' } as DriverProbe,
 });
 
 function make() {

@@ -101,4 +101,4 @@ export class DefaultImage {
   }
 }
 
-export const needsImage = (probe: DriverProbe): boolean => probe.works && probe.ownKernel;
+export const needsImage = (probe: DriverProbe): boolean => probe.works && probe.bootsImage;

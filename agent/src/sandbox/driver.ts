@@ -6,12 +6,14 @@ import type { Socket } from 'node:net';
 import type { NetworkMode, SandboxId } from '@onejob/protocol';
 import type { ProvisionStack } from './stack.ts';
 
-export type DriverName = 'qemu' | 'process';
+export type DriverName = 'qemu' | 'docker' | 'process';
 
 /** What a driver found out about this host by trying. */
 export type DriverProbe = {
   works: boolean;
   ownKernel: boolean;
+  /** Its machines are made from a guest image. */
+  bootsImage: boolean;
   /** May `auto` choose it? */
   auto: boolean;
   needsRoot: boolean;

@@ -20,6 +20,7 @@ export type Acquisition =
   | { kind: 'network_namespace' | 'interface' | 'packet_rules'; sandboxId: SandboxId }
   | { kind: 'cgroup'; sandboxId: SandboxId; paths: readonly string[] }
   | { kind: 'user'; sandboxId: SandboxId; uid: number }
+  | { kind: 'container'; sandboxId: SandboxId; socketPath: string }
   | { kind: 'process'; role: string; sandboxId: SandboxId };
 
 export type JournalLine =

@@ -12,8 +12,7 @@
  *
  * It does not touch: what has another agent's marker, names that are not made from a sandbox id, `kept/`
  * (the user asked for it), images, and no path outside the directory of the journal's own sandbox,
- * whatever a journal says. It does not find what never had a name of ours: a container's own processes
- * are its driver's to find, by a finder of its own.
+ * whatever a journal says. It does not find what never had a name of ours.
  *
  * Journals are returned, not removed: the control plane must hear of their leases first. One whose
  * sandbox could not be buried whole stays, for the next start.
@@ -256,6 +255,7 @@ function assertOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string
 
 function isOwn(acquisition: Acquisition, sandboxId: SandboxId, place: string): boolean {
   switch (acquisition.kind) {
+    case 'container':
     case 'process':
     case 'user':
     case 'interface':

@@ -3,6 +3,8 @@
  * to undo, and may run twice: the live agent and the reaper both call it.
  */
 import { rm } from 'node:fs/promises';
+import { removeContainer } from '../drivers/docker/container.ts';
+import { Engine } from '../drivers/docker/engine.ts';
 import { removeCgroup } from '../host/cgroup.ts';
 import { killSandboxProcesses } from '../host/processes.ts';
 import { deleteNamespace, deleteOwnLink, deleteTable } from '../host/network-things.ts';
@@ -16,6 +18,10 @@ export function undoOn(hostMarker: string): Undo {
     switch (acquisition.kind) {
       case 'process':
         return await killSandboxProcesses(hostMarker, acquisition.sandboxId);
+      case 'container': {
+        const { sandboxId, socketPath } = acquisition;
+        return await removeContainer(new Engine(socketPath), { hostMarker, sandboxId });
+      }
       case 'cgroup':
         return await removeCgroup(acquisition.paths);
       case 'user':

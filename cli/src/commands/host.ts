@@ -44,7 +44,7 @@ export async function doctor(
   const rows = [
     ...drivers.map(({ driver, probe }) => [
       `${sign(probe.works)} driver ${driver.name}`,
-      `${probe.note}${probe.ownKernel ? '' : ' (never chosen by auto)'}`,
+      `${probe.note}${driver.name === 'process' ? ' (never chosen by auto)' : ''}`,
     ]),
     [`${network.works ? sign(true) : ' '} network nat`, network.note],
     [`${sign(gitVersion !== undefined)} git`, gitVersion ?? 'missing: apt-get install git'],

@@ -122,7 +122,7 @@ export async function sendSnapshot(api: ApiClient, snapshot: Snapshot): Promise<
 async function refuseMissingDriver(platform: Platform, driver: string): Promise<void> {
   const drivers = await knownDrivers(platform);
   const fits = drivers.some(
-    (one) => one.works && (driver === 'auto' ? one.ownKernel : one.name === driver),
+    (one) => one.works && (driver === 'auto' ? one.name !== 'process' : one.name === driver),
   );
   if (fits || drivers.length === 0) return;
   const notes = drivers.map((one) => `${one.name}: ${one.note}`).join('\n  ');

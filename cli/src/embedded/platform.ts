@@ -11,6 +11,7 @@ import {
   AgentError,
   probeDrivers,
   probeNetwork,
+  readDockerSettings,
   needsImage,
   reapOnce,
   startAgent,
@@ -29,7 +30,7 @@ import {
 import { bundleGuestRunner } from '@onejob/image';
 import { explainError, type Fleet, type NetworkMode } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
-import { actionSettings, type Directories } from '../config/environment.ts';
+import { actionSettings, environmentValue, type Directories } from '../config/environment.ts';
 import { CliError } from '../errors.ts';
 import { ImageStore, type GuestImage, type ImageWatcher } from './images.ts';
 import { makeCacheDirectory, makeDirectories } from './make-directory.ts';
@@ -52,7 +53,7 @@ export type { ReapEntry } from '@onejob/agent';
 
 export type PlatformOptions = {
   directories: Directories;
-  /** `auto`, `qemu`, `process`: decides whether an image is needed at once. */
+  /** `auto`, `qemu`, `docker`, `process`: decides whether an image is needed at once. */
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;
@@ -295,6 +296,7 @@ async function agentConfig(
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
+    ...driverSettings(),
     image: async () =>
       await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
     promotedImage,
@@ -303,6 +305,12 @@ async function agentConfig(
     ...(options.network === undefined ? {} : { network: options.network }),
     warn,
   };
+}
+
+/** Of the docker driver, where ONEJOB_DOCKER_SETTINGS names their file. */
+function driverSettings(): Pick<AgentConfig, 'docker'> {
+  const path = environmentValue('ONEJOB_DOCKER_SETTINGS');
+  return path === undefined || path === '' ? {} : { docker: readDockerSettings(path) };
 }
 
 /** Drivers as tried on this host, without a platform: for `doctor`. */
@@ -366,6 +374,7 @@ function offlineConfig(directories: Directories): AgentConfig {
     cacheDirectory: directories.cache,
     controlPlaneSocketPath: '',
     guestRunnerPath: '',
+    ...driverSettings(),
     image: async () =>
       await Promise.reject(new AgentError('image_missing', 'No image outside of a platform.')),
   };

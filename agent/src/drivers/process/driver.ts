@@ -7,7 +7,6 @@
  * control group, which holds the shape's processors and memory. Its disk is the host's: no limit.
  */
 import { mkdir } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import {
   cgroupOomKills,
@@ -16,7 +15,7 @@ import {
   createCgroup,
   findCgroups,
 } from '../../host/cgroup.ts';
-import { listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
+import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import {
   superviseProcess,
@@ -64,6 +63,7 @@ function probeResult({ leash, cgroups }: Host): DriverProbe {
   return {
     works: true,
     ownKernel: false,
+    bootsImage: false,
     auto: false,
     needsRoot: false,
     networkModes: ['link'],
@@ -113,7 +113,7 @@ async function provision(
     start(config, prefix, request, { ...paths, ...sockets }),
   );
   void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
-  const carriers = await bothOf(control.connected, bulk.connected);
+  const carriers = await bothCarriers(control.connected, bulk.connected);
   return new ProcessHandle({
     hostMarker: config.hostMarker,
     sandboxId,
@@ -150,25 +150,6 @@ function start(
       ONEJOB_WORK: paths.work,
     },
   });
-}
-
-/** Both connections, or neither is left open. */
-async function bothOf(
-  control: Promise<Socket>,
-  bulk: Promise<Socket>,
-): Promise<{ control: Socket; bulk: Socket }> {
-  try {
-    const [first, second] = await Promise.all([control, bulk]);
-    return { control: first, bulk: second };
-  } catch (error) {
-    for (const one of [control, bulk]) {
-      void one.then(
-        (socket) => socket.destroy(),
-        () => {},
-      );
-    }
-    throw error;
-  }
 }
 
 const tooLate = ({ bootTimeoutMs }: ProcessDriverConfig): AgentError =>

@@ -93,6 +93,7 @@ export function createQemuDriver(config: QemuDriverConfig): SandboxDriver {
 const probeResult = (works: boolean, note: string): DriverProbe => ({
   works,
   ownKernel: true,
+  bootsImage: true,
   auto: works,
   needsRoot: false,
   networkModes: ['link', 'nat'],

@@ -1,0 +1,34 @@
+/** The file with an operator's container settings: what is read of it, and what is refused. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { readDockerSettings } from './docker-settings.ts';
+
+test('settings are read whole, and what is unknown or of another type is refused by name', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'docker.json');
+  const read = (value: unknown) => {
+    writeFileSync(path, typeof value === 'string' ? value : JSON.stringify(value));
+    return readDockerSettings(path);
+  };
+  const good = { runtime: 'runc', caches: [{ source: '/srv/a', target: '/a' }], dns: ['::1'] };
+  assert.deepEqual(read(good), good);
+  assert.deepEqual(read({}), {});
+  const refusals: [unknown, RegExp][] = [
+    ['{', /docker\.json are refused: it cannot be read as JSON/],
+    [[], /object/],
+    [{ privileged: true }, /\/privileged schema is false/],
+    [
+      { caches: [{ source: '/a', target: '/b', readOnly: false }] },
+      /\/caches\/0\/readOnly schema is false/,
+    ],
+    [{ capabilities: 'ALL' }, /\/capabilities .*array/],
+  ];
+  for (const [value, message] of refusals) {
+    assert.throws(() => read(value), { code: 'invalid_configuration', message });
+  }
+  assert.throws(() => readDockerSettings(join(directory, 'none')), /cannot be read/);
+});

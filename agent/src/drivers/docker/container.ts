@@ -1,0 +1,120 @@
+/**
+ * A sandbox's container: what the engine is asked to make, and how one is found again and removed. A
+ * container is ours when its labels name this agent's host marker and the sandbox; a name alone is
+ * nobody's proof, and nothing without both labels is ever touched.
+ */
+import { isSandboxId, MACHINE, type SandboxId } from '@onejob/protocol';
+import { HOST_VARIABLE, SANDBOX_VARIABLE } from '../../host/processes.ts';
+import { AgentError } from '../../errors.ts';
+import type { Shape } from '../../sandbox/driver.ts';
+import { LINK_DIRECTORY, MOST_PROCESSES } from './config.ts';
+import { isObject, type Engine } from './engine.ts';
+import type { CheckedSettings } from './rules.ts';
+
+export const HOST_LABEL = 'onejob.host';
+export const SANDBOX_LABEL = 'onejob.sandbox';
+
+export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
+
+/** Body of `POST /containers/create`. Holds no secret: whoever may ask the engine sees it. */
+export function containerBody(options: {
+  hostMarker: string;
+  sandboxId: SandboxId;
+  image: string;
+  shape: Shape;
+  settings: CheckedSettings;
+  /** Directory of this host with the carriers' sockets and nothing else. */
+  linkDirectory: string;
+}): Record<string, unknown> {
+  const { hostMarker, sandboxId, image, shape, settings } = options;
+  const memory = Math.round(shape.memoryBytes);
+  const mount = (Source: string, Target: string) => ({
+    ...{ Type: 'bind', Source, Target, ReadOnly: true },
+    BindOptions: { Propagation: 'rprivate' },
+  });
+  return {
+    Image: image,
+    Hostname: 'onejob',
+    User: '0:0',
+    WorkingDir: '/',
+    Entrypoint: ['/usr/local/bin/node', '/opt/onejob/start-runner.cjs'],
+    Cmd: [],
+    Env: [
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      ...['HOME=/root', 'LANG=C.UTF-8', 'ONEJOB_CARRIER=unix'],
+      `ONEJOB_CONTROL_SOCKET=${LINK_DIRECTORY}/control.sock`,
+      `ONEJOB_BULK_SOCKET=${LINK_DIRECTORY}/bulk.sock`,
+      `ONEJOB_WORK=${MACHINE.workDirectory}`,
+      ...[`${SANDBOX_VARIABLE}=${sandboxId}`, `${HOST_VARIABLE}=${hostMarker}`],
+    ],
+    Labels: { [HOST_LABEL]: hostMarker, [SANDBOX_LABEL]: sandboxId },
+    ...{ AttachStdin: false, AttachStdout: false, AttachStderr: false, OpenStdin: false },
+    Tty: false,
+    HostConfig: {
+      ...{ NetworkMode: 'none', IpcMode: 'private', CgroupnsMode: 'private' },
+      ...{ Privileged: false, PublishAllPorts: false, Init: true },
+      CapDrop: ['ALL'],
+      CapAdd: settings.capabilities,
+      // The engine's own seccomp profile holds, because none is named here.
+      SecurityOpt: ['no-new-privileges'],
+      ...{ Memory: memory, MemorySwap: memory, PidsLimit: MOST_PROCESSES },
+      NanoCpus: Math.round(shape.cpus * 1e9),
+      Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
+      RestartPolicy: { Name: 'no' },
+      // What a job writes to its machine's console is kept nowhere on the host's disk.
+      LogConfig: { Type: 'none', Config: {} },
+      Dns: settings.dns,
+      Mounts: [
+        mount(options.linkDirectory, LINK_DIRECTORY),
+        ...settings.caches.map(({ source, target }) => mount(source, target)),
+      ],
+      ...(settings.runtime === undefined ? {} : { Runtime: settings.runtime }),
+    },
+  };
+}
+
+type Ours = { hostMarker: string; sandboxId: string };
+
+const labelsOf = (body: unknown): Record<string, unknown> => {
+  const config = isObject(body) ? body['Config'] : undefined;
+  const labels = isObject(config) ? config['Labels'] : undefined;
+  return isObject(labels) ? labels : {};
+};
+
+/** Kills and removes the sandbox's container, with its volumes. Succeeds where there is none. */
+export async function removeContainer(engine: Engine, { hostMarker, sandboxId }: Ours) {
+  const path = `/containers/${containerName(sandboxId)}`;
+  const found = await engine.must('look at a container', 'GET', `${path}/json`, [200, 404]);
+  if (found.status === 404) return;
+  const labels = labelsOf(found.body);
+  if (labels[HOST_LABEL] !== hostMarker || labels[SANDBOX_LABEL] !== sandboxId) {
+    throw new AgentError(
+      'boot_failed',
+      `The container ${containerName(sandboxId)} does not have this agent's labels; it is left alone.`,
+    );
+  }
+  const id = isObject(found.body) ? String(found.body['Id']) : containerName(sandboxId);
+  // 409: somebody removes it already.
+  const good = [204, 200, 404, 409];
+  const remove = `/containers/${id}?force=1&v=1`;
+  const { status } = await engine.must('remove a container', 'DELETE', remove, good);
+  if (status === 409) await engine.ask('POST', `/containers/${id}/wait?condition=removed`);
+}
+
+/** Sandboxes of this agent that have a container, running or not. Read from labels, never from names. */
+export async function listContainers(
+  engine: Engine,
+  hostMarker: string,
+): Promise<{ sandboxId: SandboxId; bornAtMs: number | undefined }[]> {
+  const filters = JSON.stringify({ label: [`${HOST_LABEL}=${hostMarker}`] });
+  const path = `/containers/json?all=1&filters=${encodeURIComponent(filters)}`;
+  const { body } = await engine.must('list its containers', 'GET', path, [200]);
+  const containers = Array.isArray(body) ? body.filter(isObject) : [];
+  return containers.flatMap(({ Labels, Created }) => {
+    const labels = isObject(Labels) ? Labels : {};
+    const sandboxId = labels[SANDBOX_LABEL];
+    if (labels[HOST_LABEL] !== hostMarker || typeof sandboxId !== 'string') return [];
+    if (!isSandboxId(sandboxId)) return [];
+    return [{ sandboxId, bornAtMs: typeof Created === 'number' ? Created * 1000 : undefined }];
+  });
+}

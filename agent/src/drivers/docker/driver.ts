@@ -1,0 +1,227 @@
+/**
+ * The driver for hosts with a container engine: each job in a container of its own, with the guest
+ * image as its root, no network but the link, no capability beyond a short list, and the engine's
+ * seccomp profile. Jobs share the host's kernel, so it is the weakest that `auto` takes.
+ *
+ * A container does not die with the agent by itself. A guardian process removes it as soon as the
+ * agent is gone; where that is killed too, the next start of the agent or `onejob reap` does.
+ */
+import { realpathSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { explainError } from '@onejob/protocol';
+import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
+import { startGuardian } from '../../host/guardian.ts';
+import { AgentError } from '../../errors.ts';
+import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
+import type { Acquisition } from '../../sandbox/journal.ts';
+import { checkShape } from '../../sandbox/shape.ts';
+import type { ProvisionStack } from '../../sandbox/stack.ts';
+import {
+  BOOT_TIMEOUT_MS,
+  DEFAULT_SOCKET_PATH,
+  PROBE_TIMEOUT_MS,
+  SHAPE_LIMITS,
+  type DockerDriverConfig,
+} from './config.ts';
+import { containerBody, containerName } from './container.ts';
+import { Engine, isObject } from './engine.ts';
+import { Container, DockerHandle } from './handle.ts';
+import { importImage } from './image-import.ts';
+import { checkImageName, checkSettings, type CheckedSettings } from './rules.ts';
+
+const REMOVE_PROGRAM = fileURLToPath(new URL('./remove-left-container.ts', import.meta.url));
+
+/** What the engine told of itself, once. */
+type Host = {
+  engine: Engine;
+  engineDirectory: string;
+  settings: CheckedSettings;
+  limits: DriverProbe['limits'];
+  note: string;
+};
+
+/** Throws `invalid_configuration` where the operator's settings are refused. */
+export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
+  const settings = checkSettings(config.settings, realpathSync);
+  if (config.settings.image !== undefined) {
+    checkImageName(config.settings.image, config.settings.allowedImages);
+  }
+  let found: Promise<Host> | undefined;
+  const host = async (): Promise<Host> => {
+    found ??= findHost(config, settings);
+    try {
+      return await found;
+    } catch (error) {
+      found = undefined; // an engine may be started meanwhile
+      throw error;
+    }
+  };
+  return {
+    name: 'docker',
+    probe: async () => {
+      try {
+        const { limits, note } = await host();
+        return probeResult(true, limits, note);
+      } catch (error) {
+        return probeResult(false, [], explainError(error));
+      }
+    },
+    provision: async (request, stack) => await provision(config, await host(), request, stack),
+  };
+}
+
+const probeResult = (works: boolean, limits: DriverProbe['limits'], note: string): DriverProbe => ({
+  works,
+  ownKernel: false,
+  bootsImage: true,
+  auto: works,
+  needsRoot: false,
+  networkModes: ['link'],
+  limits,
+  snapshot: false,
+  freeze: false,
+  note,
+});
+
+async function findHost(config: DockerDriverConfig, settings: CheckedSettings): Promise<Host> {
+  const engine = new Engine(config.settings.socketPath ?? DEFAULT_SOCKET_PATH);
+  const { status, body, message } = await engine.ask('GET', '/info', {
+    timeoutMs: PROBE_TIMEOUT_MS,
+  });
+  if (status !== 200 || !isObject(body)) {
+    throw new AgentError('driver_unavailable', `The container engine refuses: ${message}`);
+  }
+  if (body['OSType'] !== undefined && body['OSType'] !== 'linux') {
+    throw new AgentError('driver_unavailable', 'The container engine runs no Linux containers.');
+  }
+  const security = Array.isArray(body['SecurityOptions']) ? body['SecurityOptions'] : [];
+  if (!security.some((one) => String(one).startsWith('name=seccomp'))) {
+    throw new AgentError(
+      'driver_unavailable',
+      'The container engine filters no system calls (no seccomp), so it isolates too little for a job.',
+    );
+  }
+  const { runtime } = settings;
+  if (runtime !== undefined && !(isObject(body['Runtimes']) && runtime in body['Runtimes'])) {
+    throw new AgentError(
+      'driver_unavailable',
+      `The container engine has no runtime ${runtime}; name it in its daemon.json, or choose another.`,
+    );
+  }
+  const limits: DriverProbe['limits'] = [
+    ...(body['CpuCfsQuota'] === false ? [] : ['cpu' as const]),
+    ...(body['MemoryLimit'] === false ? [] : ['memory' as const]),
+  ];
+  const told = (key: string, otherwise: string): string =>
+    typeof body[key] === 'string' ? body[key] : otherwise;
+  const notes = [
+    `container engine ${told('ServerVersion', 'of unknown version')}`,
+    `run by ${runtime ?? told('DefaultRuntime', 'its default runtime')}`,
+    "on the host's kernel",
+    limits.includes('memory') ? 'its disk is not limited' : 'its memory and disk are not limited',
+  ];
+  const engineDirectory = told('DockerRootDir', '/var/lib/docker');
+  return { engine, engineDirectory, settings, limits, note: notes.join(', ') };
+}
+
+async function provision(
+  config: DockerDriverConfig,
+  host: Host,
+  request: ProvisionRequest,
+  stack: ProvisionStack,
+): Promise<DockerHandle> {
+  if (request.image === null && config.settings.image === undefined) {
+    throw new AgentError(
+      'image_missing',
+      'The docker driver needs a guest image: onejob image build, and onejob image list',
+    );
+  }
+  checkShape(request.shape, SHAPE_LIMITS);
+  const startedAt = performance.now();
+  const failure = new AbortController();
+  const signal = AbortSignal.any([request.signal, failure.signal]);
+  const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
+  await using undo = new AsyncDisposableStack();
+  const acquire = async <T>(what: Acquisition, make: () => T | Promise<T>): Promise<T> => {
+    signal.throwIfAborted();
+    return await stack.acquire(what, make);
+  };
+  const linkDirectory = join(request.directory, 'link');
+  await acquire({ kind: 'directory', path: linkDirectory }, async () => {
+    await mkdir(linkDirectory, { mode: 0o700 });
+  });
+  const listen = async (name: string): Promise<CarrierSocket> => {
+    const path = join(linkDirectory, name);
+    const make = async () => await listenForCarrier(path, signal);
+    return undo.use(await acquire({ kind: 'socket', path }, make));
+  };
+  const control = await listen('control.sock');
+  const bulk = await listen('bulk.sock');
+  signal.throwIfAborted();
+  const image = await imageFor(config, host, request);
+  // An import may take a minute, once; what is timed is the machine.
+  const timer = setTimeout(() => failure.abort(tooLate(timeoutMs)), timeoutMs);
+  undo.defer(() => clearTimeout(timer));
+  const container = await startContainer({ config, host, request, linkDirectory, image, acquire });
+  void container.ended.then(({ detail }) => {
+    const message = `The container ended before its guest runner connected: ${detail}.`;
+    failure.abort(new AgentError('boot_failed', message));
+  });
+  try {
+    const carriers = await bothCarriers(control.connected, bulk.connected);
+    const phasesMs = { provision: performance.now() - startedAt };
+    const { engineDirectory, note } = host;
+    return new DockerHandle({ container, engineDirectory, note, carriers, phasesMs });
+  } catch (error) {
+    await container.kill();
+    throw error;
+  }
+}
+
+/** Created, then guarded, then started: at no moment does one run that nobody would remove. */
+async function startContainer(parts: {
+  config: DockerDriverConfig;
+  host: Host;
+  request: ProvisionRequest;
+  linkDirectory: string;
+  image: string;
+  acquire: <T>(what: Acquisition, make: () => T | Promise<T>) => Promise<T>;
+}): Promise<Container> {
+  const { config, request, linkDirectory, image, acquire } = parts;
+  const { engine, settings } = parts.host;
+  const { hostMarker, nodePath } = config;
+  const { sandboxId, shape } = request;
+  const { socketPath } = engine;
+  // Once more: a link of the operator's may lead elsewhere by now.
+  checkSettings(config.settings, realpathSync);
+  const body = containerBody({ hostMarker, sandboxId, image, shape, settings, linkDirectory });
+  await acquire({ kind: 'container', sandboxId, socketPath }, async () => {
+    const create = `/containers/create?name=${containerName(sandboxId)}`;
+    await engine.must('create a container', 'POST', create, [201], { body });
+  });
+  await acquire({ kind: 'process', role: 'guardian', sandboxId }, () => {
+    const args = [REMOVE_PROGRAM, socketPath, hostMarker, sandboxId];
+    startGuardian({ hostMarker, sandboxId, command: nodePath, args });
+  });
+  request.signal.throwIfAborted();
+  return await Container.start(engine, { hostMarker, sandboxId });
+}
+
+async function imageFor(
+  { cacheDirectory, settings }: DockerDriverConfig,
+  { engine }: Host,
+  { image }: ProvisionRequest,
+): Promise<string> {
+  if (settings.image !== undefined || image === null) return settings.image ?? '';
+  const name = await importImage(engine, image, cacheDirectory);
+  checkImageName(name, settings.allowedImages);
+  return name;
+}
+
+const tooLate = (timeoutMs: number): AgentError =>
+  new AgentError(
+    'boot_timeout',
+    `The guest runner did not connect to its agent in ${timeoutMs} ms after its container was created.`,
+  );

@@ -1,0 +1,63 @@
+/**
+ * The guest image as an image of the engine's: imported once, tagged by its digest, and found by that
+ * tag from then on. Whoever may tag images in the engine is root on this host, so the tag is believed.
+ */
+import { tarOf, unpackImage } from '../../host/unpacked-image.ts';
+import { AgentError } from '../../errors.ts';
+import type { MachineImage } from '../../sandbox/driver.ts';
+import { IMPORT_TIMEOUT_MS, OWN_REPOSITORY } from './config.ts';
+import { isObject, type Engine } from './engine.ts';
+
+/** A tag has at most 128 characters. */
+export const imageName = (digest: string): string => `${OWN_REPOSITORY}:${digest}`;
+
+const importing = new Map<string, Promise<void>>();
+
+/** The image's name in the engine, where it is when this returns. */
+export async function importImage(
+  engine: Engine,
+  image: MachineImage,
+  cacheDirectory: string,
+): Promise<string> {
+  const name = imageName(image.digest);
+  const key = `${engine.socketPath} ${name}`;
+  const running = importing.get(key) ?? importOnce(engine, image, cacheDirectory);
+  importing.set(key, running);
+  try {
+    await running;
+  } finally {
+    importing.delete(key);
+  }
+  return name;
+}
+
+async function importOnce(
+  engine: Engine,
+  image: MachineImage,
+  cacheDirectory: string,
+): Promise<void> {
+  const name = imageName(image.digest);
+  const { status } = await engine.must(
+    'look at its images',
+    'GET',
+    `/images/${name}/json`,
+    [200, 404],
+  );
+  if (status === 200) return;
+  const root = await unpackImage(image, cacheDirectory);
+  const query = `fromSrc=-&repo=${encodeURIComponent(OWN_REPOSITORY)}&tag=${image.digest}`;
+  const upload = { upload: tarOf(root), timeoutMs: IMPORT_TIMEOUT_MS };
+  const path = `/images/create?${query}`;
+  const { body } = await engine.must('import the guest image', 'POST', path, [200], upload);
+  // It answers at once, and says in the lines that follow whether it worked.
+  const lines = typeof body === 'string' ? body.split('\n') : [JSON.stringify(body)];
+  for (const line of lines) {
+    const said = line.trim() === '' ? undefined : (JSON.parse(line) as unknown);
+    if (isObject(said) && typeof said['error'] === 'string') {
+      throw new AgentError(
+        'boot_failed',
+        `The container engine could not import the guest image: ${said['error']}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,224 @@
+/** The driver contract on containers of a real engine, and what only docker promises. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newSandboxId, type SandboxId } from '@onejob/protocol';
+import {
+  containerName,
+  HOST_LABEL,
+  listContainers,
+  SANDBOX_LABEL,
+} from '../src/drivers/docker/container.ts';
+import { imageName } from '../src/drivers/docker/image-import.ts';
+import { listSandboxProcesses } from '../src/host/processes.ts';
+import { containerFinder } from '../src/sandbox/finders/containers.ts';
+import { reap, type ReapReport } from '../src/sandbox/reaper.ts';
+import type { MachineImage } from '../src/sandbox/driver.ts';
+import { whyNoEngine, type TestEngine } from './_docker-engine.ts';
+import { openDockerLab, type DockerLab } from './_docker-lab.ts';
+import type { SandboxLab } from './_sandbox-lab.ts';
+import { driverContract } from './driver-contract.ts';
+
+const GONE_PATIENCE_MS = 15_000;
+const whyNot = whyNoEngine();
+
+if (whyNot !== undefined) test('driver docker', { skip: whyNot }, () => {});
+else await testDriver();
+
+async function testDriver(): Promise<void> {
+  const docker = await openDockerLab();
+  const { createDriver, image, guestRunnerPath } = docker;
+  driverContract({
+    ...{ name: 'docker', createDriver, image, guestRunnerPath },
+    ...{ ownKernel: false, auto: true, killRunner: 'from inside' },
+  });
+  describe('docker alone', () => {
+    describeConfinement(docker);
+    describeEnds(docker);
+    describeLeftovers(docker);
+  });
+}
+
+function describeConfinement(docker: DockerLab): void {
+  test('a job has no network, few capabilities, no way to more, and a closed link directory', async () => {
+    const script = [
+      'echo "interfaces=$(ls /sys/class/net | xargs)"',
+      'grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status',
+      'echo "resolvers=$(grep nameserver /etc/resolv.conf | xargs)"',
+      'touch /run/onejob/mine 2>/dev/null && echo wrote-link',
+      'echo "left in link: $(ls -A /run/onejob | xargs)"',
+      'mount -t tmpfs none /mnt 2>/dev/null && echo mounted',
+      'unshare --user true 2>/dev/null && echo unshared',
+      'test -w /proc/sys/kernel/panic && echo wrote-proc',
+      'test -w /proc/sysrq-trigger && echo wrote-sysrq',
+      'dd if=/dev/kmsg of=/dev/null count=1 2>/dev/null && echo read-kmsg',
+      'ls -A /var/run/docker.sock /run/docker.sock 2>/dev/null && echo engine-socket',
+      'echo "core=$(ulimit -c)"',
+      'true',
+    ].join('\n');
+    const log = await docker.run(script);
+    assert.match(log, /^interfaces=lo$/m);
+    // CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7 (capabilities(7)).
+    assert.match(log, /^CapEff:\s+0*fb$/m);
+    assert.match(log, /^CapBnd:\s+0*fb$/m);
+    assert.match(log, /^NoNewPrivs:\s+1$/m);
+    assert.match(log, /^Seccomp:\s+2$/m);
+    assert.match(log, /^resolvers=nameserver 127\.0\.0\.1$/m);
+    assert.match(log, /^left in link: *$/m);
+    assert.match(log, /^core=0$/m);
+    assert.doesNotMatch(log, /wrote-|mounted|unshared|read-kmsg|engine-socket/);
+  });
+}
+
+function describeEnds({ createDriver, newLab, own }: DockerLab): void {
+  test('a container that somebody else removes is the platform failing', async () => {
+    await using lab = await newLab();
+    const sandbox = await lab.newSandbox();
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const path = `/containers/${containerName(sandbox.sandboxId)}?force=1`;
+    await own.engine.must('remove', 'DELETE', path, [204]);
+    assert.equal((await handle.ended).cause, 'vmm_died', (await handle.ended).detail);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
+  test('a missing image is refused before anything is acquired', async () => {
+    await using lab = await newLab();
+    const sandbox = await lab.newSandbox({ image: null });
+    const provisioning = createDriver(lab).provision(sandbox.request, sandbox.stack);
+    await assert.rejects(provisioning, { code: 'image_missing' });
+    await lab.bury(sandbox);
+  });
+
+  test('an image that no glob allows is refused before anything runs of it', async () => {
+    await using lab = await newLab();
+    const sandbox = await lab.newSandbox();
+    const driver = createDriver(lab, { allowedImages: ['other/*'] });
+    await assert.rejects(driver.provision(sandbox.request, sandbox.stack), {
+      code: 'invalid_configuration',
+      message: /^\[image-allowed\] The image onejob\/guest:/,
+    });
+    await lab.bury(sandbox);
+  });
+
+  test('an engine that is not there, or lacks the runtime, is told with what to do', async () => {
+    const marker = { hostMarker: 'probe' } as SandboxLab;
+    const nowhere = await createDriver(marker, { socketPath: '/nowhere/engine.sock' }).probe();
+    assert.equal(nowhere.works, false);
+    assert.match(nowhere.note, /engine at \/nowhere\/engine\.sock does not answer: .*ENOENT/);
+    const sysbox = await createDriver(marker, { runtime: 'sysbox-runc' }).probe();
+    assert.equal(sysbox.works, false);
+    assert.match(sysbox.note, /has no runtime sysbox-runc/);
+  });
+}
+
+const reapAll = async (own: TestEngine, lab: SandboxLab): Promise<ReapReport> =>
+  await reap({
+    hostMarker: lab.hostMarker,
+    sandboxesDirectory: lab.root,
+    journalsDirectory: join(lab.root, 'journal'),
+    undo: lab.undo,
+    alive: new Set(),
+    finders: [containerFinder(own.socketPath)],
+  });
+
+function describeLeftovers({ own, image, guestRunnerPath, cacheDirectory, newLab }: DockerLab) {
+  const isGone = async (lab: SandboxLab): Promise<void> => {
+    const deadline = performance.now() + GONE_PATIENCE_MS;
+    while ((await listContainers(own.engine, lab.hostMarker)).length > 0) {
+      assert.ok(performance.now() < deadline, 'the container is still there');
+      await sleep(50);
+    }
+  };
+  /** Another process that provisions a sandbox, and is killed when it has. */
+  const killAgent = async (lab: SandboxLab, before: () => Promise<void> = async () => {}) => {
+    const request = { image, guestRunnerPath, cacheDirectory, socketPath: own.socketPath };
+    const words = [join(import.meta.dirname, '_docker-agent.ts'), lab.hostMarker, lab.root];
+    const agent = spawn(process.execPath, [...words, JSON.stringify(request)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(agent, 'exit').then(() => [Buffer.from('it ended')]);
+    const [said] = (await Promise.race([once(agent.stdout, 'data'), ended])) as [Buffer];
+    assert.match(said.toString(), /^provisioned sb/);
+    assert.equal((await listContainers(own.engine, lab.hostMarker)).length, 1);
+    await before();
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+  };
+
+  test('a container goes with its agent, also when its runner is stopped by the job', async () => {
+    await using lab = await newLab();
+    await killAgent(lab, async () => {
+      for (const { pid, environment } of await listSandboxProcesses(lab.hostMarker)) {
+        if (environment.has('ONEJOB_CARRIER')) process.kill(pid, 'SIGSTOP');
+      }
+    });
+    await isGone(lab);
+    await reapAll(own, lab);
+  });
+
+  test('where the guardian is killed too, the reaper removes it by its labels, and no look-alike', async () => {
+    await using lab = await newLab();
+    await killAgent(lab, async () => {
+      for (const { pid, environment } of await listSandboxProcesses(lab.hostMarker)) {
+        process.kill(pid, environment.has('ONEJOB_CARRIER') ? 'SIGSTOP' : 'SIGKILL');
+      }
+    });
+    await sleep(300);
+    const [orphan] = await listContainers(own.engine, lab.hostMarker);
+    assert.ok(orphan !== undefined, 'nobody was there to remove it');
+    await rm(join(lab.root, 'journal'), { recursive: true });
+    const foreign = await createLookAlikes(own, image, lab.hostMarker);
+    const report = await reapAll(own, lab);
+    assert.deepEqual(report.failed, []);
+    assert.ok(report.removed.some((what) => what.includes(orphan.sandboxId)));
+    assert.deepEqual(await listContainers(own.engine, lab.hostMarker), []);
+    for (const name of foreign) {
+      await own.engine.must(`find ${name}`, 'GET', `/containers/${name}/json`, [200]);
+      await own.engine.must('remove', 'DELETE', `/containers/${name}`, [204]);
+    }
+  });
+
+  test('a container with the name of ours and not its labels is left alone by its undo', async () => {
+    await using lab = await newLab();
+    const sandboxId = newSandboxId();
+    const name = containerName(sandboxId);
+    await create(own, image, name, { [SANDBOX_LABEL]: sandboxId, [HOST_LABEL]: 'another' });
+    const acquisition = { kind: 'container', sandboxId, socketPath: own.socketPath } as const;
+    await assert.rejects(lab.undo(acquisition), /does not have this agent's labels/);
+    await own.engine.must('remove', 'DELETE', `/containers/${name}`, [204]);
+    await lab.undo(acquisition);
+  });
+}
+
+async function createLookAlikes(
+  own: TestEngine,
+  image: MachineImage,
+  hostMarker: string,
+): Promise<string[]> {
+  const id = (): SandboxId => newSandboxId();
+  const [first, second, third] = [id(), id(), id()];
+  const lookAlikes: [string, Record<string, string>][] = [
+    [containerName(first), {}],
+    [containerName(second), { [HOST_LABEL]: `${hostMarker}x`, [SANDBOX_LABEL]: second }],
+    [containerName(third), { [SANDBOX_LABEL]: third }],
+    ['onejob-lab-no-id', { [HOST_LABEL]: hostMarker, [SANDBOX_LABEL]: 'not-an-id' }],
+    ['onejob-lab-half', { [HOST_LABEL]: hostMarker }],
+  ];
+  for (const [name, labels] of lookAlikes) await create(own, image, name, labels);
+  return lookAlikes.map(([name]) => name);
+}
+
+async function create(
+  { engine }: TestEngine,
+  image: MachineImage,
+  name: string,
+  Labels: Record<string, string>,
+): Promise<void> {
+  const body = { Image: imageName(image.digest), Cmd: ['true'], Labels };
+  await engine.must('create', 'POST', `/containers/create?name=${name}`, [201], { body });
+}

@@ -1,0 +1,49 @@
+/** What jobs do in containers of the driver docker, and what they leave there. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { test } from 'node:test';
+import { whyNoEngine } from './_docker-engine.ts';
+import { openDockerLab } from './_docker-lab.ts';
+
+const whyNot = whyNoEngine();
+
+if (whyNot !== undefined) test('jobs in containers', { skip: whyNot }, () => {});
+else await testJobs();
+
+async function testJobs(): Promise<void> {
+  const docker = await openDockerLab();
+
+  test('packages can be installed, files given away and users changed', async () => {
+    const script = [
+      'set -e; mkdir -p /work/p/DEBIAN /work/p/opt/p && cd /work',
+      'printf "Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: x <x@x>\\nDescription: x\\n" > p/DEBIAN/control',
+      'touch p/opt/p/file && chown -R nobody:games p/opt/p && chmod 2775 p/opt/p',
+      'dpkg-deb --build p p.deb >/dev/null',
+      'apt-get install -y ./p.deb >/dev/null 2>&1 || { apt-get install -y ./p.deb; exit 1; }',
+      'stat -c "installed %U:%G %a" /opt/p',
+      'setpriv --reuid=nobody --regid=nogroup --clear-groups id -un',
+      'mkdir n && cd n && npm init -y >/dev/null && npm pack --silent',
+    ].join('\n');
+    const log = await docker.run(script);
+    assert.match(log, /^installed nobody:games 2775$/m);
+    assert.match(log, /^nobody$/m);
+    assert.match(log, /^n-1\.0\.0\.tgz$/m);
+  });
+
+  test('a cache of the host is there to read, not to write', async (context) => {
+    const shared = await mkdtemp('/var/tmp/onejob-cache-');
+    context.after(async () => await rm(shared, { recursive: true }));
+    const caches = [{ source: shared, target: '/cache/shared' }];
+    const script =
+      'test -d /cache/shared && echo there; touch /cache/shared/x 2>/dev/null && echo wrote; true';
+    const log = await docker.run(script, { caches });
+    assert.match(log, /^there$/m);
+    assert.doesNotMatch(log, /wrote/);
+  });
+
+  test('what one job wrote is not there for the next', async () => {
+    await docker.run('touch /marker /usr/marker /work/marker');
+    const log = await docker.run('find / -xdev -name marker; echo end');
+    assert.equal(log.trim(), 'end');
+  });
+}
