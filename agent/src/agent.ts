@@ -19,6 +19,7 @@ import {
 import { chooseDriver, fitsWish, type ProbedDriver } from './drivers/choose.ts';
 import { DEFAULT_SOCKET_PATH } from './drivers/docker/config.ts';
 import { createDockerDriver } from './drivers/docker/driver.ts';
+import { createGvisorDriver } from './drivers/gvisor/driver.ts';
 import { createProcessDriver } from './drivers/process/driver.ts';
 import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
 import { createQemuDriver } from './drivers/qemu/driver.ts';
@@ -100,6 +101,12 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         cacheDirectory: config.cacheDirectory,
         users: config.sandboxUsers,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
+      }),
+    gvisor: (): SandboxDriver =>
+      createGvisorDriver({
+        hostMarker: config.hostMarker,
+        cacheDirectory: config.cacheDirectory,
+        bootTimeoutMs: config.bootTimeoutMs,
       }),
     docker: (): SandboxDriver =>
       createDockerDriver({

@@ -137,7 +137,7 @@ function describeLeftovers({ own, image, guestRunnerPath, cacheDirectory, newLab
   /** Another process that provisions a sandbox, and is killed when it has. */
   const killAgent = async (lab: SandboxLab, before: () => Promise<void> = async () => {}) => {
     const request = { image, guestRunnerPath, cacheDirectory, socketPath: own.socketPath };
-    const words = [join(import.meta.dirname, '_docker-agent.ts'), lab.hostMarker, lab.root];
+    const words = [join(import.meta.dirname, '_provisioning-agent.ts'), lab.hostMarker, lab.root];
     const agent = spawn(process.execPath, [...words, JSON.stringify(request)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

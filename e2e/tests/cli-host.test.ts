@@ -90,7 +90,7 @@ test('doctor says what works here, what to install, and where things are', async
   assert.notEqual(report.network.note, '');
   assert.deepEqual(
     report.drivers.map(({ driver }) => driver),
-    ['qemu', 'docker', 'process'],
+    ['qemu', 'gvisor', 'docker', 'process'],
   );
   const works = report.drivers[0]?.works === true && report.image.problem === null;
   assert.equal(code, works ? 0 : 4);

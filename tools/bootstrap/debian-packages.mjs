@@ -71,6 +71,7 @@ const FOR_ACTIONS = [
 ];
 /** @type {DebianPackage[]} */
 const FOR_DRIVERS = [
+  { name: 'runsc', why: 'tests run sandboxes of gVisor with it', proof: ['runsc'] },
   { name: 'docker.io', why: 'tests start an engine of their own from it', proof: ['dockerd'] },
 ];
 const SHELLS = ['zsh', 'fish'].map((name) => ({

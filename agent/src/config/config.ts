@@ -124,7 +124,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   return {
     bootTimeoutMs: undefined,
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,
-    drivers: ['qemu', 'docker', 'process'],
+    drivers: ['qemu', 'gvisor', 'docker', 'process'],
     sandboxUsers: SANDBOX_USERS,
     prepareImage: false,
     actionMirrors: [],

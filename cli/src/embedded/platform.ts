@@ -53,7 +53,7 @@ export type { ReapEntry } from '@onejob/agent';
 
 export type PlatformOptions = {
   directories: Directories;
-  /** `auto`, `qemu`, `docker`, `process`: decides whether an image is needed at once. */
+  /** `auto`, `qemu`, `gvisor`, `docker`, `process`: decides whether an image is needed at once. */
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;

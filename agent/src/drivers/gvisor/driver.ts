@@ -1,0 +1,240 @@
+/**
+ * The driver for hosts without a machine monitor: gVisor's runsc, whose kernel is a program that
+ * answers the job's system calls itself and asks the host for few. The guest image is its root, its
+ * changes are in memory, and it has no network but the link.
+ *
+ * Every process of it lives in a PID namespace and a control group of ours, so it ends with its agent,
+ * whole, whatever runsc does about its own.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { explainError } from '@onejob/protocol';
+import {
+  cgroupOomKills,
+  cgroupPaths,
+  cgroupPrefix,
+  createCgroup,
+  findCgroups,
+  type Cgroups,
+} from '../../host/cgroup.ts';
+import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
+import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
+import { findTool, runTool } from '../../host/short-tool.ts';
+import {
+  superviseProcess,
+  type ProcessExit,
+  type SupervisedProcess,
+} from '../../host/supervised-process.ts';
+import { unpackImage } from '../../host/unpacked-image.ts';
+import { AgentError } from '../../errors.ts';
+import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
+import type { Acquisition } from '../../sandbox/journal.ts';
+import { checkShape } from '../../sandbox/shape.ts';
+import type { ProvisionStack } from '../../sandbox/stack.ts';
+import { ociConfig } from './bundle.ts';
+import {
+  BOOT_TIMEOUT_MS,
+  DIALECTS,
+  PLATFORM_TIMEOUT_MS,
+  PLATFORMS,
+  SHAPE_LIMITS,
+  VERSION_TIMEOUT_MS,
+  type GvisorDriverConfig,
+} from './config.ts';
+import { GvisorHandle } from './handle.ts';
+
+/** What works on this host, found out once, by running it. */
+type Host = {
+  runscPath: string;
+  flags: readonly string[];
+  leash: readonly string[];
+  cgroups: Cgroups;
+  note: string;
+};
+
+export function createGvisorDriver(config: GvisorDriverConfig): SandboxDriver {
+  let found: Promise<Host> | undefined;
+  const host = async (): Promise<Host> => {
+    found ??= findHost(config);
+    try {
+      return await found;
+    } catch (error) {
+      found = undefined; // what is missing may be installed meanwhile
+      throw error;
+    }
+  };
+  return {
+    name: 'gvisor',
+    probe: async () => {
+      try {
+        return probeResult(true, (await host()).note);
+      } catch (error) {
+        return probeResult(false, explainError(error));
+      }
+    },
+    provision: async (request, stack) => await provision(config, await host(), request, stack),
+  };
+}
+
+const probeResult = (works: boolean, note: string): DriverProbe => ({
+  works,
+  ownKernel: false,
+  bootsImage: true,
+  auto: works,
+  needsRoot: true,
+  networkModes: ['link'],
+  limits: ['cpu', 'memory'],
+  snapshot: false,
+  freeze: false,
+  note,
+});
+
+async function findHost(config: GvisorDriverConfig): Promise<Host> {
+  const runscPath = config.runscPath ?? (await findTool('runsc'));
+  if (runscPath === undefined) {
+    throw new AgentError(
+      'tool_missing',
+      'Not installed: runsc. Install with: apt-get install runsc',
+    );
+  }
+  if (process.getuid?.() !== 0) {
+    throw new AgentError('driver_unavailable', 'The gvisor driver takes root; so do its limits.');
+  }
+  const [cgroups, leash] = await Promise.all([findCgroups(), pidNamespacePrefix()]);
+  if ('whyNot' in cgroups) {
+    throw new AgentError(
+      'driver_unavailable',
+      `Its memory and processors cannot be limited here: ${cgroups.whyNot}`,
+    );
+  }
+  if (leash.length === 0) {
+    throw new AgentError('driver_unavailable', 'This host refuses PID namespaces to this user.');
+  }
+  const { standardOutput } = await runTool(runscPath, ['--version'], {
+    timeoutMs: VERSION_TIMEOUT_MS,
+  });
+  const version = /version (\S+)/.exec(standardOutput)?.[1] ?? 'of unknown version';
+  const { platform, flags } = await findFlags(runscPath, leash);
+  const note = `gVisor ${version}, ${platform}: a kernel in user space, files slow, its disk is memory`;
+  return { runscPath, flags, leash, cgroups, note };
+}
+
+/** The first platform and wording that runs a program to its end, in time. */
+async function findFlags(
+  runscPath: string,
+  leash: readonly string[],
+): Promise<{ platform: string; flags: readonly string[] }> {
+  const refusals: string[] = [];
+  const [command = '', ...words] = leash;
+  for (const platform of PLATFORMS) {
+    for (const dialect of DIALECTS) {
+      const flags = [`--platform=${platform}`, '--network=none', '--ignore-cgroups', ...dialect];
+      const args = [...words, runscPath, ...flags, 'do', '/bin/true'];
+      const limits = { timeoutMs: PLATFORM_TIMEOUT_MS };
+      const tried = await runTool((await findTool(command)) ?? command, args, limits);
+      if (tried.exitCode === 0) return { platform, flags };
+      const said = tried.timedOut ? 'hangs' : lastLine(tried.standardError);
+      refusals.push(`${platform}: ${said}`);
+      if (tried.timedOut) break; // another wording does not help
+    }
+  }
+  throw new AgentError(
+    'driver_unavailable',
+    `runsc runs nothing on this host (${[...new Set(refusals)].join('; ')}).`,
+  );
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+
+async function provision(
+  config: GvisorDriverConfig,
+  host: Host,
+  request: ProvisionRequest,
+  stack: ProvisionStack,
+): Promise<GvisorHandle> {
+  const { sandboxId, directory, image } = request;
+  if (image === null) {
+    throw new AgentError(
+      'image_missing',
+      'The gvisor driver needs a guest image: onejob image build, and onejob image list',
+    );
+  }
+  checkShape(request.shape, SHAPE_LIMITS);
+  const startedAt = performance.now();
+  const failure = new AbortController();
+  const signal = AbortSignal.any([request.signal, failure.signal]);
+  const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
+  await using undo = new AsyncDisposableStack();
+  const acquire = async <T>(what: Acquisition, make: () => T | Promise<T>): Promise<T> => {
+    signal.throwIfAborted();
+    return await stack.acquire(what, make);
+  };
+  const paths = {
+    link: join(directory, 'link'),
+    bundle: join(directory, 'bundle'),
+    state: join(directory, 'state'),
+  };
+  for (const path of Object.values(paths)) {
+    await acquire({ kind: 'directory', path }, async () => await mkdir(path, { mode: 0o700 }));
+  }
+  const listen = async (name: string): Promise<CarrierSocket> => {
+    const path = join(paths.link, name);
+    const make = async () => await listenForCarrier(path, signal);
+    return undo.use(await acquire({ kind: 'socket', path }, make));
+  };
+  const control = await listen('control.sock');
+  const bulk = await listen('bulk.sock');
+  signal.throwIfAborted();
+  const rootPath = await unpackImage(image, config.cacheDirectory);
+  const { hostMarker } = config;
+  const linkDirectory = paths.link;
+  const oci = ociConfig({ hostMarker, sandboxId, rootPath, linkDirectory });
+  await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(oci));
+  const timer = setTimeout(() => failure.abort(tooLate(timeoutMs)), timeoutMs);
+  undo.defer(() => clearTimeout(timer));
+  const groups = cgroupPaths(host.cgroups, sandboxId);
+  await acquire({ kind: 'cgroup', sandboxId, paths: groups }, async () => {
+    await createCgroup(host.cgroups, groups, request.shape);
+  });
+  const process = await acquire({ kind: 'process', role: 'runsc', sandboxId }, () =>
+    start(host, { hostMarker, sandboxId, directory, groups, ...paths }),
+  );
+  void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
+  const carriers = await bothCarriers(control.connected, bulk.connected);
+  return new GvisorHandle({
+    ...{ hostMarker, sandboxId, directory, process, carriers, note: host.note },
+    oomKills: () => cgroupOomKills(groups),
+    phasesMs: { provision: performance.now() - startedAt },
+  });
+}
+
+function start(
+  { flags, leash, runscPath }: Host,
+  place: Pick<ProvisionRequest, 'sandboxId' | 'directory'> & {
+    hostMarker: string;
+    groups: readonly string[];
+    bundle: string;
+    state: string;
+  },
+): SupervisedProcess {
+  const { hostMarker, sandboxId, directory, groups, bundle, state } = place;
+  const runsc = [runscPath, `--root=${state}`, ...flags, 'run', `--bundle=${bundle}`, sandboxId];
+  const [command = runscPath, ...args] = [...cgroupPrefix(groups), ...leash, ...runsc];
+  return superviseProcess({
+    ...{ command, args, hostMarker, sandboxId, directory, environment: {} },
+    // runsc gives its standard streams to nobody: were one the host's /dev/null, nobody would own that.
+    input: '',
+  });
+}
+
+const tooLate = (timeoutMs: number): AgentError =>
+  new AgentError(
+    'boot_timeout',
+    `The guest runner did not connect to its agent in ${timeoutMs} ms.`,
+  );
+
+const endedEarly = (process: SupervisedProcess, exit: ProcessExit): AgentError =>
+  new AgentError(
+    'boot_failed',
+    `runsc ended (exit ${exit.code ?? exit.signal}) before the guest runner connected. It said:\n${process.tail().trim() || '(nothing)'}`,
+  );
