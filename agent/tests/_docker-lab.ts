@@ -7,12 +7,13 @@ import { after } from 'node:test';
 import { bundleGuestRunner, ensureImage } from '@onejob/image';
 import type { DockerSettings } from '../src/drivers/docker/config.ts';
 import { createDockerDriver } from '../src/drivers/docker/driver.ts';
+import { Engine } from '../src/drivers/docker/engine.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
-import { startTestEngine, type TestEngine } from './_docker-engine.ts';
+import { startTestEngine, type TestEngine } from '@onejob/testing/container-engine';
 import { runScript, SandboxLab } from './_sandbox-lab.ts';
 
 export type DockerLab = {
-  readonly own: TestEngine;
+  readonly own: TestEngine & { readonly engine: Engine };
   readonly image: MachineImage;
   readonly guestRunnerPath: string;
   readonly cacheDirectory: string;
@@ -29,8 +30,9 @@ export async function openDockerLab(): Promise<DockerLab> {
   const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
   const cacheDirectory = await mkdtemp(join(tmpdir(), 'onejob-docker-cache-'));
   after(async () => await rm(cacheDirectory, { recursive: true, force: true }));
-  const own = await startTestEngine();
-  after(async () => await own[Symbol.asyncDispose]());
+  const started = await startTestEngine();
+  after(async () => await started[Symbol.asyncDispose]());
+  const own = { ...started, engine: new Engine(started.socketPath) };
   const createDriver: DockerLab['createDriver'] = ({ hostMarker }, settings = {}) =>
     createDockerDriver({
       hostMarker,

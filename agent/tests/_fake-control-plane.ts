@@ -21,6 +21,7 @@ export type Acts = [act: string, argument?: unknown][];
 
 export type FakeJob = {
   jobId: string;
+  driver: string;
   acts: Acts;
   state: 'queued' | 'offered' | 'leased' | 'running' | 'finished';
   offeredAt: number;
@@ -110,6 +111,7 @@ export class FakeControlPlane implements AsyncDisposable {
   queue(acts: Acts, more: Partial<FakeJob> = {}): FakeJob {
     const job: FakeJob = {
       jobId: randomUUID(),
+      driver: 'process',
       acts,
       state: 'queued',
       offeredAt: 0,
@@ -213,7 +215,7 @@ export class FakeControlPlane implements AsyncDisposable {
         if (job === undefined || context.signal.aborted) return { offers: [] };
         Object.assign(job, { state: 'offered', offeredAt: performance.now() });
         const shape = { cpus: 1, memoryBytes: 1n << 30n, diskBytes: 1n << 30n };
-        return { offers: [{ jobId: job.jobId, attempt: 1, shape, driver: 'process' }] };
+        return { offers: [{ jobId: job.jobId, attempt: 1, shape, driver: job.driver }] };
       },
       lease: (request, context) => {
         known(context);

@@ -18,7 +18,8 @@ import { listSandboxProcesses } from '../src/host/processes.ts';
 import { containerFinder } from '../src/sandbox/finders/containers.ts';
 import { reap, type ReapReport } from '../src/sandbox/reaper.ts';
 import type { MachineImage } from '../src/sandbox/driver.ts';
-import { whyNoEngine, type TestEngine } from './_docker-engine.ts';
+import { whyNoEngine } from '@onejob/testing/container-engine';
+import { AgentLab } from './_agent-lab.ts';
 import { openDockerLab, type DockerLab } from './_docker-lab.ts';
 import type { SandboxLab } from './_sandbox-lab.ts';
 import { driverContract } from './driver-contract.ts';
@@ -38,6 +39,7 @@ async function testDriver(): Promise<void> {
   });
   describe('docker alone', () => {
     describeConfinement(docker);
+    describeAgent(docker);
     describeEnds(docker);
     describeLeftovers(docker);
   });
@@ -71,6 +73,22 @@ function describeConfinement(docker: DockerLab): void {
     assert.match(log, /^left in link: *$/m);
     assert.match(log, /^core=0$/m);
     assert.doesNotMatch(log, /wrote-|mounted|unshared|read-kmsg|engine-socket/);
+  });
+}
+
+function describeAgent({ own, image, guestRunnerPath, cacheDirectory }: DockerLab): void {
+  test('an agent gives the image of its jobs to containers, too', async () => {
+    await using lab = await AgentLab.open();
+    await lab.controlPlane.start();
+    await lab.agent({
+      ...{ cacheDirectory, guestRunnerPath, drivers: ['docker'] },
+      docker: { socketPath: own.socketPath },
+      image: async () => await Promise.resolve(image),
+    });
+    const job = lab.controlPlane.queue([], { driver: 'docker' });
+    await lab.ended(job);
+    assert.equal(job.adoptions, 1, 'a guest runner said hello');
+    await lab.nothingLeft();
   });
 }
 
@@ -116,7 +134,7 @@ function describeEnds({ createDriver, newLab, own }: DockerLab): void {
   });
 }
 
-const reapAll = async (own: TestEngine, lab: SandboxLab): Promise<ReapReport> =>
+const reapAll = async (own: DockerLab['own'], lab: SandboxLab): Promise<ReapReport> =>
   await reap({
     hostMarker: lab.hostMarker,
     sandboxesDirectory: lab.root,
@@ -196,7 +214,7 @@ function describeLeftovers({ own, image, guestRunnerPath, cacheDirectory, newLab
 }
 
 async function createLookAlikes(
-  own: TestEngine,
+  own: DockerLab['own'],
   image: MachineImage,
   hostMarker: string,
 ): Promise<string[]> {
@@ -214,7 +232,7 @@ async function createLookAlikes(
 }
 
 async function create(
-  { engine }: TestEngine,
+  { engine }: DockerLab['own'],
   image: MachineImage,
   name: string,
   Labels: Record<string, string>,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { test } from 'node:test';
-import { whyNoEngine } from './_docker-engine.ts';
+import { whyNoEngine } from '@onejob/testing/container-engine';
 import { openDockerLab } from './_docker-lab.ts';
 
 const whyNot = whyNoEngine();

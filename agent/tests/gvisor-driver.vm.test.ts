@@ -15,7 +15,7 @@ import { createGvisorDriver } from '../src/drivers/gvisor/driver.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { readJournals } from '../src/sandbox/journal.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
-import { findProgram } from './_docker-engine.ts';
+import { findProgram } from '@onejob/testing/container-engine';
 import { runScript, SandboxLab } from './_sandbox-lab.ts';
 import { driverContract } from './driver-contract.ts';
 

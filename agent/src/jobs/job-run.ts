@@ -207,7 +207,7 @@ export class JobRun implements LeaseHolder {
     const chosen = this.#agent.chooseDriver(this.#offer.driver);
     const { driver, probe } = chosen;
     this.#reports.progress(driver.name, probe.note, {});
-    const image = probe.ownKernel ? await this.#agent.image(this.#offer) : null;
+    const image = probe.bootsImage ? await this.#agent.image(this.#offer) : null;
     this.#stop.signal.throwIfAborted();
     await this.#stack.acquire(
       { kind: 'directory', path: this.#directory },

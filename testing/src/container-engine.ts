@@ -7,17 +7,17 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Engine } from '../src/drivers/docker/engine.ts';
 
 const PROGRAMS = ['dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc', 'docker-init'];
 const START_PATIENCE_MS = 30_000;
 const REMOVE_PATIENCE_MS = 10_000;
 const SEARCH_PATH = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
 
-export type TestEngine = AsyncDisposable & { socketPath: string; engine: Engine };
+export type TestEngine = AsyncDisposable & { socketPath: string };
 
 export function findProgram(name: string): string | undefined {
   return SEARCH_PATH.split(':')
@@ -76,14 +76,9 @@ export async function startTestEngine(): Promise<TestEngine> {
     await removeGroups(group);
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   };
-  const engine = new Engine(socketPath);
   const deadline = performance.now() + START_PATIENCE_MS;
   for (;;) {
-    const status = await engine.ask('GET', '/_ping').then(
-      (answer) => answer.status,
-      () => 0,
-    );
-    if (status === 200) return { socketPath, engine, [Symbol.asyncDispose]: stop };
+    if (await answers(socketPath)) return { socketPath, [Symbol.asyncDispose]: stop };
     if (daemon.exitCode !== null || performance.now() > deadline) {
       await stop();
       throw new Error(`The engine did not start:\n${said}`);
@@ -91,6 +86,15 @@ export async function startTestEngine(): Promise<TestEngine> {
     await sleep(50);
   }
 }
+
+const answers = async (socketPath: string): Promise<boolean> =>
+  await new Promise((resolve) => {
+    const ping = request({ socketPath, path: '/_ping' }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    ping.on('error', () => resolve(false)).end();
+  });
 
 /** Its control groups, wherever they are mounted, innermost first. */
 async function removeGroups(group: string): Promise<void> {
