@@ -122,6 +122,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         nodePath: process.execPath,
         searchPath: config.searchPath,
         bootTimeoutMs: config.bootTimeoutMs ?? PROCESS_BOOT_TIMEOUT_MS,
+        settings: config.process,
       }),
   };
   return await Promise.all(

@@ -4,6 +4,7 @@ import type { CodedError } from '@onejob/protocol';
 /** Each code, and whether trying again may help. */
 const CODES = {
   driver_unavailable: false,
+  job_refused: false,
   image_missing: false,
   boot_timeout: true,
   boot_failed: true,

@@ -22,6 +22,8 @@ export type Acts = [act: string, argument?: unknown][];
 export type FakeJob = {
   jobId: string;
   driver: string;
+  tenant: string;
+  fromElsewhere: boolean;
   acts: Acts;
   state: 'queued' | 'offered' | 'leased' | 'running' | 'finished';
   offeredAt: number;
@@ -112,6 +114,8 @@ export class FakeControlPlane implements AsyncDisposable {
     const job: FakeJob = {
       jobId: randomUUID(),
       driver: 'process',
+      tenant: 'trusted',
+      fromElsewhere: false,
       acts,
       state: 'queued',
       offeredAt: 0,
@@ -223,13 +227,15 @@ export class FakeControlPlane implements AsyncDisposable {
         if (job?.state !== 'offered') throw gone();
         Object.assign(job, { state: 'leased', epoch: job.epoch + 1n, session: randomUUID() });
         job.leases += 1;
-        const { epoch, session, keep } = job;
+        const { epoch, session, keep, tenant, fromElsewhere } = job;
         return {
           epoch,
           adoptionCredential: 'once',
           sessionCredential: session,
           leaseMs: this.leaseMs,
           keep,
+          tenant,
+          fromElsewhere,
         };
       },
       reportProgress: (request, context) => {

@@ -34,6 +34,7 @@ const driver =
     : createDockerDriver({ hostMarker, cacheDirectory, nodePath, settings: { socketPath } });
 const request = {
   ...{ sandboxId, directory, image, guestRunnerPath },
+  origin: { tenant: 'trusted', isFromElsewhere: false },
   shape: { cpus: 1, memoryBytes: 512 * 1024 * 1024, diskBytes: 512 * 1024 * 1024 },
   signal: new AbortController().signal,
 };

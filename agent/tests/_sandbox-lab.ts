@@ -82,6 +82,7 @@ export class SandboxLab implements AsyncDisposable {
     const request: ProvisionRequest = {
       sandboxId,
       directory,
+      origin: { tenant: 'trusted', isFromElsewhere: false },
       shape: { cpus: 1, memoryBytes: 512 * MiB, diskBytes: 512 * MiB },
       image: this.#image,
       guestRunnerPath: this.#guestRunnerPath,

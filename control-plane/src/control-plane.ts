@@ -80,7 +80,9 @@ export async function startControlPlane(given: ControlPlaneConfig): Promise<Cont
   const isPersonal = config.personal;
   const shared = { store, vault, stopping: stopping.signal, reportFault };
   const actions = new ActionServer({ ...shared, repositories, parser, stallMs, isPersonal });
-  undo.use(await serveAgents(data.agentSocketPath, { ...shared, terms, source, actions }));
+  undo.use(
+    await serveAgents(data.agentSocketPath, { ...shared, terms, isPersonal, source, actions }),
+  );
 
   const intake = new RunIntake(store, fleet !== 'none');
   const apiParts: ApiParts = {

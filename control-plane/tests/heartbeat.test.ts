@@ -22,6 +22,7 @@ test('a cancel that was answered to nobody is news to the next heartbeat', async
     store,
     vault: new Vault(Buffer.alloc(32)),
     terms,
+    isPersonal: false,
     stopping: stopping.signal,
     reportFault: () => {},
   });

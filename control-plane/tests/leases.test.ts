@@ -63,6 +63,37 @@ onEveryDatabase('leases', (start) => {
     await kept.adopt();
   });
 
+  test('a lease says whose the job is, and whether its code came from elsewhere', async () => {
+    const pull = (name: string, from: string | null | undefined) => ({
+      name,
+      payload: { number: 1, pull_request: { head: { repo: from && { full_name: from } } } },
+    });
+    const workflow = ONE_JOB.replace('on: push', 'on: [push, pull_request, pull_request_target]');
+    const told = async (platform: Platform, agent: TestAgent, event = pull('push', null)) => {
+      await platform.runWorkflow(workflow, { event });
+      const { answer } = await agent.take();
+      return [answer.tenant, answer.fromElsewhere];
+    };
+    await using platform = await start();
+    const agent = await TestAgent.announce(platform, { slots: 50 });
+    for (const [event, isElsewhere] of [
+      [undefined, false],
+      [pull('pull_request', 'stranger/app'), true],
+      [pull('pull_request', null), true],
+      [pull('pull_request', undefined), true],
+      [pull('pull_request', 'Acme/App'), false],
+      [pull('pull_request_target', 'stranger/app'), false],
+    ] as const) {
+      const said = await told(platform, agent, event);
+      assert.deepEqual(said, ['acme', isElsewhere], JSON.stringify(event));
+    }
+    await platform.stop();
+    await platform.startAgain({ personal: true });
+    const own = await TestAgent.announce(platform, { slots: 50 });
+    const said = await told(platform, own, pull('pull_request', 'stranger/app'));
+    assert.deepEqual(said, ['acme', false]);
+  });
+
   test('a lost adoption answer is given again; a replayed adoption is refused', async () => {
     await using platform = await start();
     const agent = await TestAgent.announce(platform);

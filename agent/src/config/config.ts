@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { BuiltinPolicy, NetworkMode } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import type { DockerSettings } from '../drivers/docker/config.ts';
+import type { ProcessSettings } from '../drivers/process/config.ts';
 import { AgentError } from '../errors.ts';
 import { REAP_INTERVAL_MS } from '../limits.ts';
 import type { GuardOptions } from '../guard/guard.ts';
@@ -65,6 +66,8 @@ export type AgentConfig = {
   drivers?: readonly DriverName[];
   /** For the driver docker; refused settings keep the agent from starting. */
   docker?: DockerSettings;
+  /** For the driver process; by default it trusts nobody's jobs. */
+  process?: ProcessSettings;
   hostName?: string;
   labels?: readonly string[];
   /** Offered beside `labels`. */
@@ -135,6 +138,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     network: 'link',
     networkAddressRange: DEFAULT_ADDRESS_RANGE,
     docker: {},
+    process: {},
     hostName: hostname(),
     promotedImage: async () => await Promise.resolve(undefined),
     extraLabels: [],

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +22,14 @@ const start = (
   environment: Record<string, string> = { PATH: '/usr/bin:/bin' },
 ): SupervisedProcess =>
   superviseProcess({ command, args, hostMarker, sandboxId, environment, directory: tmpdir() });
+
+function isRunning(pid: number): boolean {
+  try {
+    return /^State:\s+[^ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (const deadline = performance.now() + 10_000; !(await holds());) {
@@ -57,6 +66,23 @@ test('nothing of our own environment reaches it, only what is given and the two 
     `ONEJOB_HOST=${hostMarker}`,
     `ONEJOB_SANDBOX=${sandboxId}`,
   ]);
+});
+
+test('what is left of its group dies with it, and when it is killed, also without its markers', async (context) => {
+  for (const end of ['exit 0', 'exec sleep 300']) {
+    const child = start('sh', [
+      '-c',
+      `env -i /usr/bin/sleep 301 >/dev/null 2>&1 & echo $!; ${end}`,
+    ]);
+    await until('it says whom it started', async () => await Promise.resolve(child.tail() !== ''));
+    const left = Number(child.tail());
+    context.after(() => {
+      if (isRunning(left)) process.kill(left, 'SIGKILL');
+    });
+    if (end !== 'exit 0') child.kill();
+    await child.exited;
+    await until('that is dead, too', async () => await Promise.resolve(!isRunning(left)));
+  }
 });
 
 test('only the last output is kept, of both streams', async () => {

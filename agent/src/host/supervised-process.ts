@@ -2,6 +2,9 @@
  * Processes that cannot outlive the agent. Each is started behind `setpriv --pdeathsig KILL`, so
  * the kernel kills it when we die, however we die. What a sandbox runs never sees the agent's own
  * environment: only what is given here, and the two marker variables.
+ *
+ * Each leads a process group. What of the group is there when it ends goes with it: where there is no PID
+ * namespace, that finds processes that have dropped the markers.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { SandboxId } from '@onejob/protocol';
@@ -50,6 +53,7 @@ export function superviseProcess(options: {
   );
   child.stdin?.on('error', () => {}); // it ended without reading: its end says why
   child.stdin?.end(options.input);
+  child.once('exit', () => killLeftOfGroup(child));
   let tail = Buffer.alloc(0);
   const keep = (chunk: Buffer): void => {
     tail = Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);
@@ -78,6 +82,23 @@ export function superviseProcess(options: {
     pid: child.pid,
     exited,
     tail: () => tail.toString('utf8'),
-    kill: () => void child.kill('SIGKILL'),
+    kill: () => killGroup(child),
   };
+}
+
+/** Only while it was not waited for: its number may be somebody else's from then on. */
+function killGroup(child: ChildProcess): void {
+  if (child.exitCode === null && child.signalCode === null) signalGroup(child);
+}
+
+/** Said at once when it ends: as long as somebody is in the group, nobody else gets its number. */
+const killLeftOfGroup = (child: ChildProcess): void => signalGroup(child);
+
+function signalGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // nobody is in it
+  }
 }

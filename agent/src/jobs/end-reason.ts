@@ -2,8 +2,9 @@
  * Why did this job end? Decided from what was observed, in one pure function, so that a platform's
  * failure is never told as the job's and no exit code is trusted alone.
  */
-import type { MaskingError } from '@onejob/masking';
+import { MaskingError } from '@onejob/masking';
 import type { EndReason, FinishedMessage } from '@onejob/protocol';
+import { AgentError } from '../errors.ts';
 import type { MachineEnd } from '../sandbox/driver.ts';
 
 export type Observed = {
@@ -72,13 +73,18 @@ function cancelled(
   };
 }
 
-/** A job's secrets are its own input, and would be shown: so it is not begun. */
-export const unmaskable = (error: MaskingError): { reason: EndReason; message: string } => ({
-  reason: 'unsupported',
-  message:
-    `The secrets of this job cannot be masked, so it was not started. ${error.message} ` +
-    'Then run the job again.',
-});
+/** The job itself is refused, not begun: another lease of it here would end the same way. */
+export function refusalOf(failure: unknown): { reason: EndReason; message: string } | undefined {
+  if (failure instanceof AgentError && failure.code === 'job_refused') {
+    return { reason: 'unsupported', message: failure.message };
+  }
+  if (!(failure instanceof MaskingError)) return undefined;
+  // A job's secrets are its own input, and would be shown.
+  const message =
+    `The secrets of this job cannot be masked, so it was not started. ${failure.message} ` +
+    'Then run the job again.';
+  return { reason: 'unsupported', message };
+}
 
 const ASKED_MESSAGES = {
   cancelled: 'The job was cancelled and did not stop by itself; its machine was killed.',

@@ -12,7 +12,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MaskingError } from '@onejob/masking';
 import {
   explainError,
   JOB_TIMEOUT_MAX_MS,
@@ -50,7 +49,7 @@ import { shapeOf } from '../sandbox/shape.ts';
 import { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
 import { atMost } from './at-most.ts';
-import { endReason, unmaskable, type Observed } from './end-reason.ts';
+import { endReason, refusalOf, type Observed } from './end-reason.ts';
 import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
@@ -220,6 +219,7 @@ export class JobRun implements LeaseHolder {
       {
         ...place,
         sandboxId: this.#sandboxId,
+        origin: { tenant: this.#answer.tenant, isFromElsewhere: this.#answer.fromElsewhere },
         shape: shapeOf(this.#offer),
         image,
         guestRunnerPath: this.#agent.guestRunnerPath,
@@ -347,7 +347,9 @@ export class JobRun implements LeaseHolder {
     const patience = setTimeout(() => this.#reports.stop(), DELIVER_PATIENCE_MS);
     try {
       // An adoption that may have happened can only be finished.
-      if (this.#adoption === 'no') return await this.#reports.release(explainError(failure));
+      if (this.#adoption === 'no' && refusalOf(failure) === undefined) {
+        return await this.#reports.release(explainError(failure));
+      }
       this.#note({ entry: 'ended', reason: end.reason });
       const outputs = this.#observed.finished?.outputs ?? {};
       return await this.#reports.finish({ ...end, outputs, notes, egress });
@@ -362,7 +364,8 @@ export class JobRun implements LeaseHolder {
         const message = 'The agent was stopped while the job ran. Run the job again.';
         return { reason: 'agent_died', message };
       }
-      if (failure instanceof MaskingError) return unmaskable(failure);
+      const refusal = refusalOf(failure);
+      if (refusal !== undefined) return refusal;
       if (failure !== undefined) {
         return { reason: 'platform_error', message: explainError(failure) };
       }

@@ -41,8 +41,17 @@ export type MachineImage = {
 /** A tap that is there, in a network namespace of the sandbox. */
 export type MachineNetwork = { namespacePath: string; tap: string; hasIpv6: boolean };
 
+/** Whose a job is, as the control plane says: before its adoption nothing else of it is known. */
+export type JobOrigin = {
+  tenant: string;
+  /** Of a pull request from another repository: its code may be anybody's. */
+  isFromElsewhere: boolean;
+};
+
 export type ProvisionRequest = {
   sandboxId: SandboxId;
+  /** A driver that does not isolate refuses with `job_refused` what it does not trust. */
+  origin: JobOrigin;
   /** Exists already, empty, 0700; gone after burial. */
   directory: string;
   shape: Shape;

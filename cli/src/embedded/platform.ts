@@ -12,6 +12,7 @@ import {
   probeDrivers,
   probeNetwork,
   readDockerSettings,
+  readProcessSettings,
   needsImage,
   reapOnce,
   startAgent,
@@ -307,10 +308,15 @@ async function agentConfig(
   };
 }
 
-/** Of the docker driver, where ONEJOB_DOCKER_SETTINGS names their file. */
-function driverSettings(): Pick<AgentConfig, 'docker'> {
-  const path = environmentValue('ONEJOB_DOCKER_SETTINGS');
-  return path === undefined || path === '' ? {} : { docker: readDockerSettings(path) };
+/** What the operator says of drivers, in the files that these variables name. */
+function driverSettings(): Pick<AgentConfig, 'docker' | 'process'> {
+  const docker = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
+  const own = environmentValue('ONEJOB_PROCESS_SETTINGS') ?? '';
+  return {
+    ...(docker === '' ? {} : { docker: readDockerSettings(docker) }),
+    // Who starts a run here is the person whose machine it is.
+    process: { trustedTenants: 'all', ...(own === '' ? {} : readProcessSettings(own)) },
+  };
 }
 
 /** Drivers as tried on this host, without a platform: for `doctor`. */

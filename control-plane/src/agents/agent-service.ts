@@ -17,6 +17,7 @@ import { encodeTask } from '../leases/encode-task.ts';
 import { extendLeases } from '../leases/extend-leases.ts';
 import { finishJob } from '../leases/finish-job.ts';
 import { type Lease, staleLease } from '../leases/lease-guard.ts';
+import { isFromElsewhere } from '../leases/job-origin.ts';
 import { leaseJob } from '../leases/lease-job.ts';
 import type { LeaseTerms } from '../leases/lease-terms.ts';
 import { offerJobs } from '../leases/offer-jobs.ts';
@@ -83,6 +84,8 @@ export type AgentServiceParts = {
   store: Store;
   vault: Vault;
   terms: LeaseTerms;
+  /** One person's: no job of it is from elsewhere. */
+  isPersonal: boolean;
   /** Fires when the control plane stops: long polls end. */
   stopping: AbortSignal;
   /** A failure that is ours: for the operator, never for the agent. */
@@ -238,6 +241,8 @@ function leaseCalls(
           sessionCredential: granted.sessionCredential,
           leaseMs: terms.leaseMs,
           keep: granted.job.keep_sandbox,
+          tenant: tenant ?? '',
+          fromElsewhere: await isFromElsewhere(store, request.jobId, parts),
         };
       }),
 

@@ -7,6 +7,15 @@ export type ProcessDriverConfig = {
   searchPath: string;
   /** From start to the runner's connection; it is only a process start, so this is generous. */
   bootTimeoutMs: number;
+  settings: ProcessSettings;
+};
+
+/** The operator's. Whatever they say, a pull request from elsewhere is not run without isolation. */
+export type ProcessSettings = {
+  /** Tenants whose jobs may run without isolation; default: none. */
+  trustedTenants?: readonly string[] | 'all';
+  /** Run no job whose work directory lets programs be run from it. */
+  requireNoexec?: boolean;
 };
 
 export const PROCESS_BOOT_TIMEOUT_MS = 20_000;

@@ -1,13 +1,13 @@
 /**
  * The driver without isolation: the guest runner as an ordinary process of this host, for trusted
- * jobs and for tests. `auto` never chooses it.
+ * jobs (trust.ts) and for tests. `auto` never chooses it.
  *
  * Where the host allows, the runner gets a PID namespace of its own, which is no wall but a leash:
  * when its first process dies, the kernel kills every other, whatever it forked or renamed. And a
  * control group, which holds the shape's processors and memory. Its disk is the host's: no limit.
  */
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import {
   cgroupOomKills,
   cgroupPaths,
@@ -16,6 +16,7 @@ import {
   findCgroups,
 } from '../../host/cgroup.ts';
 import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
+import { mayRunFrom } from '../../host/exec-allowed.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import {
   superviseProcess,
@@ -29,6 +30,7 @@ import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import { SHAPE_LIMITS, type ProcessDriverConfig } from './config.ts';
 import { ProcessHandle } from './handle.ts';
+import { checkTrust } from './trust.ts';
 
 /** What of this host is used, found out once, by trying. */
 type Host = {
@@ -80,6 +82,7 @@ async function provision(
   request: ProvisionRequest,
   stack: ProvisionStack,
 ): Promise<ProcessHandle> {
+  checkTrust(request.origin, config.settings);
   checkShape(request.shape, SHAPE_LIMITS);
   const startedAt = performance.now();
   const { sandboxId, directory } = request;
@@ -95,6 +98,12 @@ async function provision(
   const paths = { work: join(directory, 'work'), home: join(directory, 'home') };
   for (const path of [paths.work, paths.home]) {
     await acquire({ kind: 'directory', path }, async () => await mkdir(path));
+  }
+  if (config.settings.requireNoexec === true && (await mayRunFrom(paths.work))) {
+    throw new AgentError(
+      'invalid_configuration',
+      `Programs can be run from ${paths.work}, which requireNoexec of the process driver forbids: mount the file system of the data directory with noexec, or take the setting away.`,
+    );
   }
   const sockets = { control: join(directory, 'control.sock'), bulk: join(directory, 'bulk.sock') };
   const listen = async (path: string): Promise<CarrierSocket> =>
@@ -141,7 +150,7 @@ function start(
     sandboxId: request.sandboxId,
     directory: paths.work,
     environment: {
-      PATH: config.searchPath,
+      PATH: absoluteOnly(config.searchPath),
       HOME: paths.home,
       LANG: 'C.UTF-8',
       ONEJOB_CARRIER: 'unix',
@@ -151,6 +160,9 @@ function start(
     },
   });
 }
+
+/** What PATH calls relative, or leaves empty, is the directory somebody stands in. */
+const absoluteOnly = (path: string): string => path.split(':').filter(isAbsolute).join(':');
 
 const tooLate = ({ bootTimeoutMs }: ProcessDriverConfig): AgentError =>
   new AgentError(

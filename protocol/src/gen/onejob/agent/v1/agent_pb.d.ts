@@ -377,6 +377,20 @@ export declare type LeaseResponse = Message<"onejob.agent.v1.LeaseResponse"> & {
    * @generated from field: bool keep = 5;
    */
   keep: boolean;
+
+  /**
+   * Whose job it is: the first part of its repository's name.
+   *
+   * @generated from field: string tenant = 6;
+   */
+  tenant: string;
+
+  /**
+   * A run of a pull request from another repository, where several people share the platform: its code may be anybody's.
+   *
+   * @generated from field: bool from_elsewhere = 7;
+   */
+  fromElsewhere: boolean;
 };
 
 /**

@@ -1,10 +1,10 @@
-/** The file with an operator's container settings: what is read of it, and what is refused. */
+/** The files with an operator's settings of drivers: what is read of it, and what is refused. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readDockerSettings } from './docker-settings.ts';
+import { readDockerSettings, readProcessSettings } from './driver-settings.ts';
 
 test('settings are read whole, and what is unknown or of another type is refused by name', (context) => {
   const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
@@ -31,4 +31,21 @@ test('settings are read whole, and what is unknown or of another type is refused
     assert.throws(() => read(value), { code: 'invalid_configuration', message });
   }
   assert.throws(() => readDockerSettings(join(directory, 'none')), /cannot be read/);
+});
+
+test('the settings of the process driver name tenants, or all of them, and nothing unknown', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'process.json');
+  const read = (value: unknown) => {
+    writeFileSync(path, JSON.stringify(value));
+    return readProcessSettings(path);
+  };
+  for (const good of [{ trustedTenants: 'all' }, { trustedTenants: ['a'], requireNoexec: true }]) {
+    assert.deepEqual(read(good), good);
+  }
+  for (const wrong of [{ trustedTenants: 'acme' }, { trustedTenants: [1] }, { user: 'root' }]) {
+    const message = /settings of the process driver in .*process\.json are refused/;
+    assert.throws(() => read(wrong), { code: 'invalid_configuration', message });
+  }
 });
