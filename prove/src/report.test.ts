@@ -59,6 +59,14 @@ test('the same report has the same text, in whatever order its fields were writt
   assert.equal(signReport(turned, key), signReport(report, key));
 });
 
+test('no byte of a report can be changed for the next', () => {
+  const bytes = Buffer.from(signReport(report, key).trimEnd());
+  for (const at of bytes.keys()) {
+    const altered = Buffer.from(bytes).fill(bytes[at]! + 1, at, at + 1);
+    assert.throws(() => verifyReport(altered.toString('utf8')), ProveError, `byte ${at}`);
+  }
+});
+
 test('no byte of a report can be changed, taken away or added', () => {
   const text = signReport(report, key);
   const bytes = Buffer.from(text.trimEnd());

@@ -171,7 +171,9 @@ function readPublicKey(text: string): KeyObject {
   try {
     if (bytes !== undefined) {
       const key = createPublicKey({ key: bytes, type: 'spki', format: 'der' });
-      if (key.asymmetricKeyType === 'ed25519') return key;
+      // OpenSSL reads more than one writing of a key, and what follows it is nothing to it.
+      const isPlain = key.export({ type: 'spki', format: 'der' }).equals(bytes);
+      if (key.asymmetricKeyType === 'ed25519' && isPlain) return key;
     }
   } catch {
     // Said below.

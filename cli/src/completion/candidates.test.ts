@@ -19,7 +19,7 @@ test('every flag and argument with a value says what its values are', () => {
     if (command.name() === 'complete') continue;
     const valued = [
       ...command.options
-        .filter((one) => one.required && one.argChoices === undefined)
+        .filter((one) => one.required && !one.hidden && one.argChoices === undefined)
         .map(({ long }) => long ?? ''),
       ...command.registeredArguments
         .filter((one) => one.argChoices === undefined)
@@ -41,8 +41,8 @@ test('every command and flag of the tree is offered, hidden ones are not', () =>
       path.join(' '),
     );
     const flags = values(...path, '--');
-    for (const { long } of command.options)
-      assert.ok(flags.includes(long ?? ''), `${path.join(' ')} ${long}`);
+    for (const { long, hidden } of command.options)
+      assert.equal(flags.includes(long ?? ''), !hidden, `${path.join(' ')} ${long}`);
     assert.ok(flags.includes('--help'));
   }
   assert.equal(values('').includes('complete'), false);
