@@ -9,8 +9,8 @@
  * nothing is left on the host and the control plane has heard of the end; else the reaper of the
  * next start takes over from it.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, rename } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   explainError,
@@ -19,7 +19,6 @@ import {
   OFFER_MS,
   type EndReason,
   type GuestMessage,
-  type HostHello,
   type JobId,
   type SandboxId,
 } from '@onejob/protocol';
@@ -35,6 +34,7 @@ import { NOTHING, readJobPolicy, type JobPolicy } from '../guard/job-policy.ts';
 import type { JobResults } from '../results/job-results.ts';
 import { serveResults } from '../results/results-endpoint.ts';
 import { GuestLink } from '../link/guest-link.ts';
+import { newIdentity } from '../link/identity.ts';
 import {
   DELIVER_PATIENCE_MS,
   HELLO_TIMEOUT_MS,
@@ -50,6 +50,7 @@ import { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
 import { atMost } from './at-most.ts';
 import { endReason, refusalOf, type Observed } from './end-reason.ts';
+import { keepFiles } from './kept-files.ts';
 import { LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
@@ -311,7 +312,9 @@ export class JobRun implements LeaseHolder {
       async () => await handle?.kill(),
       async () => await this.#network?.close(),
       async () => await this.#results?.close(),
-      async () => await (this.#answer.keep ? this.#keep() : undefined),
+      async () => {
+        if (this.#answer.keep) this.#notes.push(await keepFiles(this.#agent, this.#sandboxId));
+      },
       // Once more: what was busy a moment ago need not be now.
       async () => await this.#stack.bury().catch(async () => await this.#stack.bury()),
     ];
@@ -325,18 +328,6 @@ export class JobRun implements LeaseHolder {
     }
     if (isBuried) this.#note({ entry: 'buried' });
     return isBuried;
-  }
-
-  /** What the user asked to look at moves out of the sandbox's name, where no reaper looks. */
-  async #keep(): Promise<void> {
-    const kept = join(this.#agent.keptDirectory, this.#sandboxId);
-    try {
-      await mkdir(this.#agent.keptDirectory, { recursive: true, mode: 0o700 });
-      await rename(this.#directory, kept);
-      this.#notes.push(`The sandbox's files are kept in ${kept}.`);
-    } catch (error) {
-      this.#notes.push(`The sandbox's files could not be kept: ${explainError(error)}`);
-    }
   }
 
   /** True: the control plane has heard, or must not. */
@@ -387,7 +378,12 @@ export class JobRun implements LeaseHolder {
   #openLink(handle: SandboxHandle): GuestLink {
     const proxy = new SourceProxy({ client: this.#agent.client, source: () => this.#source });
     return new GuestLink(handle.carriers, {
-      hello: () => this.#hello(),
+      hello: () =>
+        newIdentity({
+          sandboxId: this.#sandboxId,
+          network: this.#network === undefined ? 'link' : 'nat',
+          actions: this.#agent.actions.offer,
+        }),
       message: async (message) => {
         this.#guarded(() => this.#onMessage(message));
         await this.#reports.events.room();
@@ -410,18 +406,6 @@ export class JobRun implements LeaseHolder {
         this.#end();
       },
     });
-  }
-
-  #hello(): HostHello {
-    return {
-      sandboxId: this.#sandboxId,
-      hostname: this.#sandboxId,
-      machineId: randomBytes(16).toString('hex'),
-      entropy: randomBytes(64).toString('hex'),
-      clockUnixMs: Date.now(),
-      network: this.#network === undefined ? 'link' : 'nat',
-      actions: this.#agent.actions.offer,
-    };
   }
 
   /** Only `ready` comes before the task: the link sees to it. */
