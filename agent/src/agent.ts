@@ -45,6 +45,7 @@ import { DirectoryStore } from './results/directory-store.ts';
 import { containerFinder } from './sandbox/finders/containers.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
+import { SnapshotMaker } from './sandbox/snapshot-maker.ts';
 import { undoOn } from './sandbox/undo.ts';
 
 const AGENT_VERSION = '0.1.0';
@@ -100,6 +101,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         hostMarker: config.hostMarker,
         cacheDirectory: config.cacheDirectory,
         users: config.sandboxUsers,
+        useSnapshots: config.snapshots,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
       }),
     gvisor: (): SandboxDriver =>
@@ -241,6 +243,7 @@ class RunningAgent implements Agent {
       actions: new ActionSource(config, { guard, store: actions }),
       results,
       undo: undoOn(config.hostMarker),
+      snapshots: new SnapshotMaker({ ...config, alive, undo: undoOn(config.hostMarker) }),
       sandboxesDirectory: config.sandboxesDirectory,
       journalsDirectory: config.journalsDirectory,
       keptDirectory: config.keptDirectory,
@@ -280,7 +283,8 @@ class RunningAgent implements Agent {
   async #dispose(): Promise<void> {
     this.#stopping.abort();
     const patience = setTimeout(() => this.#closing.abort(), STOP_PATIENCE_MS);
-    await Promise.allSettled(this.#runs);
+    await Promise.allSettled([...this.#runs, this.#context.snapshots[Symbol.asyncDispose]()]);
+    for (const { driver } of this.drivers) driver.snapshots?.close();
     await this.#context.actions[Symbol.asyncDispose]();
     clearTimeout(patience);
     this.#closing.abort();

@@ -29,7 +29,10 @@ jobs:
 `;
 
 export async function benchColdStart(): Promise<Record<string, unknown>> {
-  await using constellation = await startConstellation({ driver: 'qemu' });
+  await using constellation = await startConstellation({
+    driver: 'qemu',
+    agent: { snapshots: false },
+  });
   const note = constellation.agent?.drivers[0]?.probe.note ?? '';
   const isKvm = / KVM/.test(note) && !/TCG/.test(note);
   const phases: Record<string, number[]> = {};

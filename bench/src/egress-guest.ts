@@ -56,7 +56,7 @@ async function up(stream: Duplex, bytes: number): Promise<void> {
 async function measure(options: GuestOptions): Promise<GuestTimes> {
   const { controlSocketPath, bulkSocketPath, relayPath, authority, bytes, rounds } = options;
   const carrier = { kind: 'unix', controlSocketPath, bulkSocketPath } as const;
-  const { control, bulk } = await openSessions(carrier);
+  const { control, bulk } = await openSessions(carrier, async () => {});
   await sayHello(control, {
     protocol: GUEST_PROTOCOL,
     runnerVersion: 'bench',

@@ -11,6 +11,8 @@ export type GuestErrorCode =
   | 'link_failed'
   | 'identity_failed'
   | 'protocol'
+  /** Of a job that does nothing, for a snapshot. */
+  | 'rehearsal'
   /** The step is wrong or failed in a way the workflow's author can mend. */
   | 'step'
   | 'unsupported';

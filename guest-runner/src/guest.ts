@@ -2,6 +2,7 @@
  * The guest runner's life: link, hello, identity, ready, one job, finished.
  *
  *     connect -> hello -> identity (own machine) -> ready -> job -> finished -> end
+ *        '-> warmed up, and from there on in every machine that is restored from this one
  *
  * Promises: one job and no second; if the link's control side ends first, every process of the job
  * is killed. Start path: Node's built-ins and little of our own; the job's modules are loaded while
@@ -71,9 +72,18 @@ async function hello(session: ClientHttp2Session, config: GuestConfig): Promise<
   return answer;
 }
 
+/** For a machine of which a snapshot is made: see rehearse.ts, which is loaded for it alone. */
+async function warmUp(config: GuestConfig): Promise<void> {
+  const { rehearse } = await import('./warm-up/rehearse.ts');
+  await rehearse(config);
+}
+
 /** Runs one job; resolves when the host knows its end. @throws GuestError */
 export async function runGuest(config: GuestConfig): Promise<void> {
-  const { control: session, bulk } = await openSessions(config.carrier);
+  const { control: session, bulk } = await openSessions(
+    config.carrier,
+    async () => await warmUp(config),
+  );
   try {
     const answered = hello(session, config);
     const { JobRun } = await import('./job/run-job.ts');

@@ -37,13 +37,15 @@ test('processes start in the rooms for it only', () => {
   assert.deepEqual(checkSpawning(readSource('agent/src/link/a.ts', types)), []);
 });
 
-test('the start path of the guest runner takes nothing from chance', () => {
+test('the guest runner takes nothing from chance', () => {
   const offenders = [
     'export const a = Math.random();',
     "import { randomUUID } from 'node:crypto';",
     "import crypto from 'node:crypto'; crypto.randomBytes(8);",
     'crypto.getRandomValues(new Uint8Array(8));',
     'globalThis.crypto.randomUUID();',
+    "import { connect } from 'node:tls';",
+    "const https = await import('https');",
   ];
   for (const text of offenders) {
     assert.equal(
@@ -51,9 +53,9 @@ test('the start path of the guest runner takes nothing from chance', () => {
       1,
       text,
     );
-    assert.deepEqual(
-      checkGuestRandomness(readSource('guest-runner/src/steps/a.ts', text)),
-      [],
+    assert.equal(
+      checkGuestRandomness(readSource('guest-runner/src/steps/a.ts', text)).length,
+      1,
       text,
     );
     assert.deepEqual(checkGuestRandomness(readSource('agent/src/a.ts', text)), [], text);

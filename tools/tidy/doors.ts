@@ -84,11 +84,12 @@ const RANDOM_NAMES = new Set([
 ]);
 const RANDOM_OBJECTS = new Set(['Math', 'crypto', 'webcrypto', 'subtle']);
 const RANDOM_MODULES = /^(node:)?crypto$/;
+/** They make keys, which need chance. */
+const SECRET_MODULES = /^(node:)?(tls|https)$/;
 
-/** Chance in the guest runner, before steps: a restored machine repeats it in every copy. */
+/** Chance in the guest runner: a restored machine repeats it in every copy. */
 export function checkGuestRandomness(file: SourceFile): Violation[] {
   if (!file.path.startsWith('guest-runner/src/') || file.isTest) return [];
-  if (file.path.startsWith('guest-runner/src/steps/')) return [];
   const found = [
     ...file.members
       .filter(({ object, property }) => RANDOM_OBJECTS.has(object) && RANDOM_NAMES.has(property))
@@ -98,6 +99,9 @@ export function checkGuestRandomness(file: SourceFile): Violation[] {
       .flatMap(({ names, line }) =>
         names.filter((name) => RANDOM_NAMES.has(name)).map((subject) => ({ subject, line })),
       ),
+    ...file.imports
+      .filter(({ specifier, isTypeOnly }) => SECRET_MODULES.test(specifier) && !isTypeOnly)
+      .map(({ specifier, line }) => ({ subject: specifier, line })),
   ];
   return found.map(({ subject, line }) => ({
     rule: 'guest-randomness',

@@ -75,6 +75,11 @@ export type AgentConfig = {
   /** Sandboxes at a time; 0: take no job, only reap and announce. */
   slots?: number;
   bootTimeoutMs?: number;
+  /**
+   * Restore machines from snapshots, where the driver can, and make those that are missing in the
+   * background; default: yes. They are kept in the cache directory.
+   */
+  snapshots?: boolean;
   /** Where the agent is root: the numbers of the users that machines are, nobody else's on this host. */
   sandboxUsers?: UserRange;
   /** What is due after a polite cancellation, as steps with `always()`, has so long. */
@@ -129,6 +134,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,
     drivers: ['qemu', 'gvisor', 'docker', 'process'],
     sandboxUsers: SANDBOX_USERS,
+    snapshots: true,
     prepareImage: false,
     actionMirrors: [],
     actionsUrls: DEFAULT_ACTIONS_URLS,

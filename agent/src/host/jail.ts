@@ -39,6 +39,8 @@ const OWN_DIRECTORIES = ['/old', '/proc', '/run'] as const;
 const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom'] as const;
 /** Where the program finds what it was given on standard input: in memory, gone with it. */
 export const JAIL_SECRET_PATH = '/run/secret';
+/** Where the program finds its own open files, which it cannot open by any other name. */
+export const JAIL_DESCRIPTORS_PATH = '/run/fd';
 /** A page for the secret, one for a device. */
 const RUN_BYTES = 64 * 1024;
 /** The loader lists libraries in some milliseconds. */
@@ -46,8 +48,9 @@ const LIST_TIMEOUT_MS = 10_000;
 
 /**
  * $1: the jail's directory, $2: the dynamic loader, $3: where umount's libraries are then, $4:
- * umount, $5: the user that gets /dev/kvm, or nothing; then what is run at the end. `umount` is
- * run out of the root that it unmounts, and /proc is there for it alone.
+ * umount, $5: the user that gets /dev/kvm, or nothing, $6: whether the program sees its own open
+ * files; then what is run at the end. `umount` is run out of the root that it unmounts, and /proc is
+ * there for it alone. What the shell is, as /proc counts, becomes the program.
  */
 const SCRIPT = `
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -58,11 +61,16 @@ mount -n -a -T "$1/mounts"
 cd "$1/root"
 (umask 0333; printf %s "$secret" > run/secret)
 if [ -n "$5" ]; then mknod -m 600 run/kvm c 10 232; chown "$5:$5" run/kvm; fi
+if [ -n "$6" ]; then
+  read -r pid rest < /proc/self/stat
+  mkdir run/fd
+  mount -n --bind "/proc/$pid/fd" run/fd
+fi
 { echo sandbox > /proc/sys/kernel/hostname; } 2> /dev/null || :
 pivot_root . old
 "$2" --library-path "$3" "$4" -n -l /old /proc
 cd /
-shift 5
+shift 6
 unset PWD OLDPWD
 exec "$@" < /dev/null
 `;
@@ -132,6 +140,8 @@ export type JailUse = {
   user: number | undefined;
   /** Give it /dev/kvm. */
   kvm: boolean;
+  /** Show it the files that it was given open, and itself opens: at JAIL_DESCRIPTORS_PATH. */
+  descriptors?: boolean;
 };
 
 /** Lays the root directory out; answers the words that start the program in it. */
@@ -164,7 +174,8 @@ export async function furnishJail(
     ...[jail.tools.unshare, ...(jail.level === 'user' ? [] : ['--user', '--map-root-user'])],
     ...[...NAMESPACES, '--', '/bin/sh', '-c', SCRIPT, 'sh', use.directory, jail.loader],
     ...[jail.libraryDirectories.map((path) => `/old${path}`).join(':'), `/old${jail.tools.umount}`],
-    ...[isNode ? String(use.user ?? '') : '', jail.tools.setpriv, ...userWords],
+    ...[isNode ? String(use.user ?? '') : '', use.descriptors === true ? 'yes' : ''],
+    ...[jail.tools.setpriv, ...userWords],
     ...['--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--pdeathsig', 'KILL', '--'],
     ...[jail.program, ...args],
   ];

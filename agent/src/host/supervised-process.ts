@@ -37,6 +37,8 @@ export function superviseProcess(options: {
   input?: string;
   /** Told of standard output as it comes; without it the tail has it. */
   onOutput?: (chunk: Buffer) => void;
+  /** Of ours, which it gets as descriptors 3, 4, ... */
+  descriptors?: readonly number[];
 }): SupervisedProcess {
   const markers = { [SANDBOX_VARIABLE]: options.sandboxId, [HOST_VARIABLE]: options.hostMarker };
   const child: ChildProcess = spawn(
@@ -46,7 +48,10 @@ export function superviseProcess(options: {
       cwd: options.directory,
       // The markers stand first: an exec may cut off what is being read of a long environment.
       env: { ...markers, ...options.environment, ...markers },
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: [
+        options.input === undefined ? 'ignore' : 'pipe',
+        ...['pipe' as const, 'pipe' as const, ...(options.descriptors ?? [])],
+      ],
       // A group of its own: the terminal's Ctrl-C is for us to handle, not for the machine.
       detached: true,
     },

@@ -36,12 +36,19 @@ export async function createEncryptedWorkDisk(
   signal: AbortSignal,
 ): Promise<{ blankPath: string; passphrase: string }> {
   await checkHostDisk(dirname(path));
-  const sizeBytes = Math.floor(blank.sizeBytes / SECTOR_BYTES) * SECTOR_BYTES;
-  const blankPath = await ensureBlank(blank.directory, sizeBytes, signal);
-  const passphrase = randomBytes(PASSPHRASE_BYTES).toString('hex');
-  await createEncryptedDisk(path, sizeBytes, passphrase);
-  return { blankPath, passphrase };
+  const blankPath = await ensureBlank(blank.directory, wholeSectors(blank.sizeBytes), signal);
+  return { blankPath, passphrase: await createEncryptedOverlay(path, blank.sizeBytes) };
 }
+
+/** The overlay alone, over a disk of that size; answers its passphrase. */
+export async function createEncryptedOverlay(path: string, sizeBytes: number): Promise<string> {
+  await checkHostDisk(dirname(path));
+  const passphrase = randomBytes(PASSPHRASE_BYTES).toString('hex');
+  await createEncryptedDisk(path, wholeSectors(sizeBytes), passphrase);
+  return passphrase;
+}
+
+const wholeSectors = (bytes: number): number => Math.floor(bytes / SECTOR_BYTES) * SECTOR_BYTES;
 
 /** The blank of this size, made when missing. It holds nothing of anybody and may be read by all. */
 async function ensureBlank(

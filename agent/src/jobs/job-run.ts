@@ -216,12 +216,13 @@ export class JobRun implements LeaseHolder {
     const place = { directory: this.#directory, signal: this.#stop.signal };
     const request = { egress: this.#egress, ...place };
     this.#network = await provisionNetwork(this.#agent.networks, chosen, request, this.#stack);
-    return await driver.provision(
+    const shape = shapeOf(this.#offer);
+    const handle = await driver.provision(
       {
         ...place,
         sandboxId: this.#sandboxId,
         origin: { tenant: this.#answer.tenant, isFromElsewhere: this.#answer.fromElsewhere },
-        shape: shapeOf(this.#offer),
+        shape,
         image,
         guestRunnerPath: this.#agent.guestRunnerPath,
         keep: this.#answer.keep,
@@ -229,6 +230,8 @@ export class JobRun implements LeaseHolder {
       },
       this.#stack,
     );
+    if (this.#network === undefined) this.#agent.snapshots.want(driver, { shape, image });
+    return handle;
   }
 
   async #adopt(handle: SandboxHandle): Promise<AdoptResponse> {

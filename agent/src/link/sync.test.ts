@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkLeaksAfterEach } from '../../tests/_leaks.ts';
-import { synchronise } from './sync.ts';
+import { synchronise, warmUp } from './sync.ts';
 
 const never = new AbortController().signal;
 let host: Socket;
@@ -97,4 +97,20 @@ test('a carrier that closes, or a guest that never answers, ends it in words', a
   guest.destroy();
   await assert.rejects(closing, { code: 'link_broken' });
   await assert.rejects(synchronise(host, 'n', AbortSignal.abort(new Error('late'))), /late/);
+});
+
+test('a guest that has warmed up is synchronised afterwards, and one that cannot is not waited for longer', async () => {
+  const isAsked = async (): Promise<void> => {
+    while (!heard.includes('\n\0WARM nonce\n')) await sleep(1);
+  };
+  void isAsked().then(() => guest.write('\n\0WARMED older\n\n\0WARMED nonce\n'));
+  await warmUp(host, 'nonce', never);
+  answer(0);
+  host.resume();
+  await synchronise(host, 'next', never);
+  const tooLate = new AbortController();
+  host.resume();
+  const silent = warmUp(host, 'again', tooLate.signal);
+  tooLate.abort(new Error('too late'));
+  await assert.rejects(silent, /too late/);
 });

@@ -7,6 +7,11 @@
  *     host  -> guest   \n\0GO <nonce>\n               once the answer to the last seq is here
  *     guest -> host    HTTP/2 preface
  *
+ * Before that, on the control carrier of a machine that becomes a snapshot:
+ *
+ *     host  -> guest   \n\0WARM <nonce>\n             get ready for a job you know nothing of
+ *     guest -> host    \n\0WARMED <nonce>\n           when that is done; silence is a failure
+ *
  * The carrier is a queue, so nothing older can come after the answer to the last seq. The pause
  * between two SYNCs grows, or a guest slower than the pause would never answer the last one.
  */
@@ -20,15 +25,38 @@ const LONGEST_PAUSE_MS = 5_000;
 const KEPT_BYTES = 256;
 
 /** Resolves when the guest has answered; the socket is then paused, unread from the preface on. */
-export function synchronise(socket: Socket, nonce: string, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+export async function synchronise(
+  socket: Socket,
+  nonce: string,
+  signal: AbortSignal,
+): Promise<void> {
   let sequence = 0;
+  await ask(socket, signal, {
+    question: () => `SYNC ${nonce}-${++sequence}`,
+    answer: () => `SYNCACK ${nonce}-${sequence}`,
+  });
+  socket.write(`\n\0GO ${nonce}\n`);
+}
+
+/** Resolves when the guest has done what every job needs; afterwards it waits for a SYNC again. */
+export async function warmUp(socket: Socket, nonce: string, signal: AbortSignal): Promise<void> {
+  await ask(socket, signal, {
+    question: () => `WARM ${nonce}`,
+    answer: () => `WARMED ${nonce}`,
+  });
+}
+
+type Question = { question: () => string; answer: () => string };
+
+/** Asks again and again until the last question is answered; the socket is then paused behind that. */
+function ask(socket: Socket, signal: AbortSignal, { question, answer }: Question): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   let pauseMs = FIRST_PAUSE_MS;
   let timer: NodeJS.Timeout | undefined;
   let received = Buffer.alloc(0);
 
   const send = (): void => {
-    if (!socket.writableNeedDrain) socket.write(`\n\0SYNC ${nonce}-${++sequence}\n`);
+    if (!socket.writableNeedDrain) socket.write(`\n\0${question()}\n`);
     timer = setTimeout(send, pauseMs);
     pauseMs = Math.min(pauseMs * PAUSE_GROWTH, LONGEST_PAUSE_MS);
   };
@@ -39,17 +67,16 @@ export function synchronise(socket: Socket, nonce: string, signal: AbortSignal):
   };
   const onData = (chunk: Buffer): void => {
     received = Buffer.concat([received, chunk]);
-    const answer = Buffer.from(`\n\0SYNCACK ${nonce}-${sequence}\n`);
-    const at = received.indexOf(answer);
+    const wanted = Buffer.from(`\n\0${answer()}\n`);
+    const at = received.indexOf(wanted);
     if (at < 0) {
       received = received.subarray(-KEPT_BYTES);
       return;
     }
     stop();
     socket.pause();
-    const rest = received.subarray(at + answer.length);
+    const rest = received.subarray(at + wanted.length);
     if (rest.length > 0) socket.unshift(rest);
-    socket.write(`\n\0GO ${nonce}\n`);
     resolve();
   };
   const onClose = (): void => {

@@ -48,10 +48,11 @@ export type JobOrigin = {
   isFromElsewhere: boolean;
 };
 
-export type ProvisionRequest = {
+/** Machines of one kind can take each other's place until they have a job. */
+export type MachineKind = { shape: Shape; image: MachineImage | null };
+
+export type MachineRequest = {
   sandboxId: SandboxId;
-  /** A driver that does not isolate refuses with `job_refused` what it does not trust. */
-  origin: JobOrigin;
   /** Exists already, empty, 0700; gone after burial. */
   directory: string;
   shape: Shape;
@@ -65,6 +66,9 @@ export type ProvisionRequest = {
   /** Ends provisioning; the driver throws, the caller buries. */
   signal: AbortSignal;
 };
+
+/** A machine for a job. A driver that does not isolate refuses with `job_refused` what it does not trust. */
+export type ProvisionRequest = MachineRequest & { origin: JobOrigin };
 
 /** How the machine ended, as the host saw it. */
 export type MachineEnd =
@@ -98,4 +102,18 @@ export interface SandboxDriver {
   /** Runs it for real; may take seconds the first time, is remembered after that. */
   probe(): Promise<DriverProbe>;
   provision(request: ProvisionRequest, stack: ProvisionStack): Promise<SandboxHandle>;
+  /** Of a driver that can start a machine from the memory of one that waits for a job. */
+  readonly snapshots?: Snapshots;
+}
+
+export interface Snapshots {
+  /** Are machines of this kind booted for want of a snapshot? */
+  isMissing(kind: MachineKind): Promise<boolean>;
+  /**
+   * Boots one that gets no job, for later ones to be restored from. Whoever waits for a machine comes
+   * first: it then rejects, and may be called again. What it acquires is the caller's to bury.
+   */
+  make(request: MachineRequest, stack: ProvisionStack): Promise<void>;
+  /** Lets go of what is held in memory. */
+  close(): void;
 }

@@ -137,3 +137,29 @@ test('a stack that is buried acquires nothing more and writes nothing more', asy
   assert.equal(made, false);
   assert.equal(journalText(), before);
 });
+
+test('what was acquired since a depth is undone, last first, and the stack goes on', async () => {
+  const undone: string[] = [];
+  const stack = new ProvisionStack(journal, async (acquisition) => {
+    undone.push((acquisition as { path: string }).path);
+    await undo(acquisition);
+  });
+  const make = async (name: string): Promise<void> => {
+    const thing = directory(name);
+    await stack.acquire(thing, async () => await mkdir(thing.path));
+  };
+  await make('kept');
+  const { depth } = stack;
+  await make('second');
+  await make('third');
+  await stack.undoTo(depth);
+  await stack.undoTo(depth);
+  assert.deepEqual(undone, [join(root, 'third'), join(root, 'second')]);
+  assert.equal(existsSync(join(root, 'kept')), true);
+  await make('second');
+  await stack.bury();
+  assert.deepEqual(
+    filesBelow(root).filter((path) => !path.startsWith('journals')),
+    [],
+  );
+});

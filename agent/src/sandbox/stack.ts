@@ -36,6 +36,20 @@ export class ProvisionStack {
     return await make();
   }
 
+  /** How much is acquired: for `undoTo`. */
+  get depth(): number {
+    return this.#acquired.length;
+  }
+
+  /** Undoes what was acquired since, last first; the stack goes on. What fails is left to burial. */
+  async undoTo(depth: number): Promise<void> {
+    for (let last = this.#acquired.at(-1); last !== undefined; last = this.#acquired.at(-1)) {
+      if (this.#isClosed || this.#acquired.length <= depth) return;
+      await this.#undo(last);
+      this.#acquired.pop();
+    }
+  }
+
   /** Undoes everything, last first; reports all failures at once. */
   bury(): Promise<void> {
     this.#isClosed = true;

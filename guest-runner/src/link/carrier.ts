@@ -20,7 +20,7 @@ import {
   FIRST_ANSWER_MS,
   PORT_REOPEN_MS,
 } from '../limits.ts';
-import { synchronise } from './handshake.ts';
+import { synchronise, type DuringHandshake } from './handshake.ts';
 
 type CarrierName = 'control' | 'bulk';
 
@@ -51,12 +51,12 @@ function openPort(path: string): Socket {
  * Reading 0 bytes from a port means that no host is connected: close, wait, open again. Opening
  * fails with EBUSY while the closed one is not gone, and with ENOENT before the device is there.
  */
-async function connectPort(path: string, onAnswer: () => void): Promise<Socket> {
+async function connectPort(path: string, during: DuringHandshake): Promise<Socket> {
   for (;;) {
     let socket: Socket | undefined;
     try {
       socket = openPort(path);
-      if (await synchronise(socket, onAnswer)) return socket;
+      if (await synchronise(socket, during)) return socket;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== 'EBUSY' && code !== 'ENOENT') throw error;
@@ -87,14 +87,14 @@ type Opening = {
   answered: Promise<void>;
 };
 
-function openCarrier(carrier: Carrier, name: CarrierName): Opening {
+function openCarrier(carrier: Carrier, name: CarrierName, during: DuringHandshake): Opening {
   if (carrier.kind === 'unix') {
     const path = name === 'control' ? carrier.controlSocketPath : carrier.bulkSocketPath;
     return { socket: connectSocket(path), answered: Promise.resolve() };
   }
   const path = name === 'control' ? carrier.controlPort : carrier.bulkPort;
   const { promise: answered, resolve } = Promise.withResolvers<void>();
-  return { socket: connectPort(path, resolve), answered };
+  return { socket: connectPort(path, { ...during, onAnswer: resolve }), answered };
 }
 
 /** A session never throws by itself: watch `close`. */
@@ -104,10 +104,16 @@ export type Sessions = {
   bulk: Promise<ClientHttp2Session>;
 };
 
-/** Resolves when the control carrier stands. @throws GuestError `link_failed` */
-export async function openSessions(carrier: Carrier): Promise<Sessions> {
-  const control = openCarrier(carrier, 'control');
-  const bulk = openCarrier(carrier, 'bulk');
+/**
+ * Resolves when the control carrier stands; `warmUp` is done before, where the host asks for it.
+ * @throws GuestError `link_failed`
+ */
+export async function openSessions(
+  carrier: Carrier,
+  warmUp: () => Promise<void>,
+): Promise<Sessions> {
+  const control = openCarrier(carrier, 'control', { warmUp });
+  const bulk = openCarrier(carrier, 'bulk', {});
   // Who needs them gets the errors; without these lines Node would end at once.
   control.socket.catch(() => {});
   bulk.socket.catch(() => {});

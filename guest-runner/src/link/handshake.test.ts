@@ -101,3 +101,32 @@ test('HTTP/2 speaks on the socket after GO, though the host began at once', asyn
   assert.equal(part.toString(), 'answer');
   session.destroy();
 });
+
+test('a host that asks for it is told once that the runner is warm, and synchronised afterwards', async () => {
+  await using ends = await pair();
+  let heard = '';
+  ends.host.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
+  let warmUps = 0;
+  const done = synchronise(ends.guest, {
+    warmUp: async () => void (await Promise.resolve(warmUps++)),
+  });
+  ends.host.write('\n\0WARM n1\n\n\0WARM n1\n');
+  while (!heard.includes('\n\0WARMED n1\n')) await once(ends.host, 'data');
+  ends.host.write('\n\0SYNC n2-1\n\n\0GO n2\n');
+  assert.equal(await done, true);
+  assert.equal(warmUps, 1);
+});
+
+test('one that fails to warm up does not say that it is warm, and is a runner all the same', async () => {
+  await using ends = await pair();
+  let heard = '';
+  ends.host.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
+  const done = synchronise(ends.guest, {
+    warmUp: async () => await Promise.reject(new Error('no')),
+  });
+  ends.host.write('\n\0WARM n1\n\n\0SYNC n2-1\n');
+  while (!heard.includes('SYNCACK n2-1')) await once(ends.host, 'data');
+  ends.host.write('\n\0GO n2\n');
+  assert.equal(await done, true);
+  assert.doesNotMatch(heard, /WARMED/);
+});

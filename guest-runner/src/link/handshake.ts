@@ -6,6 +6,11 @@
  *     host:  \n\0GO <nonce>\n             once its last SYNC is acknowledged
  *     guest: HTTP/2 preface
  *
+ * Before any SYNC a host that makes a snapshot of this machine may say, on the control carrier:
+ *
+ *     host:  \n\0WARM <nonce>\n           get ready for a job you know nothing of
+ *     guest: \n\0WARMED <nonce>\n         when that is done
+ *
  * Whatever else arrives before GO is left over from an earlier connection and is skipped. What
  * follows GO belongs to HTTP/2 and is given back to the socket unread.
  */
@@ -17,10 +22,11 @@ const NEWLINE = 10;
 
 /**
  * Finds handshake lines in a byte stream. `push` gives answers to write; once `rest` is there, GO
- * was seen.
+ * was seen; `warm` is the latest nonce of a WARM.
  */
 export class HandshakeReader {
   rest: Buffer | undefined;
+  warm: string | undefined;
   private held: Buffer = Buffer.alloc(0);
   private nonce = '';
 
@@ -40,6 +46,8 @@ export class HandshakeReader {
         answers.push(`\n\0SYNCACK ${sync[1]}-${sync[2]}\n`);
         continue;
       }
+      const warm = /(?:^|\0)WARM ([!-~]{1,200})$/.exec(line);
+      if (warm) this.warm = warm[1];
       const go = /(?:^|\0)GO ([!-~]{1,200})$/.exec(line);
       if (go && go[1] === this.nonce) {
         this.rest = bytes;
@@ -55,18 +63,36 @@ export class HandshakeReader {
   }
 }
 
+/** What a carrier's owner does meanwhile. */
+export type DuringHandshake = {
+  /** Hears of each answer to SYNC. */
+  onAnswer?: () => void;
+  /** Gets ready for a job, when the host asks for it; what it throws is written nowhere. */
+  warmUp?: () => Promise<void>;
+};
+
 /**
- * Answers SYNC until GO; `onAnswer` hears of each answer. False: the other side is not there (yet),
- * open the carrier again. The socket is paused afterwards, with everything behind GO unread.
+ * Answers SYNC until GO. False: the other side is not there (yet), open the carrier again. The
+ * socket is paused afterwards, with everything behind GO unread.
  */
-export function synchronise(socket: Socket, onAnswer = (): void => {}): Promise<boolean> {
+export function synchronise(socket: Socket, during: DuringHandshake = {}): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const reader = new HandshakeReader();
+  let warmed: string | undefined;
+  const warmUp = (nonce: string): void => {
+    warmed = nonce;
+    // One that failed is not answered: the host then makes no snapshot of this machine.
+    during.warmUp?.().then(
+      () => void socket.write(`\n\0WARMED ${nonce}\n`),
+      () => {},
+    );
+  };
   const onData = (chunk: Buffer): void => {
     for (const answer of reader.push(chunk)) {
       socket.write(answer);
-      onAnswer();
+      during.onAnswer?.();
     }
+    if (reader.warm !== undefined && reader.warm !== warmed) warmUp(reader.warm);
     if (reader.rest === undefined) return;
     socket.pause();
     finish(true);

@@ -11,6 +11,8 @@ export type QemuDriverConfig = {
   users?: UserRange;
   /** Off: the disk's bytes stay on the host's as the guest wrote them. Only to compare with. */
   encryptDisks?: boolean;
+  /** Off: every machine is booted. Only to compare with. */
+  useSnapshots?: boolean;
 };
 
 const SECOND_MS = 1000;
@@ -55,9 +57,31 @@ export const QEMU_MEMORY_BYTES_PER_CPU = 16 * MiB;
 export const QEMU_CPUS = 0.5;
 /** Beside a thread a processor: 64 workers for its disks, and a handful; twice that. */
 export const QEMU_THREADS = 140;
-/** Where processors are scarce a machine gets them by how many it has; the kernel's limit. */
-export const CPU_WEIGHT = { perCpu: 100, most: 10_000 } as const;
+/**
+ * Where processors are scarce a machine gets them by how many it has; the kernel's limit; and what a
+ * machine gets that nobody waits for.
+ */
+export const CPU_WEIGHT = { perCpu: 100, most: 10_000, background: 20 } as const;
 /** A free user is found at the first try, unless tens of thousands of sandboxes live here. */
 export const MOST_USER_TRIES = 16;
 /** The tiny guest of the probe needs 0.1 s; a host under load takes longer to start it. */
 export const JAIL_TRIAL_TIMEOUT_MS = 15 * SECOND_MS;
+
+/** What QEMU says on its monitor while it saves or restores: a dozen answers. */
+export const MONITOR_BYTES = 1 * MiB;
+/** The state of all devices: 60 KB of an ordinary machine. */
+export const STATE_BYTES = 16 * MiB;
+/** The state of all devices is written in some 10 ms. */
+export const MIGRATION_POLL_MS = 5;
+/** A restore takes 0.3 s alone, and 3 s when ten share two cores; what takes longer is booted. */
+export const RESTORE_TIMEOUT_MS = 20 * SECOND_MS;
+/** A machine that is saved boots behind all others, and then does a job that does nothing. */
+export const SNAPSHOT_TIMEOUT_FACTOR = 3;
+export const SNAPSHOT_LIMITS = {
+  /** In memory, some 150 MB each: more shapes and images than a host uses at a time. */
+  loaded: 4,
+  /** On the disk: those, and as many that are of yesterday. */
+  kept: 8,
+  /** Eight of an ordinary machine take 1.5 GiB. */
+  keptBytes: 4 * 1024 * MiB,
+} as const;

@@ -7,7 +7,7 @@
  *     user -> files -> control group -> jail directory -> process      as a sandbox acquires them
  */
 import { chown, mkdir, readFile, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { explainError, newSandboxId, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../../errors.ts';
 import {
@@ -21,6 +21,7 @@ import {
 import {
   findJail,
   furnishJail,
+  JAIL_DESCRIPTORS_PATH,
   JAIL_SECRET_PATH,
   type Jail,
   type JailFile,
@@ -55,6 +56,8 @@ const QEMU_PARTS = [
 ] as const;
 /** statfs(2): tmpfs and ramfs. */
 const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
+/** Where a machine in a jail sees the socket that it is saved to. */
+export const JAIL_STATE_PATH = '/link/state';
 const REMEMBERED_FILE = 'qemu-jail.json';
 
 /** What this host allows, tried. */
@@ -192,7 +195,8 @@ export class ConfinedMachine {
     if (this.#user !== undefined) await chown(path, this.#user, this.#user);
   }
 
-  async limit(): Promise<void> {
+  /** @param weight a processor's; by default that of a machine somebody waits for */
+  async limit(weight: number = CPU_WEIGHT.perCpu): Promise<void> {
     const { cgroups } = this.#confinement;
     if (cgroups === undefined) return;
     const { sandboxId, directory, shape } = this.#request;
@@ -204,7 +208,7 @@ export class ConfinedMachine {
         cpus: shape.cpus + QEMU_CPUS,
         memoryBytes: shape.memoryBytes + qemuMemoryBytes(shape) + diskBytes,
         processes: shape.cpus + QEMU_THREADS,
-        weight: Math.min(shape.cpus * CPU_WEIGHT.perCpu, CPU_WEIGHT.most),
+        weight: Math.min(shape.cpus * weight, CPU_WEIGHT.most),
       });
     });
   }
@@ -221,7 +225,8 @@ export class ConfinedMachine {
     const directory = join(this.#request.directory, 'jail');
     const { seen, files } = seenInJail(machine);
     const kvm = machine.acceleration.accelerator === 'kvm';
-    const use = { directory, files, user: this.#user, kvm };
+    const descriptors = machine.snapshot !== undefined;
+    const use = { directory, files, user: this.#user, kvm, descriptors };
     const words = await this.#acquire({ kind: 'directory', path: directory }, async () => {
       await mkdir(directory, { mode: 0o700 });
       return await furnishJail(jail, use, toArguments(seen));
@@ -256,7 +261,7 @@ function seenInJail(machine: Machine): { seen: Machine; files: JailFile[] } {
     files.push({ source, target, access });
     return target;
   };
-  const { image, sockets } = machine;
+  const { image, sockets, snapshot } = machine;
   const seenImage: MachineImage = {
     digest: image.digest,
     kernelPath: show(image.kernelPath, '/image/kernel', 'read'),
@@ -273,6 +278,17 @@ function seenInJail(machine: Machine): { seen: Machine; files: JailFile[] } {
         bulk: show(sockets.bulk, '/link/bulk', 'write'),
         init: show(sockets.init, '/link/init', 'write'),
       },
+      ...(snapshot === undefined
+        ? {}
+        : {
+            snapshot: {
+              ...snapshot,
+              memoryPath: join(JAIL_DESCRIPTORS_PATH, basename(snapshot.memoryPath)),
+              monitorPath: show(snapshot.monitorPath, '/link/monitor', 'write'),
+              statePath:
+                snapshot.use === 'save' ? show(snapshot.statePath, JAIL_STATE_PATH, 'write') : '',
+            },
+          }),
     },
     files,
   };

@@ -60,6 +60,22 @@ test('with a network there is one card, on the descriptor that was opened for it
   assert.match(valueOf(without, '-append'), / -- nat4$/);
 });
 
+test('only a machine that is saved or restored has a monitor, and only one that is saved shares its memory', () => {
+  const paths = { memoryPath: '/run/fd/3', monitorPath: '/link/monitor', statePath: '' };
+  for (const use of ['save', 'restore'] as const) {
+    const args = qemuArguments({ ...MACHINE, snapshot: { use, ...paths } });
+    const share = use === 'save' ? 'on' : 'off';
+    assert.equal(
+      valueOf(args, '-object'),
+      `memory-backend-file,id=ram,size=512M,mem-path=/run/fd/3,share=${share},dump=off,merge=off`,
+    );
+    assert.match(valueOf(args, '-M'), /,memory-backend=ram$/);
+    assert.equal(valueOf(args, '-mon'), 'chardev=monitor,mode=control');
+    assert.equal(args.includes('-incoming'), use === 'restore');
+  }
+  assert.ok(!qemuArguments(MACHINE).some((word) => /monitor|memory-backend|^-incoming/.test(word)));
+});
+
 test('a comma in a path cannot add an option of its own', () => {
   const root = qemuArguments(MACHINE).find((word) => word.includes('id=root,'));
   assert.match(root ?? '', /file=\/i\/a,,b,/);

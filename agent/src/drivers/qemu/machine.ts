@@ -2,7 +2,8 @@
  * The machine as QEMU builds it: a `microvm` with two disks (the image, read-only; the work disk),
  * three serial ports (control, bulk, init) and nothing else but, in network mode `nat`, one network
  * card. No console, no keyboard, no monitor: what is not there cannot be attacked and need not be
- * emulated.
+ * emulated. A machine that is saved or restored has a monitor for just that, on a socket that is
+ * closed before any job is there.
  */
 import { readFile } from 'node:fs/promises';
 import { MACHINE, type SandboxId } from '@onejob/protocol';
@@ -21,6 +22,14 @@ export type Machine = {
   sockets: Readonly<Record<keyof typeof MACHINE.ports, string>>;
   /** The tap that QEMU is started with, as an open descriptor: it needs no right to any interface. */
   network?: { tapDescriptor: number; hasIpv6: boolean } | undefined;
+  /** Of a machine that becomes a snapshot, or is made of one. */
+  snapshot?: {
+    use: 'save' | 'restore';
+    memoryPath: string;
+    monitorPath: string;
+    /** Where it is to be saved to: a socket somebody listens on. */
+    statePath: string;
+  };
   /** Arguments of the guest's init; none but in measurements. */
   initArguments?: readonly string[];
 };
@@ -34,16 +43,19 @@ const MiB = 1024 * 1024;
 /** In no core dump of the host's, and never one page with the same bytes of another guest. */
 const GUEST_MEMORY = 'dump-guest-core=off,mem-merge=off';
 const PASSPHRASE_ID = 'work-passphrase';
+const MEMORY_ID = 'ram';
 
 /** QEMU's arguments. Holds paths and sizes only, never a secret: every user sees an argv. */
 export function qemuArguments(machine: Machine): string[] {
   const { accelerator } = machine.acceleration;
   const threads = machine.shape.cpus > 1 ? 'multi' : 'single';
   const accel = accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads},tb-size=${TCG_CODE_MIB}`;
+  const memory = machine.snapshot === undefined ? '' : `,memory-backend=${MEMORY_ID}`;
+  const board = `microvm,acpi=on,isa-serial=off,${GUEST_MEMORY}${memory}`;
   return [
     ...['-name', machine.sandboxId],
-    ...['-M', `microvm,acpi=on,isa-serial=off,${GUEST_MEMORY}`, '-accel', accel, '-cpu', 'max'],
-    ...['-m', `${Math.floor(machine.shape.memoryBytes / MiB)}M`, '-smp', `${machine.shape.cpus}`],
+    ...['-M', board, '-accel', accel, '-cpu', 'max'],
+    ...['-m', memorySize(machine.shape), '-smp', `${machine.shape.cpus}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     // No new process, no other user, no new limits: a guest that breaks into QEMU stays in it.
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
@@ -56,6 +68,26 @@ export function qemuArguments(machine: Machine): string[] {
     ...port('bulk', machine.sockets.bulk),
     ...port('init', machine.sockets.init),
     ...(machine.network === undefined ? [] : networkCard(machine.network.tapDescriptor)),
+    ...snapshotArguments(machine),
+  ];
+}
+
+const memorySize = ({ memoryBytes }: Shape): string => `${Math.floor(memoryBytes / MiB)}M`;
+
+/** Memory in a file: shared with it while it is written for the snapshot, a private copy afterwards. */
+function snapshotArguments({ shape, snapshot }: Machine): string[] {
+  if (snapshot === undefined) return [];
+  const { use, memoryPath, monitorPath } = snapshot;
+  const memory = [
+    ...[`memory-backend-file,id=${MEMORY_ID},size=${memorySize(shape)}`],
+    ...[`mem-path=${quoted(memoryPath)},share=${use === 'save' ? 'on' : 'off'}`],
+    ...['dump=off,merge=off'],
+  ];
+  return [
+    ...['-object', memory.join(',')],
+    ...['-chardev', `socket,id=monitor,path=${quoted(monitorPath)},server=off`],
+    ...['-mon', 'chardev=monitor,mode=control'],
+    ...(use === 'restore' ? ['-incoming', 'defer'] : []),
   ];
 }
 

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readSync, writeSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { SealedMemory } from '../../host/sealed-memory.ts';
+import { SNAPSHOT_LIMITS } from './config.ts';
+import { snapshotKey, SnapshotStore } from './snapshot-store.ts';
+
+const never = new AbortController().signal;
+const keyOf = (name: string | number): string => snapshotKey([name]);
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+let cache = '';
+beforeEach(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'onejob-store-'));
+});
+afterEach(async () => {
+  await rm(cache, { recursive: true });
+});
+
+async function add(store: SnapshotStore, name: string | number): Promise<void> {
+  const memory = await SealedMemory.create();
+  writeSync(memory.descriptor, `memory of ${name}`, 0);
+  await memory.seal();
+  const [statePath, diskPath] = [join(cache, 'state'), join(cache, 'disk')];
+  await writeFile(statePath, `state of ${name}`);
+  await writeFile(diskPath, `disk of ${name}`, { mode: 0o600 });
+  await store.add(keyOf(name), { memory, statePath, diskPath }, never);
+}
+
+const textOf = (descriptor: number): string => {
+  const text = Buffer.alloc(100);
+  return text.subarray(0, readSync(descriptor, text, 0, 100, 0)).toString();
+};
+
+test('what was added is found by this and by the next agent, sealed, and its disk is for all to read', async () => {
+  const before = descriptors();
+  using store = new SnapshotStore(cache);
+  assert.equal(await store.find(keyOf('a'), never), undefined);
+  assert.equal(await store.has(keyOf('a')), false);
+  await add(store, 'a');
+  for (const one of [store, new SnapshotStore(cache)]) {
+    assert.equal(await one.has(keyOf('a')), true);
+    using found = await one.find(keyOf('a'), never);
+    assert.ok(found);
+    assert.equal(textOf(found.memoryDescriptor), 'memory of a');
+    assert.equal(textOf(found.stateDescriptor), 'state of a');
+    assert.throws(() => writeSync(found.memoryDescriptor, 'x', 0), { code: 'EPERM' });
+    assert.equal((await stat(found.diskPath)).mode & 0o777, 0o444);
+    one[Symbol.dispose]();
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(descriptors(), before);
+});
+
+test('whoever has one goes on having it when it is discarded; nobody else finds it', async () => {
+  using store = new SnapshotStore(cache);
+  await add(store, 'a');
+  using found = await store.find(keyOf('a'), never);
+  await store.discard(keyOf('a'));
+  assert.equal(textOf(found?.memoryDescriptor ?? -1), 'memory of a');
+  assert.equal(await store.find(keyOf('a'), never), undefined);
+  assert.deepEqual(await readdir(join(cache, 'snapshots')), []);
+});
+
+test('half of one, and what cannot be read, is none', async () => {
+  using store = new SnapshotStore(cache);
+  await add(store, 'a');
+  store[Symbol.dispose]();
+  await rm(join(cache, 'snapshots', keyOf('a'), 'state'));
+  assert.equal(await store.has(keyOf('a')), false);
+  assert.equal(await store.find(keyOf('a'), never), undefined);
+});
+
+test('so many are kept and no more: those that were not used longest go, and drafts that nobody finishes', async () => {
+  using store = new SnapshotStore(cache);
+  const place = (name: string | number): string => join(cache, 'snapshots', keyOf(name));
+  for (let name = 0; name < SNAPSHOT_LIMITS.kept; name++) {
+    await add(store, name);
+    const at = new Date(Date.now() - 1_000_000 + name * 1000);
+    await utimes(place(name), at, at);
+  }
+  const drafts = ['0', '1'].map((digit) => join(cache, 'snapshots', `draft-${digit.repeat(16)}`));
+  for (const draft of drafts) await mkdir(draft);
+  const old = new Date(Date.now() - 3_600_000);
+  await utimes(drafts[0] ?? '', old, old);
+  using used = await new SnapshotStore(cache).find(keyOf(0), never);
+  assert.ok(used);
+  await add(store, 'one more');
+  assert.equal(existsSync(place(0)), true);
+  assert.equal(existsSync(place(1)), false);
+  assert.equal(existsSync(place('one more')), true);
+  assert.deepEqual(drafts.map(existsSync), [false, true]);
+  const kept = await readdir(join(cache, 'snapshots'));
+  assert.equal(kept.length, SNAPSHOT_LIMITS.kept + 1, 'with the draft');
+});
+
+test('a key changes with anything that a machine is made of', () => {
+  const keys = [['a', 1], ['a', 2], ['b', 1], [['a', 1]], ['a1']].map(snapshotKey);
+  assert.equal(new Set(keys).size, keys.length);
+  assert.equal(snapshotKey(['a', 1]), keys[0]);
+});
