@@ -125,6 +125,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         searchPath: config.searchPath,
         bootTimeoutMs: config.bootTimeoutMs ?? PROCESS_BOOT_TIMEOUT_MS,
         settings: config.process,
+        users: config.sandboxUsers,
       }),
   };
   return await Promise.all(

@@ -44,7 +44,7 @@ export class AgentLab implements AsyncDisposable {
       guestRunnerPath: SCRIPTED_GUEST,
       image: async () => await Promise.reject(new Error('the process driver needs no image')),
       drivers: ['process'],
-      process: { trustedTenants: ['trusted'] },
+      process: { trustedTenants: ['trusted'], user: 'agent' },
       slots: 4,
       onJournalLine: (line) => this.lines.push(line.entry),
       warn: (message) => this.warnings.push(message),

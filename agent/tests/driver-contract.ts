@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { describe, test } from 'node:test';
 import { MACHINE } from '@onejob/protocol';
 import { listSandboxProcesses } from '../src/host/processes.ts';
@@ -152,7 +153,7 @@ function describeLimits(subject: DriverUnderTest, newLab: () => Promise<SandboxL
 /** A job cannot always do it itself: the first process of a PID namespace ignores its children. */
 async function killFromOutside(hostMarker: string, guestRunnerPath: string): Promise<void> {
   const runners = (await listSandboxProcesses(hostMarker)).filter(({ pid }) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(guestRunnerPath),
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(basename(guestRunnerPath)),
   );
   const innermost = Math.max(...runners.map(({ pid }) => pid));
   process.kill(innermost, 'SIGKILL');

@@ -91,7 +91,7 @@ export async function startConstellation(
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: TEST_CACHE })).path,
     image: async () => await ensureImage({ cacheDir: TEST_CACHE }),
     drivers: [driver],
-    process: { trustedTenants: 'all' },
+    process: { trustedTenants: 'all', user: 'agent' },
     ...(options.agent === false ? {} : options.agent),
   });
   const agent =

@@ -41,7 +41,10 @@ test('the settings of the process driver name tenants, or all of them, and nothi
     writeFileSync(path, JSON.stringify(value));
     return readProcessSettings(path);
   };
-  for (const good of [{ trustedTenants: 'all' }, { trustedTenants: ['a'], requireNoexec: true }]) {
+  for (const good of [
+    { trustedTenants: 'all' },
+    { trustedTenants: ['a'], requireNoexec: true, user: 'own' },
+  ]) {
     assert.deepEqual(read(good), good);
   }
   for (const wrong of [{ trustedTenants: 'acme' }, { trustedTenants: [1] }, { user: 'root' }]) {

@@ -31,6 +31,7 @@ const Process = Type.Object(
   {
     trustedTenants: Type.Optional(Type.Union([Type.Literal('all'), Texts])),
     requireNoexec: Type.Optional(Type.Boolean()),
+    user: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('agent')])),
   },
   CLOSED,
 );

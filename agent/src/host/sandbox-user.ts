@@ -22,6 +22,8 @@ export type UserOwner = { hostMarker: string; sandboxId: string };
  * more are not safe with every program. As many as nobody's host has sandboxes.
  */
 export const SANDBOX_USERS: UserRange = { first: 2_000_000_000, count: 65_536 };
+/** A free user is found at the first try, unless tens of thousands of sandboxes live here. */
+const MOST_USER_TRIES = 16;
 /** Below are the users of the host itself and of its containers' first ranges. */
 const SMALLEST_FIRST = 100_000;
 /** 2^32 - 1 means "no user" to the kernel. */
@@ -51,6 +53,21 @@ export function checkUserRange({ first, count }: UserRange): void {
 
 /** Any of the range: who tries another after a refusal finds a free one soon. */
 export const chooseUser = ({ first, count }: UserRange): number => first + randomInt(count);
+
+/** Tries users until one can be claimed. */
+export async function takeUser(
+  users: UserRange,
+  claim: (uid: number) => Promise<boolean>,
+): Promise<number> {
+  for (let tries = 0; tries < MOST_USER_TRIES; tries++) {
+    const uid = chooseUser(users);
+    if (await claim(uid)) return uid;
+  }
+  throw new AgentError(
+    'boot_failed',
+    `No user for the machine: ${MOST_USER_TRIES} of the ${users.count} from ${users.first} on were taken. Configure a larger range.`,
+  );
+}
 
 const claimPath = (uid: number): string => join(CLAIMS_DIRECTORY, `onejob-user-${uid}`);
 const claimText = ({ hostMarker, sandboxId }: UserOwner): string => `${hostMarker}/${sandboxId}`;

@@ -314,8 +314,12 @@ function driverSettings(): Pick<AgentConfig, 'docker' | 'process'> {
   const own = environmentValue('ONEJOB_PROCESS_SETTINGS') ?? '';
   return {
     ...(docker === '' ? {} : { docker: readDockerSettings(docker) }),
-    // Who starts a run here is the person whose machine it is.
-    process: { trustedTenants: 'all', ...(own === '' ? {} : readProcessSettings(own)) },
+    // Who starts a run here is the person whose machine it is, and asks for this driver by its name.
+    process: {
+      trustedTenants: 'all',
+      user: 'agent',
+      ...(own === '' ? {} : readProcessSettings(own)),
+    },
   };
 }
 

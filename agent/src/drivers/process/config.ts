@@ -1,4 +1,6 @@
-/** What the process driver needs to know of its host. */
+/** What the process driver needs to know of its host, what an operator may say of it, and its limits. */
+import type { UserRange } from '../../host/sandbox-user.ts';
+
 export type ProcessDriverConfig = {
   hostMarker: string;
   /** The Node that runs the guest runner. */
@@ -8,6 +10,8 @@ export type ProcessDriverConfig = {
   /** From start to the runner's connection; it is only a process start, so this is generous. */
   bootTimeoutMs: number;
   settings: ProcessSettings;
+  /** Where the agent is root: the numbers of the users that jobs are. */
+  users: UserRange;
 };
 
 /** The operator's. Whatever they say, a pull request from elsewhere is not run without isolation. */
@@ -16,6 +20,8 @@ export type ProcessSettings = {
   trustedTenants?: readonly string[] | 'all';
   /** Run no job whose work directory lets programs be run from it. */
   requireNoexec?: boolean;
+  /** Where the agent is root, each job is a user of its own; `agent`: it is root. */
+  user?: 'own' | 'agent';
 };
 
 export const PROCESS_BOOT_TIMEOUT_MS = 20_000;

@@ -6,8 +6,8 @@
  * when its first process dies, the kernel kills every other, whatever it forked or renamed. And a
  * control group, which holds the shape's processors and memory. Its disk is the host's: no limit.
  */
-import { mkdir } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { chown, mkdir } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import {
   cgroupOomKills,
   cgroupPaths,
@@ -17,7 +17,9 @@ import {
 } from '../../host/cgroup.ts';
 import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { mayRunFrom } from '../../host/exec-allowed.ts';
+import { inView, ownUserCommand, whyNoOwnUser } from '../../host/own-user.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
+import { claimUser, takeUser } from '../../host/sandbox-user.ts';
 import {
   superviseProcess,
   type ProcessExit,
@@ -36,15 +38,25 @@ import { checkTrust } from './trust.ts';
 type Host = {
   leash: readonly string[];
   cgroups: Awaited<ReturnType<typeof findCgroups>>;
+  /** `none`: we are no root that could be another user, or are not to. */
+  ownUser: 'works' | 'none' | { whyNot: string };
 };
+
+async function findHost({ settings }: ProcessDriverConfig): Promise<Host> {
+  const isWanted = process.getuid?.() === 0 && settings.user !== 'agent';
+  const [leash, cgroups, whyNot] = await Promise.all([
+    pidNamespacePrefix(),
+    findCgroups(),
+    isWanted ? whyNoOwnUser() : undefined,
+  ]);
+  const ownUser = !isWanted ? 'none' : whyNot === undefined ? 'works' : { whyNot };
+  return { leash, cgroups, ownUser };
+}
 
 export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver {
   let found: Promise<Host> | undefined;
   const host = async (): Promise<Host> => {
-    found ??= Promise.all([pidNamespacePrefix(), findCgroups()]).then(([leash, cgroups]) => ({
-      leash,
-      cgroups,
-    }));
+    found ??= findHost(config);
     return await found;
   };
   return {
@@ -54,16 +66,20 @@ export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver 
   };
 }
 
-function probeResult({ leash, cgroups }: Host): DriverProbe {
+function probeResult({ leash, cgroups, ownUser }: Host): DriverProbe {
+  const isRefused = typeof ownUser === 'object';
   const notes = [
     'no isolation: the job runs as a process of this host',
+    ...(ownUser === 'works' ? ['as a user of its own'] : []),
+    ...(isRefused ? [`and cannot be a user of its own (${ownUser.whyNot})`] : []),
+    ...(ownUser === 'none' && process.getuid?.() === 0 ? ['as root'] : []),
     ...(leash.length > 0 ? [] : ['without a PID namespace (this host refuses them to this user)']),
     'version' in cgroups
       ? 'its disk is not limited'
       : `its processors, memory and disk are not limited (${cgroups.whyNot})`,
   ];
   return {
-    works: true,
+    works: !isRefused,
     ownKernel: false,
     bootsImage: false,
     auto: false,
@@ -76,14 +92,33 @@ function probeResult({ leash, cgroups }: Host): DriverProbe {
   };
 }
 
+/** Before anything of it is made. */
+function refuse(config: ProcessDriverConfig, host: Host, request: ProvisionRequest): void {
+  checkTrust(request.origin, config.settings);
+  if (typeof host.ownUser === 'object') {
+    throw new AgentError(
+      'driver_unavailable',
+      `A job cannot be a user of its own here (${host.ownUser.whyNot}), and is not to be root. Start the agent as another user, or let jobs be root: "user": "agent" in the settings of the process driver.`,
+    );
+  }
+  checkShape(request.shape, SHAPE_LIMITS);
+}
+
+async function refuseExec({ settings }: ProcessDriverConfig, work: string): Promise<void> {
+  if (settings.requireNoexec !== true || !(await mayRunFrom(work))) return;
+  throw new AgentError(
+    'invalid_configuration',
+    `Programs can be run from ${work}, which requireNoexec of the process driver forbids: mount the file system of the data directory with noexec, or take the setting away.`,
+  );
+}
+
 async function provision(
   config: ProcessDriverConfig,
   host: Host,
   request: ProvisionRequest,
   stack: ProvisionStack,
 ): Promise<ProcessHandle> {
-  checkTrust(request.origin, config.settings);
-  checkShape(request.shape, SHAPE_LIMITS);
+  refuse(config, host, request);
   const startedAt = performance.now();
   const { sandboxId, directory } = request;
   const failure = new AbortController();
@@ -95,21 +130,35 @@ async function provision(
     signal.throwIfAborted();
     return await stack.acquire(what, make);
   };
-  const paths = { work: join(directory, 'work'), home: join(directory, 'home') };
-  for (const path of [paths.work, paths.home]) {
-    await acquire({ kind: 'directory', path }, async () => await mkdir(path));
-  }
-  if (config.settings.requireNoexec === true && (await mayRunFrom(paths.work))) {
-    throw new AgentError(
-      'invalid_configuration',
-      `Programs can be run from ${paths.work}, which requireNoexec of the process driver forbids: mount the file system of the data directory with noexec, or take the setting away.`,
+  const { hostMarker, users } = config;
+  const claim = async (uid: number): Promise<boolean> =>
+    await acquire({ kind: 'user', sandboxId, uid }, () =>
+      claimUser(uid, { hostMarker, sandboxId }),
     );
+  const uid = host.ownUser === 'works' ? await takeUser(users, claim) : undefined;
+  const give = async (path: string): Promise<void> => {
+    if (uid === undefined) return;
+    await chown(path, uid, uid).catch((error: unknown) => {
+      signal.throwIfAborted(); // which takes sockets away
+      throw error;
+    });
+  };
+  const paths = {
+    work: join(directory, 'work'),
+    home: join(directory, 'home'),
+    ...(uid === undefined ? {} : { scratch: join(directory, 'scratch') }),
+  };
+  for (const path of Object.values(paths)) {
+    await acquire({ kind: 'directory', path }, async () => await mkdir(path, { mode: 0o700 }));
+    await give(path);
   }
+  await refuseExec(config, paths.work);
   const sockets = { control: join(directory, 'control.sock'), bulk: join(directory, 'bulk.sock') };
   const listen = async (path: string): Promise<CarrierSocket> =>
     undo.use(await acquire({ kind: 'socket', path }, () => listenForCarrier(path, signal)));
   const control = await listen(sockets.control);
   const bulk = await listen(sockets.bulk);
+  for (const path of Object.values(sockets)) await give(path);
   const { cgroups } = host;
   const groups = 'version' in cgroups ? cgroupPaths(cgroups, sandboxId) : [];
   if ('version' in cgroups) {
@@ -117,9 +166,10 @@ async function provision(
       await createCgroup(cgroups, groups, request.shape);
     });
   }
-  const prefix = [...cgroupPrefix(groups), ...host.leash];
+  const seen = seenBy(uid, { ...paths, ...sockets });
+  const words = [...cgroupPrefix(groups), ...runnerWords(config, request, host, { uid, ...seen })];
   const process = await acquire({ kind: 'process', role: 'guest-runner', sandboxId }, () =>
-    start(config, prefix, request, { ...paths, ...sockets }),
+    start(config, words, request, { ...seen, directory: paths.work }),
   );
   void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
   const carriers = await bothCarriers(control.connected, bulk.connected);
@@ -135,28 +185,63 @@ async function provision(
 
 type Paths = { work: string; home: string; control: string; bulk: string };
 
+/** A user of its own does not get to the sandbox's directory, which is root's alone. */
+const seenBy = (uid: number | undefined, host: Paths & { scratch?: string }) => ({
+  host,
+  seen:
+    uid === undefined
+      ? host
+      : {
+          ...{ work: inView('work'), home: inView('home') },
+          ...{ control: inView('control.sock'), bulk: inView('bulk.sock') },
+        },
+});
+
+/** The guest runner's command, on its leash. */
+function runnerWords(
+  { nodePath }: ProcessDriverConfig,
+  { guestRunnerPath }: ProvisionRequest,
+  { leash }: Host,
+  { uid, host }: { uid: number | undefined } & ReturnType<typeof seenBy>,
+): string[] {
+  if (uid === undefined) return [...leash, nodePath, guestRunnerPath];
+  return ownUserCommand({
+    uid,
+    bound: [
+      { kind: 'directory', source: host.work, name: 'work' },
+      { kind: 'directory', source: host.home, name: 'home' },
+      { kind: 'file', source: host.control, name: 'control.sock' },
+      { kind: 'file', source: host.bulk, name: 'bulk.sock' },
+      { kind: 'file', source: nodePath, name: 'node' },
+      // With it, the actions that come with it.
+      { kind: 'directory', source: dirname(guestRunnerPath), name: 'runner' },
+    ],
+    scratch: host.scratch ?? host.home,
+    command: [inView('node'), inView(`runner/${basename(guestRunnerPath)}`)],
+  });
+}
+
 function start(
   config: ProcessDriverConfig,
-  prefix: readonly string[],
+  words: readonly string[],
   request: ProvisionRequest,
-  paths: Paths,
+  { directory, seen }: { directory: string; seen: Paths },
 ): SupervisedProcess {
-  const words: string[] = [...prefix, config.nodePath, request.guestRunnerPath];
   const [command = config.nodePath, ...args] = words;
   return superviseProcess({
     command,
     args,
     hostMarker: config.hostMarker,
     sandboxId: request.sandboxId,
-    directory: paths.work,
+    directory,
     environment: {
       PATH: absoluteOnly(config.searchPath),
-      HOME: paths.home,
+      HOME: seen.home,
       LANG: 'C.UTF-8',
       ONEJOB_CARRIER: 'unix',
-      ONEJOB_CONTROL_SOCKET: paths.control,
-      ONEJOB_BULK_SOCKET: paths.bulk,
-      ONEJOB_WORK: paths.work,
+      ONEJOB_CONTROL_SOCKET: seen.control,
+      ONEJOB_BULK_SOCKET: seen.bulk,
+      ONEJOB_WORK: seen.work,
     },
   });
 }

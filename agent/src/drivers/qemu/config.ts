@@ -62,8 +62,6 @@ export const QEMU_THREADS = 140;
  * machine gets that nobody waits for.
  */
 export const CPU_WEIGHT = { perCpu: 100, most: 10_000, background: 20 } as const;
-/** A free user is found at the first try, unless tens of thousands of sandboxes live here. */
-export const MOST_USER_TRIES = 16;
 /** The tiny guest of the probe needs 0.1 s; a host under load takes longer to start it. */
 export const JAIL_TRIAL_TIMEOUT_MS = 15 * SECOND_MS;
 

@@ -9,7 +9,6 @@
 import { chown, mkdir, readFile, rm, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { explainError, newSandboxId, type SandboxId } from '@onejob/protocol';
-import { AgentError } from '../../errors.ts';
 import {
   cgroupOomKills,
   cgroupPaths,
@@ -33,14 +32,13 @@ import {
   writeAtomically,
   type Acceleration,
 } from '../../host/kvm-probe.ts';
-import { chooseUser, claimUser, releaseUser, type UserRange } from '../../host/sandbox-user.ts';
+import { claimUser, releaseUser, takeUser, type UserRange } from '../../host/sandbox-user.ts';
 import { runTool } from '../../host/short-tool.ts';
 import type { MachineImage, Shape } from '../../sandbox/driver.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
 import {
   CPU_WEIGHT,
   JAIL_TRIAL_TIMEOUT_MS,
-  MOST_USER_TRIES,
   QEMU_CPUS,
   QEMU_MEMORY_BYTES,
   QEMU_MEMORY_BYTES_PER_CPU,
@@ -142,20 +140,6 @@ async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
     if (user !== undefined) await releaseUser(user, owner);
     await rm(directory, { recursive: true, force: true });
   }
-}
-
-async function takeUser(
-  users: UserRange,
-  claim: (uid: number) => Promise<boolean>,
-): Promise<number> {
-  for (let tries = 0; tries < MOST_USER_TRIES; tries++) {
-    const uid = chooseUser(users);
-    if (await claim(uid)) return uid;
-  }
-  throw new AgentError(
-    'boot_failed',
-    `No user for the machine: ${MOST_USER_TRIES} of the ${users.count} from ${users.first} on were taken. Configure a larger range.`,
-  );
 }
 
 /** One sandbox's share of it. Every step is acquired under its own name before it is done. */
