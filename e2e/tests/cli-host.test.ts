@@ -82,7 +82,7 @@ test('doctor says what works here, what to install, and where things are', async
   assert.match(stdout, new RegExp(`data +${line.data}`));
   const { code, stdout: json } = await line.run(['doctor', '--json']);
   const report = JSON.parse(json) as {
-    drivers: { driver: string; works: boolean; note: string }[];
+    drivers: { driver: string; works: boolean; auto: boolean; note: string }[];
     network: { works: boolean; note: string };
     image: { ready: boolean; problem: string | null };
   };
@@ -92,7 +92,8 @@ test('doctor says what works here, what to install, and where things are', async
     report.drivers.map(({ driver }) => driver),
     ['qemu', 'gvisor', 'docker', 'process'],
   );
-  const works = report.drivers[0]?.works === true && report.image.problem === null;
+  const works =
+    report.drivers.some(({ works: does, auto }) => does && auto) && report.image.problem === null;
   assert.equal(code, works ? 0 : 4);
 });
 
@@ -101,14 +102,23 @@ test('doctor names what to install where it is missing', async (t) => {
   const noPath = await line.run(['doctor'], { environment: { PATH: '/nowhere' } });
   assert.match(noPath.stdout, /✗ git +missing: apt-get install git/);
   if (process.getuid?.() !== 0) return t.skip('hiding QEMU from a process needs root');
-  const hide = `for f in /usr/bin/qemu-system-*; do mount --bind /dev/null "$f"; done`;
-  const words = ['--mount', 'sh', '-c', `${hide}; exec "$@"`, 'sh', process.execPath, MAIN];
-  const found = spawnSync('unshare', [...words, '--data-dir', line.data, 'doctor'], {
-    encoding: 'utf8',
-  });
+  const without = (...programs: string[]) => {
+    const hide = `for f in ${programs.join(' ')}; do [ ! -e "$f" ] || mount --bind /dev/null "$f"; done`;
+    const words = ['--mount', 'sh', '-c', `${hide}; exec "$@"`, 'sh', process.execPath, MAIN];
+    const settings = line.write('docker.json', '{"socketPath":"/nowhere/engine.sock"}');
+    return spawnSync('unshare', [...words, '--data-dir', line.data, 'doctor'], {
+      encoding: 'utf8',
+      env: { ...process.env, ONEJOB_DOCKER_SETTINGS: settings },
+    });
+  };
+  const found = without('/usr/bin/qemu-system-*', '/usr/bin/runsc', '/usr/local/*bin/runsc');
   assert.match(found.stdout, /✗ driver qemu +Not installed.*apt-get install \S*qemu/);
-  assert.match(found.stdout, /No driver with a kernel of its own works here/);
+  assert.match(found.stdout, /No driver with a kernel of its own works here, nor another one/);
   assert.equal(found.status, 4);
+  const weaker = without('/usr/bin/qemu-system-*');
+  if (!/✓ driver gvisor/.test(weaker.stdout)) return t.skip('gVisor does not work here');
+  assert.match(weaker.stdout, /Jobs run by gvisor here, in no virtual machine: docs\/drivers\.md/);
+  assert.equal(weaker.status, 0);
 });
 
 test('doctor promises no image that could not be built here', async (t) => {

@@ -31,8 +31,9 @@ export async function doctor(
   const { images } = await store.list();
   const own = await tryImage(store);
   const gitVersion = await tryGit(['--version'], { directory: '/' }).catch(() => undefined);
-  const hasDriver = drivers.some(({ probe }) => probe.works && probe.ownKernel);
-  const works = hasDriver && own.problem === undefined && gitVersion !== undefined;
+  // Strongest first: what `auto` takes.
+  const taken = drivers.find(({ probe }) => probe.works && probe.auto);
+  const works = taken !== undefined && own.problem === undefined && gitVersion !== undefined;
   if (flags.json) {
     const report = drivers.map(({ driver, probe }) => ({ driver: driver.name, ...probe }));
     const image = { ready: own.image !== undefined, problem: own.problem ?? null };
@@ -53,18 +54,22 @@ export async function doctor(
     ['  data', directories.data],
   ];
   print(table(rows));
-  print(
-    verdict({ hasDriver, hasImage: own.problem === undefined, hasGit: gitVersion !== undefined }),
-  );
+  print(verdict(taken, { hasImage: own.problem === undefined, hasGit: gitVersion !== undefined }));
   return works ? EXIT.success : EXIT.platform;
 }
 
-function verdict(has: { hasDriver: boolean; hasImage: boolean; hasGit: boolean }): string {
-  if (!has.hasDriver) return 'No driver with a kernel of its own works here.';
+function verdict(
+  taken: Awaited<ReturnType<typeof tryDrivers>>[number] | undefined,
+  has: { hasImage: boolean; hasGit: boolean },
+): string {
+  if (taken === undefined) {
+    return 'No driver with a kernel of its own works here, nor another one that isolates.';
+  }
   const cannot = 'Jobs cannot run in machines of their own here:';
   if (!has.hasImage) return `${cannot} there is no image, and none can be built.`;
   if (!has.hasGit) return `${cannot} git is missing, which takes their source from the checkout.`;
-  return 'Jobs run in machines of their own here.';
+  if (taken.probe.ownKernel) return 'Jobs run in machines of their own here.';
+  return `Jobs run by ${taken.driver.name} here, in no virtual machine: docs/drivers.md says what is between them and this host.`;
 }
 
 /** onejob's own image, or what a build of it would need. */
