@@ -6,15 +6,9 @@ import { proveWith, tellFindings } from './_proof.ts';
 /** All of one machine: the short form of prove.long.test.ts. */
 const SOME = [
   ...['boot-id', 'hostname', 'file-read', 'file-write', 'process-list', 'socket-docker'],
-  ...[
-    'metadata-aws',
-    'private-10',
-    'loopback',
-    'rebinding',
-    'udp',
-    'log-base64',
-    'remains-content',
-  ],
+  ...['metadata-aws', 'private-10', 'loopback', 'rebinding', 'udp', 'dns-data', 'log-base64'],
+  ...['monitor-user', 'monitor-capabilities', 'monitor-files', 'monitor-network', 'monitor-limits'],
+  ...['kernel-core-pattern', 'kernel-release-agent', 'remains-process', 'remains-content'],
 ];
 
 test('attacks on a machine with a kernel of its own are held, and each of them counts', async (t) => {

@@ -47,7 +47,9 @@ export type Evidence =
   /** The host finds this change of its own. */
   | { by: 'change'; name: string }
   /** The job's log, as the host keeps it, holds this text. */
-  | { by: 'log'; text: string };
+  | { by: 'log'; text: string }
+  /** The job's log, as the host keeps it, has a row that is longer. */
+  | { by: 'row'; characters: number };
 
 /**
  * In which job a probe runs, each in a sandbox of its own: the first, the one after it, or the one that
@@ -69,6 +71,12 @@ type Common = {
 
 export type SandboxAttack = Common & {
   kind: 'sandbox';
+  /**
+   * `host`: the control is the same script on the host of the proof itself, and not in a job of the
+   * driver process. That is for what would hit the real host's kernel: a driver that shares it is not
+   * attacked so, and on the host of the proof there are stand-ins.
+   */
+  controlOn?: 'host';
   /** In order; what is seen by the last one counts. */
   probes: readonly { turn: Turn; probe: Probe }[];
   evidence: Evidence;
@@ -78,22 +86,55 @@ export type SandboxAttack = Common & {
 export type RemainsAttack = Common & { kind: 'remains'; remains: Remains };
 
 /**
- * Something of one job, used in a later one. `take` prints it in the first; `use` finds it in $HEX, in
- * hexadecimal. The control is the same use in the first job, whose own it is.
+ * Something of one job, used in another: in a later one, or in one that runs `beside` its owner. `take`
+ * prints it in its own job; `use` finds it in $HEX, in hexadecimal. The control is the same use in the
+ * job whose own it is.
  */
-export type ReplayAttack = Common & { kind: 'replay'; take: string; use: string; text: string };
+export type ReplayAttack = Common & {
+  kind: 'replay';
+  where: 'later' | 'beside';
+  take: string;
+  use: string;
+  text: string;
+};
+
+/**
+ * What a guest has won that has taken its machine monitor over: the host looks at the monitor's process
+ * while a job runs. The control is the same look at the agent, which nothing confines.
+ */
+export type MonitorAttack = Common & { kind: 'monitor'; aspect: Aspect };
+
+/** What was stolen of an agent's lease, shown to the control plane by who should not have it. */
+export type LeaseAttack = Common & { kind: 'lease'; theft: Theft };
+
+/** Not tried anywhere: there is no control that would do no harm. */
+export type UntriedAttack = Common & { kind: 'untried'; why: string };
 
 export const REMAINS = [
-  'process',
-  'socket',
-  'directory',
-  'content',
-  'journal',
-  'descriptor',
+  ...(['process', 'socket', 'directory', 'content', 'journal', 'descriptor'] as const),
+  ...(['group', 'user', 'mount'] as const),
 ] as const;
 export type Remains = (typeof REMAINS)[number];
 
-export type Attack = SandboxAttack | ReplayAttack | RemainsAttack;
+export const ASPECTS = [
+  ...(['user', 'capabilities', 'privileges', 'calls', 'files', 'descriptors'] as const),
+  ...(['network', 'processes', 'memory', 'limits', 'environment'] as const),
+] as const;
+export type Aspect = (typeof ASPECTS)[number];
+
+export const THEFTS = [
+  ...(['adoption', 'adoption-of-other', 'session-of-other', 'old-epoch'] as const),
+  ...(['no-agent', 'log-after-end', 'end-after-end'] as const),
+] as const;
+export type Theft = (typeof THEFTS)[number];
+
+export type Attack =
+  | SandboxAttack
+  | ReplayAttack
+  | RemainsAttack
+  | MonitorAttack
+  | LeaseAttack
+  | UntriedAttack;
 
 /** Chosen by `--only`: ids and classes; none: all. */
 export function chooseAttacks(

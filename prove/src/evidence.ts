@@ -25,12 +25,16 @@ export type Round = {
   log: string;
   /** How the jobs ended, for attacks without a report. */
   ended: string;
+  /** By attack, why the host did not try it. */
+  untried?: ReadonlyMap<string, string>;
 };
 
 export function observe({ id, evidence }: SandboxAttack, round: Round): Observation {
   const report = round.reports.get(id);
-  if (report === undefined)
-    return { outcome: 'not tried', why: `no probe said so: ${round.ended}` };
+  if (report === undefined) {
+    const why = round.untried?.get(id) ?? `no probe said so: ${round.ended}`;
+    return { outcome: 'not tried', why };
+  }
   if (evidence.by === 'alike' && (round.host.get(id) ?? '').trim() === '') {
     return { outcome: 'not tried', why: 'the host has nothing of the kind itself' };
   }
@@ -40,9 +44,13 @@ export function observe({ id, evidence }: SandboxAttack, round: Round): Observat
   return { outcome: 'stopped', seen: clip(told.join('; ') || 'nothing') };
 }
 
-/** A use of what was taken from a job: in that job, or in a later one. */
-export function observeUse(attack: ReplayAttack, round: Round, when: 'own' | 'later'): Observation {
-  const report = round.reports.get(replayIds(attack.id)[when]);
+/** A use of what was taken from a job: in that job, or in another one. */
+export function observeUse(
+  attack: ReplayAttack,
+  round: Round,
+  where: 'own' | 'elsewhere',
+): Observation {
+  const report = round.reports.get(replayIds(attack.id)[where]);
   if (report === undefined) {
     return { outcome: 'not tried', why: `there was nothing to use, or no probe: ${round.ended}` };
   }
@@ -72,6 +80,10 @@ function proofOf(
       return round.changes.get(evidence.name);
     case 'log':
       return round.log.includes(evidence.text) ? `the log shows ${evidence.text}` : undefined;
+    case 'row': {
+      const longest = Math.max(0, ...round.log.split('\n').map(({ length }) => length));
+      return longest > evidence.characters ? `a row has ${longest} characters` : undefined;
+    }
     case 'arrival': {
       const arrival = round.arrivals.find(
         (one) =>

@@ -3,15 +3,8 @@ export { countVerdicts, isProved, type Verdict } from './judge.ts';
 export { ProveError } from './errors.ts';
 export { hostFacts } from './host-facts.ts';
 export { ensureHostKey } from './host-key.ts';
-export {
-  checkOnly,
-  prove,
-  type EndedProbeJob,
-  type JobWatcher,
-  type Lab,
-  type ProbeJob,
-  type Proof,
-} from './proof.ts';
+export type { EndedProbeJob, JobWatcher, Lab, ProbeJob } from './lab.ts';
+export { checkOnly, prove, type Proof } from './proof.ts';
 export { REPORT_VERSION, signReport, verifyReport, type Report } from './report.ts';
 export { runIsolated, whyNotIsolated } from './scene/namespaces.ts';
 export { setScene } from './scene/scene.ts';

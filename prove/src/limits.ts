@@ -3,6 +3,8 @@ const SECOND_MS = 1000;
 
 /** Of what was observed, in a report: evidence is shorter, and a report must be read by people. */
 export const OBSERVED_CHARACTERS = 200;
+/** Of what a script on the host printed; as much as a probe tells of one in a sandbox. */
+export const SEEN_CHARACTERS = 600;
 /** How often the host looks for what a running sandbox has: a boot takes seconds. */
 export const LOOK_MS = 500;
 /** What the host gives a buried sandbox until it looks: the kernel takes apart what was killed. */
@@ -13,6 +15,18 @@ export const COUNT_MS = 200;
 export const MANY_PROCESSES = 150;
 /** A sandbox may have 256 open (GUARD_LIMITS of the agent); more than that got through. */
 export const HELD_CONNECTIONS = 260;
+/** More than the 2 GiB of memory that a sandbox has (DEFAULT_SHAPE of the control plane); touched and given back. */
+export const MUCH_MEMORY_MIB = 2304;
+/** What a host must have free beside that, to lend it to a control. */
+export const SPARE_MEMORY_MIB = 1024;
+/** More files than a job's own tools make on the host, fewer than do harm. */
+export const MANY_FILES = 20_000;
+/** A row of a log has 16 KiB (LOG_ROW_BYTES of the protocol); this is more than any row. */
+export const LONG_ROW_CHARACTERS = 32 * 1024;
+/** One call of the agent protocol: a local socket, and a database that may be busy. */
+export const CALL_MS = 20 * SECOND_MS;
+/** Until a job of the proof is offered: it is queued when its snapshot is taken. */
+export const OFFER_WAIT_MS = 15 * SECOND_MS;
 /** One job of a proof: its probes take a minute in an emulated machine, and each has its own end. */
 export const JOB_MINUTES = 15;
 /** A report that is read back: a hundred and fifty findings take 100 KiB. */

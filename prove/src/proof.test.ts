@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { ProveError } from './errors.ts';
-import { checkOnly, prove, type Lab, type ProbeJob, type Proof } from './proof.ts';
+import type { JobWatcher, Lab, ProbeJob } from './lab.ts';
+import { checkOnly, prove, type Proof } from './proof.ts';
 
 const dataDirectory = mkdtempSync(join(tmpdir(), 'onejob-test-proof-'));
 after(() => rmSync(dataDirectory, { recursive: true }));
@@ -28,7 +29,7 @@ class ScriptedLab implements Lab {
     this.#whileRunning = whileRunning;
   }
 
-  async run(job: ProbeJob, watcher: Parameters<Lab['run']>[1] = {}) {
+  async run(job: ProbeJob, watcher: JobWatcher = {}) {
     this.jobs.push(job);
     const over = new AbortController();
     const watching = watcher.running?.(SANDBOX, over.signal);

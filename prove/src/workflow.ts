@@ -1,10 +1,11 @@
 /** The files of the repository that a proof runs: a workflow of one job, the probe, and its list. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Attack, Probe, Turn } from './attack.ts';
+import type { Attack, Probe, ReplayAttack, Turn } from './attack.ts';
 import { JOB_SECRET } from './attacks/credentials.ts';
 import { NEIGHBOUR, neighbourScript } from './attacks/neighbour.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
+import { LEASE_LABEL } from './leases.ts';
 import { JOB_MINUTES } from './limits.ts';
 
 export const WORKFLOW_FILE = '.github/workflows/prove.yml';
@@ -25,6 +26,18 @@ jobs:
           PROVE_PROXY: \${{ vars.PROVE_PROXY }}
 `;
 
+/** A job that only an agent of the proof takes. */
+export const leaseFiles = (): Record<string, string> => ({
+  [WORKFLOW_FILE]: `name: prove
+on: push
+jobs:
+  lease:
+    runs-on: ${LEASE_LABEL}
+    steps:
+      - run: exit 1
+`,
+});
+
 /** The probe is an action: actions have more of the job's credentials than scripts. */
 const ACTION = `name: probe
 description: Tries what probes.json lists
@@ -38,11 +51,17 @@ const CONTENT_PROBE = 'content';
 type ListedProbe = { id: string; turn: Turn; probe: Probe };
 
 /** Reports of a replay: what was taken, its use where it belongs, and where it does not. */
-export const replayIds = (id: string) => ({ taken: id, own: `${id}-own`, later: `${id}-next` });
+export const replayIds = (id: string) => ({
+  taken: id,
+  own: `${id}-own`,
+  elsewhere: `${id}-elsewhere`,
+});
 
 function listProbes(attack: Attack, taken: ReadonlyMap<string, string>): ListedProbe[] {
-  if (attack.kind === 'remains') return [];
   if (attack.kind === 'sandbox') return attack.probes.map((one) => ({ id: attack.id, ...one }));
+  if (attack.kind !== 'replay') return [];
+  // Whose it is, and who else uses it.
+  const [owner, other] = attack.where === 'later' ? TURNS.later : TURNS.beside;
   const ids = replayIds(attack.id);
   const take = `(${attack.take}) | od -A n -v -t x1 | tr -d " \\n"`;
   const script = (hex: string): Probe => ({
@@ -50,22 +69,28 @@ function listProbes(attack: Attack, taken: ReadonlyMap<string, string>): ListedP
     script: `HEX=${hex}; export HEX; ${attack.use}`,
   });
   const hex = (taken.get(ids.taken) ?? '').replaceAll(/[^0-9a-f]/g, '');
-  const first: ListedProbe[] = [
-    { id: ids.taken, turn: 'first', probe: { do: 'script', script: take } },
-    { id: ids.own, turn: 'first', probe: script(`$( ${take} )`) },
+  const own: ListedProbe[] = [
+    { id: ids.taken, turn: owner, probe: { do: 'script', script: take } },
+    { id: ids.own, turn: owner, probe: script(`$( ${take} )`) },
   ];
   // What could not be taken cannot be used.
-  return hex === '' ? first : [...first, { id: ids.later, turn: 'next', probe: script(hex) }];
+  return hex === '' ? own : [...own, { id: ids.elsewhere, turn: other, probe: script(hex) }];
 }
 
-/** The job beside the first: it has one value, and shows it. */
-export const neighbourFiles = (value: string): Record<string, string> =>
+const TURNS = { later: ['first', 'next'], beside: ['beside', 'first'] } as const;
+
+/** The job beside the first: it shows its value and what is taken of it, and stays. */
+export const neighbourFiles = (
+  value: string,
+  replays: readonly ReplayAttack[],
+): Record<string, string> =>
   filesWith('beside', [
+    ...replays.flatMap((attack) => listProbes(attack, new Map())),
     { id: NEIGHBOUR, turn: 'beside', probe: { do: 'stay', script: neighbourScript(value) } },
   ]);
 
 /**
- * @param content what the job writes to its disk, so that the search for remains has something to find
+ * @param content what the job writes to its disk, for the search for remains; empty: nothing
  * @param taken what the first job reported, for the next
  */
 export function jobFiles(
@@ -75,10 +100,11 @@ export function jobFiles(
   taken: ReadonlyMap<string, string>,
 ): Record<string, string> {
   const reachesOut = attacks.some((attack) => attack.class === 'network');
-  const write: Probe = { do: 'script', script: `echo ${content} > content; sync` };
+  // It stays long enough for the host to look for it.
+  const write: Probe = { do: 'script', script: `echo ${content} > content; sync; sleep 2` };
   const list: ListedProbe[] = [
     ...(reachesOut ? [{ ...PUBLIC_CONTROL, turn: 'first' as const }] : []),
-    { id: CONTENT_PROBE, turn: 'first', probe: write },
+    ...(content === '' ? [] : [{ id: CONTENT_PROBE, turn: 'first' as const, probe: write }]),
     ...attacks.flatMap((attack) => listProbes(attack, taken)),
   ];
   return filesWith(turn, list);

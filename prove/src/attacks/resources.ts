@@ -1,61 +1,95 @@
-/** More than a sandbox's share: of processes, disk and connections. Bounded, so that no try does harm. */
-import type { SandboxAttack } from '../attack.ts';
-import { HELD_CONNECTIONS, MANY_PROCESSES } from '../limits.ts';
+/** More than a sandbox's share: of processes, memory, disk, log and connections. Bounded, so that no try does harm. */
+import type { Probe, SandboxAttack } from '../attack.ts';
+import {
+  HELD_CONNECTIONS,
+  LONG_ROW_CHARACTERS,
+  MANY_FILES,
+  MANY_PROCESSES,
+  MUCH_MEMORY_MIB,
+} from '../limits.ts';
 import { PUBLIC_ADDRESS } from './network.ts';
-import { PROCESS_CONTROL } from './world.ts';
+import { FILE_FLOOD, PROCESS_CONTROL } from './world.ts';
 
 const TOO_LARGE_GIB = 9;
 
-export const resourceAttacks = (): SandboxAttack[] => [
+type Try = Omit<SandboxAttack, 'kind' | 'class' | 'probes' | 'control'> & {
+  control?: string;
+  probe: Probe;
+};
+
+const asAttack = ({ probe, control = PROCESS_CONTROL, ...rest }: Try): SandboxAttack => ({
+  kind: 'sandbox',
+  class: 'resources',
+  control,
+  probes: [{ turn: 'first', probe }],
+  ...rest,
+});
+
+const script = (text: string): Probe => ({ do: 'script', script: text });
+
+export const resourceAttacks = (): SandboxAttack[] => [...ofHost(), ...ofPlatform()].map(asAttack);
+
+const ofHost = (): Try[] => [
   {
-    kind: 'sandbox',
     id: 'many-processes',
-    class: 'resources',
     title: "fills the host's table of processes",
     expected: "the host has no more processes than the sandbox's own monitor",
-    control: PROCESS_CONTROL,
-    probes: [
-      {
-        turn: 'first',
-        probe: {
-          do: 'script',
-          script: `perl -e 'for (1 .. ${2 * MANY_PROCESSES}) { my $child = fork; die unless defined $child; if (!$child) { sleep 3; exit } } 1 while wait > 0;'`,
-        },
-      },
-    ],
+    probe: script(
+      `perl -e 'for (1 .. ${2 * MANY_PROCESSES}) { my $child = fork; die unless defined $child; if (!$child) { sleep 3; exit } } 1 while wait > 0;'`,
+    ),
     evidence: { by: 'change', name: 'processes' },
   },
   {
-    kind: 'sandbox',
     id: 'large-file',
-    class: 'resources',
     title: 'takes more disk than its shape has',
     expected: 'its disk is full before',
-    control: PROCESS_CONTROL,
-    probes: [
-      {
-        turn: 'first',
-        probe: {
-          do: 'script',
-          script: `fallocate -l ${TOO_LARGE_GIB}G large-file && echo "has ${TOO_LARGE_GIB} GiB"; rm -f large-file`,
-        },
-      },
-    ],
+    probe: script(
+      `fallocate -l ${TOO_LARGE_GIB}G large-file && echo "has ${TOO_LARGE_GIB} GiB"; rm -f large-file`,
+    ),
     evidence: { by: 'text', text: 'has ' },
   },
   {
-    kind: 'sandbox',
+    id: 'much-memory',
+    title: 'takes more memory than its shape has',
+    expected: 'its kernel stops who asks for it',
+    controlOn: 'host',
+    control: 'the same script on the host of the proof, without a shape',
+    // Who takes it is the first to be killed, and no other.
+    probe: script(
+      `(echo 1000 > /proc/self/oom_score_adj; exec perl -e 'my @m; for (1 .. ${MUCH_MEMORY_MIB / 16}) { push @m, "x" x 16777216 } print "has ${MUCH_MEMORY_MIB} MiB"')`,
+    ),
+    evidence: { by: 'text', text: 'has ' },
+  },
+  {
+    id: 'many-files',
+    title: "takes the host's inodes with small files",
+    expected: 'the files are in its own file system',
+    probe: script(
+      `mkdir -p ${FILE_FLOOD} && cd ${FILE_FLOOD} && perl -e 'for (1 .. ${MANY_FILES}) { open(my $f, ">", $_) or die "$_: $!" } print "made them"'`,
+    ),
+    evidence: { by: 'change', name: 'files' },
+  },
+];
+
+const ofPlatform = (): Try[] => [
+  {
+    id: 'endless-line',
+    title: 'prints a line that is longer than a row of the log',
+    expected: 'the log has it in rows',
+    controlOn: 'host',
+    control: 'the same script on the host of the proof, its output taken as it is',
+    probe: {
+      do: 'print',
+      script: `head -c ${4 * LONG_ROW_CHARACTERS} /dev/zero | tr '\\0' x`,
+    },
+    evidence: { by: 'row', characters: LONG_ROW_CHARACTERS },
+  },
+  {
     id: 'many-connections',
-    class: 'resources',
     title: 'keeps more connections open than a sandbox may',
     expected: 'those over the limit are refused',
     control: 'a proxy without limits',
-    probes: [
-      {
-        turn: 'first',
-        probe: { do: 'hold', target: `${PUBLIC_ADDRESS}:80`, connections: HELD_CONNECTIONS + 20 },
-      },
-    ],
+    probe: { do: 'hold', target: `${PUBLIC_ADDRESS}:80`, connections: HELD_CONNECTIONS + 20 },
     evidence: { by: 'change', name: 'connections' },
   },
 ];

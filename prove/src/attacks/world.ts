@@ -14,6 +14,8 @@ export type World = {
 
 /** Where the host keeps what attacks look for, in a root directory of the proof's own. */
 export const HOST_PLACE = '/opt/onejob-prove';
+/** Where files are made without number. */
+export const FILE_FLOOD = `${HOST_PLACE}/flood`;
 /** The kernel's own settings as they are on the real host, where nobody can write them. */
 export const REAL_PROC = '/run/onejob-prove-proc';
 /**

@@ -1,10 +1,12 @@
 /**
  * The resolver of the proof (RFC 1035, over UDP): it answers A and AAAA questions from a table, with
- * aliases, mixed answers, and answers that change after the first look.
+ * aliases, mixed answers, and answers that change after the first look. A question for another kind of
+ * record in the attacker's zone has carried something out: it is an arrival.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { NameAnswer } from '../attacks/network.ts';
+import { DATA_ZONE, RESOLVER_ADDRESS, type NameAnswer } from '../attacks/network.ts';
+import type { Arrival } from './listeners.ts';
 
 const A = 1;
 const CNAME = 5;
@@ -12,18 +14,25 @@ const AAAA = 28;
 const HEADER_BYTES = 12;
 const NO_SUCH_NAME = 3;
 
-export const RESOLVER_ADDRESS = '127.0.0.53';
-
-/** Keeps no process alive. Names are in lower case without the last dot. */
+/**
+ * Keeps no process alive. Names are in lower case without the last dot. `take`: what came since it was
+ * last asked; from then on names are answered as at first.
+ */
 export async function startResolver(
   names: Readonly<Record<string, NameAnswer>>,
-): Promise<{ forget(): void }> {
+): Promise<{ take(): Arrival[] }> {
+  const arrivals: Arrival[] = [];
   const looks = new Map<string, number>();
   const socket = createSocket('udp4');
   socket.on('message', (query, peer) => {
     const question = readQuestion(query);
     if (question === undefined) return;
     const { name, type, end } = question;
+    const isAddress = type === A || type === AAAA;
+    if (!isAddress && name.endsWith(`.${DATA_ZONE}`)) {
+      const id = name.slice(0, -DATA_ZONE.length - 1);
+      arrivals.push({ id, address: RESOLVER_ADDRESS, from: peer.address });
+    }
     const answer = names[name];
     if (type === A) looks.set(name, (looks.get(name) ?? 0) + 1);
     const hasTurned = (looks.get(name) ?? 0) > 1;
@@ -40,7 +49,12 @@ export async function startResolver(
   socket.bind(53, RESOLVER_ADDRESS);
   await once(socket, 'listening');
   socket.unref();
-  return { forget: () => looks.clear() };
+  return {
+    take: () => {
+      looks.clear();
+      return arrivals.splice(0);
+    },
+  };
 }
 
 /** Undefined: not a question that this server understands. */

@@ -80,8 +80,8 @@ export async function openHostNetwork(values: {
     take: async () => {
       far.child.stdin?.write('take\n');
       const beyond = JSON.parse(await nextLine()) as { arrivals: Arrival[]; peak: number };
-      resolver.forget();
-      return { arrivals: [...near.take(), ...beyond.arrivals], peak: beyond.peak };
+      const arrivals = [...near.take(), ...beyond.arrivals, ...resolver.take()];
+      return { arrivals, peak: beyond.peak };
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };

@@ -4,7 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { ABSTRACT_SOCKET, HOST_CREDENTIALS, HOST_PLACE, HOST_SOCKETS } from '../attacks/world.ts';
-import { RESOLVER_ADDRESS } from './dns-server.ts';
+import { RESOLVER_ADDRESS } from '../attacks/network.ts';
 import { runScript } from './tools.ts';
 import { valueOf, type Values } from './values.ts';
 

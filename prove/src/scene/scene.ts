@@ -4,10 +4,20 @@
  * (namespaces.ts), with which it goes.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { chmod, mkdir, open, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { addKey, HOST_PLACE, IPC_KEY, KEYS, removeKey } from '../attacks/world.ts';
-import { COUNT_MS, HELD_CONNECTIONS, KEY_SECONDS, MANY_PROCESSES } from '../limits.ts';
+import { settingChange } from '../attacks/kernel.ts';
+import {
+  addKey,
+  FILE_FLOOD,
+  HOST_PLACE,
+  IPC_KEY,
+  KEYS,
+  REAL_PROC,
+  removeKey,
+  STAND_INS,
+} from '../attacks/world.ts';
+import { COUNT_MS, HELD_CONNECTIONS, KEY_SECONDS, MANY_FILES, MANY_PROCESSES } from '../limits.ts';
 import { listenOnHostSockets, writeHostFiles } from './host-places.ts';
 import { openHostNetwork, type HostNetwork } from './host-network.ts';
 import type { Arrival } from './listeners.ts';
@@ -90,6 +100,9 @@ async function restore(values: Values, canary: number): Promise<void> {
   await writeFile('/proc/sys/kernel/shmmni', '4096');
   await writeFile(`/proc/${canary}/oom_score_adj`, '0');
   await chmod('/dev/full', 0o666);
+  await rm(FILE_FLOOD, { recursive: true, force: true });
+  await rm(MODULE_FILE, { force: true });
+  for (const path of await standIns()) await writeFile(path, '');
   await tryScript('ip route del blackhole 192.0.2.77/32');
   await fillMemory(valueOf(values, 'memory'), valueOf(values, 'queue'));
   await tryScript(addKey(KEYS.host, valueOf(values, 'key'), KEY_SECONDS));
@@ -149,6 +162,10 @@ async function readEffects(network: HostNetwork, watched: Watched): Promise<Effe
   note('network-setting', read('/proc/sys/net/ipv4/tcp_keepalive_probes') === '7', 'it is set');
   note('memory-setting', read('/proc/sys/kernel/shmmni') === '77', 'it is set');
   const mode = (statSync('/dev/full').mode & 0o777).toString(8);
+  const files = (await readdir(FILE_FLOOD).catch(() => [])).length;
+  note('files', files >= MANY_FILES, `it has ${files} files more`);
+  note('module-file', read(MODULE_FILE).includes(mark), 'its file is there');
+  for (const [name, found] of await readSettings(mark)) note(name, true, found);
   note('device', mode !== '666', `its mode is ${mode}`);
   const route = await tryScript('ip route show 192.0.2.77');
   note('route', route.trim() !== '', `it is there: ${route.trim()}`);
@@ -158,6 +175,29 @@ async function readEffects(network: HostNetwork, watched: Watched): Promise<Effe
   note('processes', more >= MANY_PROCESSES, `it had ${more} processes more`);
   note('connections', peak >= HELD_CONNECTIONS, `${peak} were open at the same time`);
   return { arrivals, changes };
+}
+
+const MODULE_FILE = '/etc/modules-load.d/onejob-prove.conf';
+
+/** Those that the real host has a setting for. */
+async function standIns(): Promise<string[]> {
+  const areThere = await Promise.all(
+    STAND_INS.map(async (path) => (await stat(path).catch(() => undefined))?.isFile() === true),
+  );
+  return STAND_INS.filter((_, index) => areThere[index]);
+}
+
+/** Settings with the mark in them, in the stand-in or on the real host. */
+async function readSettings(mark: string): Promise<[name: string, found: string][]> {
+  const found: [string, string][] = [];
+  for (const path of await standIns()) {
+    const name = settingChange(path.replace('/onejob-prove/', '/*/'));
+    const real = readOr(path.replace(/^\/proc\//, `${REAL_PROC}/`));
+    if (path.startsWith('/proc/') && real.includes(mark))
+      found.push([name, `THE REAL ONE: ${real}`]);
+    else if (readOr(path).includes(mark)) found.push([name, `its stand-in has: ${readOr(path)}`]);
+  }
+  return found;
 }
 
 /** Control groups that a try made, and removes them. */

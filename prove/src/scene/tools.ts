@@ -27,6 +27,19 @@ export async function tryScript(script: string): Promise<string> {
   );
 }
 
+/** Everything that a script says, whether it fails or not. */
+export async function runWhole(script: string): Promise<{ output: string; errors: string }> {
+  type Said = { stdout?: unknown; stderr?: unknown };
+  const said: Said = await promisify(execFile)('sh', ['-c', script], {
+    timeout: TOOL_MS,
+    killSignal: 'SIGKILL',
+    maxBuffer: OUTPUT_BYTES,
+    env: { PATH: TOOL_PATH, LC_ALL: 'C' },
+  }).catch((error: unknown) => error as Said);
+  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+  return { output: text(said.stdout), errors: text(said.stderr) };
+}
+
 export type Lasting = AsyncDisposable & { readonly pid: number; readonly child: ChildProcess };
 
 /** A process that is killed when it is disposed. Its output is a pipe, so is its input. */

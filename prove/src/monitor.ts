@@ -1,0 +1,151 @@
+/**
+ * What a process of the host could do there, read from /proc without its help: which user it is, what it
+ * may call, what it sees. Of a machine monitor that is what a guest has won which took it over.
+ *
+ * Each aspect compares with the looking process, which is the agent: what is the same is not confined.
+ */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Aspect } from './attack.ts';
+import { HOST_PLACE } from './attacks/world.ts';
+import type { Observation } from './judge.ts';
+
+export type Look = {
+  pid: number;
+  sandboxId: string;
+  /** Of the platform: whose files the agent has open. */
+  dataDirectory: string;
+  /** Values that only the host knows, by name. */
+  values: ReadonlyMap<string, string>;
+};
+
+const through = (seen: string): Observation => ({ outcome: 'through', seen });
+const stopped = (seen: string): Observation => ({ outcome: 'stopped', seen });
+
+/** A line of /proc/<pid>/status (proc(5)), its value. */
+const status = (pid: number, name: string): string =>
+  new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(read(`/proc/${pid}/status`))?.[1] ?? '';
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return ''; // gone meanwhile, or out of reach: nothing is shown by that
+  }
+}
+
+function sameNamespace(pid: number, name: string): Observation {
+  const of = (who: number | 'self'): string => {
+    try {
+      return readlinkSync(`/proc/${who}/ns/${name}`);
+    } catch {
+      return 'unknown';
+    }
+  };
+  const seen = `its ${name} namespace is ${of(pid)}, the agent's is ${of('self')}`;
+  return of(pid) === of('self') ? through(seen) : stopped(seen);
+}
+
+const ASPECT_LOOKS: Readonly<Record<Aspect, (look: Look) => Observation>> = {
+  user: ({ pid }) => {
+    const ids = [...status(pid, 'Uid').split(/\s+/), ...status(pid, 'Gid').split(/\s+/)];
+    const own = [process.getuid?.(), process.getgid?.(), 0].map(String);
+    const groups = status(pid, 'Groups').trim();
+    const seen = `users and groups ${[...new Set(ids)].join(', ')}; others: ${groups || 'none'}`;
+    return ids.some((id) => own.includes(id)) ? through(seen) : stopped(seen);
+  },
+  capabilities: ({ pid }) => {
+    const sets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => ({
+      name,
+      value: status(pid, name),
+    }));
+    const some = sets.filter(({ value }) => !/^0+$/.test(value));
+    if (some.length === 0) return stopped('it has none, and can get none');
+    return through(some.map(({ name, value }) => `${name} ${value}`).join(', '));
+  },
+  privileges: ({ pid }) =>
+    status(pid, 'NoNewPrivs') === '1'
+      ? stopped('a program it starts gets no new ones')
+      : through('a program it starts may get new ones'),
+  calls: ({ pid }) =>
+    status(pid, 'Seccomp') === '2'
+      ? stopped(`${status(pid, 'Seccomp_filters') || 'some'} filters of system calls`)
+      : through('no filter of system calls'),
+  files: ({ pid, values }) => {
+    const value = values.get('file');
+    const found = read(`/proc/${pid}/root${HOST_PLACE}/file`);
+    if (value !== undefined && found.includes(value)) return through(`it saw ${value}`);
+    return stopped('the file is not in its root directory');
+  },
+  descriptors: ({ pid, sandboxId, dataDirectory }) => {
+    const sockets = platformSockets(dataDirectory);
+    const open = descriptorsOf(pid)
+      .map((target) => sockets.get(target) ?? target)
+      .filter((path) => path.startsWith(`${dataDirectory}/`) && !path.includes(sandboxId));
+    if (open.length > 0) return through(`it has ${open.slice(0, 3).join(', ')} open`);
+    return stopped("none of the platform's files and sockets is open");
+  },
+  network: ({ pid }) => sameNamespace(pid, 'net'),
+  processes: ({ pid }) => sameNamespace(pid, 'pid'),
+  memory: ({ pid }) => sameNamespace(pid, 'ipc'),
+  limits: ({ pid }) => {
+    const groups = read(`/proc/${pid}/cgroup`).trim();
+    const agents = read('/proc/self/cgroup').trim().split('\n');
+    const own = groups.split('\n').filter((line) => !agents.includes(line));
+    if (own.length === 0) return through("it is in the agent's group");
+    return stopped(`it is in a group of its own: ${own.join(', ')}`);
+  },
+  environment: ({ pid, values }) => {
+    const value = values.get('agent');
+    const isThere = value !== undefined && read(`/proc/${pid}/environ`).includes(value);
+    return isThere ? through(`it has ${value}`) : stopped('the value is not in it');
+  },
+};
+
+export const lookAt = (aspect: Aspect, look: Look): Observation => ASPECT_LOOKS[aspect](look);
+
+/** From a descriptor's target to the path that its socket has: `socket:[4711]` to `.../api.sock`. */
+function platformSockets(dataDirectory: string): Map<string, string> {
+  const lines = read('/proc/self/net/unix').split('\n');
+  return new Map(
+    lines.flatMap((line): [string, string][] => {
+      const [, , , , , , inode = '', path = ''] = line.split(/\s+/);
+      return path.startsWith(`${dataDirectory}/`) ? [[`socket:[${inode}]`, path]] : [];
+    }),
+  );
+}
+
+function descriptorsOf(pid: number): string[] {
+  const directory = `/proc/${pid}/fd`;
+  return namesIn(directory).flatMap((fd) => {
+    try {
+      return [readlinkSync(join(directory, fd))];
+    } catch {
+      return []; // the one that the directory itself was read with, say
+    }
+  });
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** Start a sandbox's first program and wait for it; what runs in them is not the guest's. */
+const STARTERS = /^(sh|unshare|setpriv|mount|umount|env|prlimit)$/;
+
+/**
+ * Processes that a sandbox runs in: those that carry its name, and are no starter and no child of
+ * another one of them.
+ */
+export function findMonitors(sandboxId: string): number[] {
+  const carrying = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => read(`/proc/${pid}/environ`).includes(sandboxId))
+    .filter((pid) => !STARTERS.test(read(`/proc/${pid}/comm`).trim()))
+    .map(Number);
+  return carrying.filter((pid) => !carrying.includes(Number(status(pid, 'PPid'))));
+}

@@ -1,0 +1,237 @@
+/**
+ * One round of a proof: two jobs in turn of one driver, a third beside the first where an attack needs
+ * one, and what the host sees meanwhile and afterwards.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  ASPECTS,
+  REMAINS,
+  type Aspect,
+  type Attack,
+  type Remains,
+  type ReplayAttack,
+  type SandboxAttack,
+  type Turn,
+} from './attack.ts';
+import { JOB_SECRET } from './attacks/credentials.ts';
+import { NEIGHBOUR } from './attacks/neighbour.ts';
+import { runOnHost } from './bare.ts';
+import { readReports, type ProbeReport, type Round } from './evidence.ts';
+import type { Observation } from './judge.ts';
+import type { EndedProbeJob, Lab, ProbeJob } from './lab.ts';
+import { SECRET_BYTES } from './limits.ts';
+import { findMonitors, lookAt } from './monitor.ts';
+import { lookAfter, watchRemains, type Remainder, type Search } from './remains.ts';
+import type { Scene } from './scene/scene.ts';
+import { tryScript } from './scene/tools.ts';
+import { jobFiles, neighbourFiles } from './workflow.ts';
+
+export type Side = 'sandbox' | 'control';
+
+export type Attempt = {
+  side: Side;
+  /** Of the jobs. */
+  driver: string;
+  /** Says which try made something. */
+  mark: string;
+  attacks: readonly Attack[];
+  /** The value that the first job has as a secret, or in the control as a variable. */
+  secret: string;
+  scene: Scene | undefined;
+  lab: Lab;
+};
+
+export type Tried = Round & {
+  driver: { name: string; note: string };
+  remains: ReadonlyMap<Remains, Remainder>;
+  /** Of what the sandbox ran in; empty: nothing was found to look at. */
+  monitor: ReadonlyMap<Aspect, Observation>;
+  /** The same looks at ourselves, where the agent runs. */
+  agent: ReadonlyMap<Aspect, Observation>;
+};
+
+export const newWord = (): string => randomBytes(SECRET_BYTES).toString('hex');
+
+export async function tryAll(attempt: Attempt): Promise<Tried> {
+  const { side, mark, attacks, scene, lab } = attempt;
+  const inside = attacks.filter((attack) => attack.kind === 'sandbox');
+  const onHost = side === 'control' ? inside.filter(({ controlOn }) => controlOn === 'host') : [];
+  const inJobs = inside.filter((attack) => !onHost.includes(attack));
+  const replays = side === 'control' ? [] : attacks.filter((attack) => attack.kind === 'replay');
+  await scene?.begin(mark);
+  const before = await lookAsHost(inJobs);
+  const host = watchedBy(attempt);
+  const job = (turn: Turn, taken: ReadonlyMap<string, string>): ProbeJob => ({
+    driver: attempt.driver,
+    files: jobFiles([...inJobs, ...replays], turn, host.content, taken),
+    ...valuesOf(attempt, turn),
+  });
+  const values = new Map(scene?.values);
+  const beside = new Map<string, ProbeReport>();
+  const runFirst = async (): Promise<EndedProbeJob> => {
+    await using neighbour = needsNeighbour(inJobs, replays)
+      ? await startNeighbour(lab, job('beside', new Map()), replays)
+      : undefined;
+    for (const [name, value] of neighbour?.values ?? []) values.set(name, value);
+    for (const [id, report] of neighbour?.reports ?? []) beside.set(id, report);
+    return await lab.run(job('first', seenIn(beside)), { running: host.watch });
+  };
+  const first = await runFirst();
+  const remains = await host.lookAfter(first.sandboxId);
+  const bare = await runOnHost(onHost);
+  const effects = await scene?.effects();
+  const reports = readReports(first.lines);
+  const next = needsNext(inJobs, replays) ? await lab.run(job('next', seenIn(reports))) : undefined;
+  const lines = [...first.lines, ...(next?.lines ?? []), ...bare.lines];
+  return {
+    driver: { name: first.driver, note: first.driverNote },
+    remains,
+    monitor: host.monitor,
+    agent: host.agent,
+    reports: new Map([
+      ...mergeReports(inJobs, reports, readReports(next?.lines ?? [])),
+      ...[...beside].filter(([id]) => id !== NEIGHBOUR),
+      ...bare.reports,
+    ]),
+    untried: bare.untried,
+    // Some of it comes into being with the first job.
+    host: new Map([...(await lookAsHost(inJobs)), ...before]),
+    values,
+    arrivals: effects?.arrivals ?? [],
+    changes: effects?.changes ?? new Map(),
+    log: lines.join('\n'),
+    ended: [first.ended, next?.ended].filter((one) => one !== undefined).join('; '),
+  };
+}
+
+const seenIn = (reports: ReadonlyMap<string, ProbeReport>): Map<string, string> =>
+  new Map([...reports].map(([id, { seen }]) => [id, seen]));
+
+/** What the host looks at while a round's first job runs, and after it. */
+function watchedBy({ side, attacks, lab, scene }: Attempt) {
+  const content = `content-${newWord()}`;
+  const all = attacks.flatMap((attack) => (attack.kind === 'remains' ? [attack.remains] : []));
+  // What is not written readably in a sandbox is found nowhere but where it is: in the control.
+  const kinds = REMAINS.filter(
+    (kind) => all.includes(kind) && (side === 'sandbox' || kind === 'content'),
+  );
+  const aspects = ASPECTS.filter((aspect) =>
+    attacks.some((attack) => attack.kind === 'monitor' && attack.aspect === aspect),
+  );
+  const found = new Map<Remains, string>();
+  const monitor = new Map<Aspect, Observation>();
+  const agent = new Map<Aspect, Observation>();
+  const { dataDirectory } = lab;
+  const files = new Set<string>();
+  const search = (sandboxId: string): Search => ({ dataDirectory, sandboxId, content, files });
+  return {
+    content: all.includes('content') ? content : '',
+    monitor,
+    agent,
+    watch: async (sandboxId: string, end: AbortSignal): Promise<void> => {
+      const values = new Map(scene?.values);
+      for (const pid of side === 'sandbox' ? findMonitors(sandboxId) : []) {
+        const look = { pid, sandboxId, dataDirectory, values };
+        for (const aspect of aspects) keepWorst(monitor, aspect, lookAt(aspect, look));
+        const own = { ...look, pid: process.pid };
+        for (const aspect of aspects) agent.set(aspect, lookAt(aspect, own));
+      }
+      await watchRemains(kinds, search(sandboxId), found, end);
+    },
+    lookAfter: async (sandboxId: string) => await lookAfter(kinds, search(sandboxId), found),
+  };
+}
+
+/** Of several processes of a sandbox the one that is held least counts. */
+function keepWorst(all: Map<Aspect, Observation>, aspect: Aspect, one: Observation): void {
+  if (all.get(aspect)?.outcome !== 'through') all.set(aspect, one);
+}
+
+/** Of attacks in two turns the later one is what counts, and the earlier one must have been done. */
+function mergeReports(
+  attacks: readonly SandboxAttack[],
+  first: ReadonlyMap<string, ProbeReport>,
+  next: ReadonlyMap<string, ProbeReport>,
+): Map<string, ProbeReport> {
+  // Replays have names of their own in each turn.
+  const merged = new Map([...next, ...first]);
+  for (const { id, probes } of attacks) {
+    if (!probes.some(({ turn }) => turn === 'next')) continue;
+    const later = first.has(id) ? next.get(id) : undefined;
+    if (later === undefined) merged.delete(id);
+    else merged.set(id, later);
+  }
+  return merged;
+}
+
+const needsNeighbour = (
+  attacks: readonly SandboxAttack[],
+  replays: readonly ReplayAttack[],
+): boolean =>
+  replays.some(({ where }) => where === 'beside') ||
+  attacks.some(({ evidence }) => evidence.by === 'secret' && evidence.name === NEIGHBOUR);
+
+const needsNext = (attacks: readonly SandboxAttack[], replays: readonly ReplayAttack[]): boolean =>
+  replays.some(({ where }) => where === 'later') ||
+  attacks.some(({ probes }) => probes.some(({ turn }) => turn === 'next'));
+
+type Neighbour = AsyncDisposable & {
+  readonly values: ReadonlyMap<string, string>;
+  readonly reports: ReadonlyMap<string, ProbeReport>;
+};
+
+/** Another job of the same driver, which shows its value until it is disposed. */
+async function startNeighbour(
+  lab: Lab,
+  job: ProbeJob,
+  replays: readonly ReplayAttack[],
+): Promise<Neighbour> {
+  const value = `prove-${NEIGHBOUR}-${newWord()}`;
+  const stop = new AbortController();
+  const reports = new Map<string, ProbeReport>();
+  const { promise: ready, resolve } = Promise.withResolvers<boolean>();
+  const ended = lab
+    .run(
+      { ...job, files: neighbourFiles(value, replays) },
+      {
+        stop: stop.signal,
+        line: (line) => {
+          for (const [id, report] of readReports([line])) reports.set(id, report);
+          if (reports.get(NEIGHBOUR)?.seen === 'ready') resolve(true);
+        },
+      },
+    )
+    .finally(() => resolve(false));
+  // Told when it is disposed; until then nobody waits for it.
+  ended.catch(() => {});
+  const isReady = await ready;
+  return {
+    // Without a neighbour there is nothing to be seen of it: its attacks do not count.
+    values: new Map(isReady ? [[NEIGHBOUR, value]] : []),
+    reports,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await ended;
+    },
+  };
+}
+
+/** The next job has no secret: what it finds of one is the first job's. */
+function valuesOf({ side, secret, scene }: Attempt, turn: Turn) {
+  const named = turn === 'first' ? { [JOB_SECRET]: secret } : {};
+  if (side === 'sandbox') return { secrets: named, vars: {} };
+  return { secrets: {}, vars: { ...named, ...(scene && { PROVE_PROXY: scene.proxy }) } };
+}
+
+/** What the host sees when it does what the probes of `alike` do. */
+async function lookAsHost(attacks: readonly SandboxAttack[]): Promise<Map<string, string>> {
+  const seen = new Map<string, string>();
+  for (const { id, evidence, probes } of attacks) {
+    const probe = probes.at(-1)?.probe;
+    if (evidence.by === 'alike' && probe?.do === 'script') {
+      const found = await tryScript(probe.script);
+      if (found.trim() !== '') seen.set(id, found);
+    }
+  }
+  return seen;
+}
