@@ -53,31 +53,40 @@ before(async () => {
   assert.equal(code, 0, stderr);
 });
 
-/** Runs a job of the checkout in a public place; answers its log and notes. */
-async function runThere(t: TestContext, job: string) {
-  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
-  if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
-    return t.skip('it takes root, nftables and conntrack');
-  }
+type Ran = { stdout: string; stderr: string; status: number | null };
+let ran: Ran | undefined;
+
+/** Both jobs in one public place, for all tests. */
+function runThere(): Ran {
   const run = ['--data-dir', line.data, 'run', '--driver', 'qemu', '--network', 'nat', '--json'];
   const program = join(import.meta.dirname, '_public-place.ts');
-  const words = [process.execPath, program, process.execPath, MAIN, ...run, '--job', job];
-  const { status, stdout, stderr } = spawnSync('unshare', [...OWN, ...words], {
+  const words = [process.execPath, program, process.execPath, MAIN, ...run];
+  ran ??= spawnSync('unshare', [...OWN, ...words], {
     cwd: checkout.directory,
     encoding: 'utf8',
     timeout: 120_000,
   });
+  return ran;
+}
+
+/** Log and notes of a job. */
+async function see(t: TestContext, job: string) {
+  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
+  if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
+    return t.skip('it takes root, nftables and conntrack');
+  }
+  const { status, stdout, stderr } = runThere();
   assert.equal(status, 0, stdout + stderr);
   assert.match(stderr, /^left: nothing$/m);
   const { stdout: log } = await line.run(['logs', 'latest', job], place);
-  const end = jsonLines<{ type: string; runs: Run[] }>(stdout).at(-1);
-  return { log, notes: end?.runs[0]?.jobs[0]?.notes.join('\n') ?? '' };
+  const jobs = jsonLines<{ type: string; runs: Run[] }>(stdout).at(-1)?.runs[0]?.jobs ?? [];
+  return { log, notes: jobs.find(({ key }) => key === job)?.notes.join('\n') ?? '' };
 }
 
 test('a job with a network of its own reaches the public by name, and nothing else', async (t) => {
-  const ran = await runThere(t, 'nat');
-  if (ran === undefined) return;
-  const { log, notes } = ran;
+  const seen = await see(t, 'nat');
+  if (seen === undefined) return;
+  const { log, notes } = seen;
   assert.match(log, /^interfaces: eth0 lo $/m);
   assert.match(log, /^first\.example\.org at ::ffff:93\.184\.215\.14 for ::ffff:192\.0\.2\.9$/m);
   assert.match(log, /^second\.example\.org at 2606:4700::1111 for 2001:db8:9::9$/m);
@@ -94,9 +103,9 @@ test('a job with a network of its own reaches the public by name, and nothing el
 });
 
 test('a job with an allow-list has no way out but the proxy, whatever its interface', async (t) => {
-  const ran = await runThere(t, 'listed');
-  if (ran === undefined) return;
-  const { log, notes } = ran;
+  const seen = await see(t, 'listed');
+  if (seen === undefined) return;
+  const { log, notes } = seen;
   assert.match(log, /^listed\.example\.org at \S+ for \S+$/m);
   assert.match(log, /^by proxy: 403$/m);
   assert.match(log, /^past the proxy, listed\.example\.org: 7$/m);
@@ -112,12 +121,15 @@ test('a job with an allow-list has no way out but the proxy, whatever its interf
 test('a host that cannot give networks says why and what to do, and runs nothing', (t) => {
   // In a network of its own nothing is forwarded; and there it takes root to make another.
   const words = [process.execPath, MAIN, '--data-dir', line.data, 'run', '--network', 'nat'];
-  const ran = spawnSync('unshare', ['--net', ...words], {
+  const refused = spawnSync('unshare', ['--net', ...words], {
     cwd: checkout.directory,
     encoding: 'utf8',
     timeout: 120_000,
   });
   if (process.getuid?.() !== 0) return t.skip('a network of its own takes root');
-  assert.equal(ran.status, 4, ran.stdout + ran.stderr);
-  assert.match(ran.stderr, /Network mode nat does not work here: .*(apt-get install|sysctl -w)/);
+  assert.equal(refused.status, 4, refused.stdout + refused.stderr);
+  assert.match(
+    refused.stderr,
+    /Network mode nat does not work here: .*(apt-get install|sysctl -w)/,
+  );
 });
