@@ -26,21 +26,27 @@ const NAMESPACES = [
   ...['--kill-child=KILL', '--mount-proc', '--'],
 ] as const;
 
-/** Arguments: size, user, then kind, source and target of each thing to bind, `--`, the command. */
+/**
+ * Arguments: size, user, scratch, then kind, source and target of each thing to bind, `--`, the command.
+ * The scratch directory may lie below a shared place, where no path leads to it once that is mounted
+ * over: it is held open.
+ */
 const SCRIPT = `set -e
   mount -t tmpfs -o "mode=0755,nosuid,nodev,size=$1" onejob ${VIEW}
   user=$2
-  shift 2
+  exec 9< "$3"
+  shift 3
   while [ "$1" != -- ]; do
     case $1 in
       directory) mkdir "$3" ;;
       file) : > "$3" ;;
       place) if [ ! -d "$3" ]; then shift 3; continue; fi ;;
     esac
-    mount --bind "$2" "$3"
+    mount --no-canonicalize --bind "$2" "$3"
     shift 3
   done
   shift
+  exec 9<&-
   mount -o remount,ro ${VIEW}
   cd ${VIEW}
   unset PWD OLDPWD
@@ -65,9 +71,9 @@ export function ownUserCommand(options: {
   const { uid, bound, scratch, command } = options;
   const words = [
     ...bound.flatMap(({ kind, source, name }) => [kind, source, inView(name)]),
-    ...SHARED_PLACES.flatMap((place) => ['place', scratch, place]),
+    ...SHARED_PLACES.flatMap((place) => ['place', '/proc/self/fd/9', place]),
   ];
-  const script = ['/bin/sh', '-c', SCRIPT, 'sh', String(VIEW_BYTES), String(uid)];
+  const script = ['/bin/sh', '-c', SCRIPT, 'sh', String(VIEW_BYTES), String(uid), scratch];
   return [...NAMESPACES, ...script, ...words, '--', ...command];
 }
 
