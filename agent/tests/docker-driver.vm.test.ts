@@ -118,7 +118,7 @@ function describeEnds({ createDriver, newLab, own }: DockerLab): void {
     const driver = createDriver(lab, { allowedImages: ['other/*'] });
     await assert.rejects(driver.provision(sandbox.request, sandbox.stack), {
       code: 'invalid_configuration',
-      message: /^\[image-allowed\] The image onejob\/guest:/,
+      message: /^\[image-allowed\] The image localhost\/onejob\/guest:/,
     });
     await lab.bury(sandbox);
   });

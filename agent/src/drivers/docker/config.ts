@@ -36,8 +36,8 @@ export const DEFAULT_SOCKET_PATH = '/var/run/docker.sock';
 /** What the engine may run a container with; anything else is a program we know nothing of. */
 export const RUNTIMES = ['runc', 'crun', 'runsc', 'sysbox-runc'] as const;
 
-/** Images that this driver imports, one a digest. */
-export const OWN_REPOSITORY = 'onejob/guest';
+/** Images that this driver imports, one a digest; by that name no registry is meant, to Docker and to Podman. */
+export const OWN_REPOSITORY = 'localhost/onejob/guest';
 
 /** What is left of root in the container, with what breaks without it. */
 export const BASE_CAPABILITIES: Readonly<Record<string, string>> = {

@@ -45,7 +45,8 @@ async function importOnce(
   );
   if (status === 200) return;
   const root = await unpackImage(image, cacheDirectory);
-  const query = `fromSrc=-&repo=${encodeURIComponent(OWN_REPOSITORY)}&tag=${image.digest}`;
+  // The tag in the name: Podman passes over a tag that stands apart.
+  const query = `fromSrc=-&repo=${encodeURIComponent(name)}`;
   const upload = { upload: tarOf(root), timeoutMs: IMPORT_TIMEOUT_MS };
   const path = `/images/create?${query}`;
   const { body } = await engine.must('import the guest image', 'POST', path, [200], upload);

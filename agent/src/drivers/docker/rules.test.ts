@@ -147,10 +147,10 @@ test('images run by glob, and by default only those of onejob', () => {
       return false;
     }
   };
-  assert.ok(allows('onejob/guest:abc'));
+  assert.ok(allows('localhost/onejob/guest:abc'));
   assert.ok(!allows('debian:12'));
-  assert.ok(!allows('evil/onejob/guest:abc'));
-  assert.ok(!allows('onejob/guest:abc', []));
+  assert.ok(!allows('evil/localhost/onejob/guest:abc'));
+  assert.ok(!allows('localhost/onejob/guest:abc', []));
   assert.ok(allows('r.example/ci/a:1', ['r.example/ci/*']));
   assert.ok(!allows('r.example.evil/ci/a:1', ['r.example/ci/*']));
   assert.ok(!allows('r-example/ci/a', ['r.example/ci/*']), 'a dot is a dot');
