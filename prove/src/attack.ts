@@ -73,8 +73,8 @@ export type SandboxAttack = Common & {
   kind: 'sandbox';
   /**
    * `host`: the control is the same script on the host of the proof itself, and not in a job of the
-   * driver process. That is for what would hit the real host's kernel: a driver that shares it is not
-   * attacked so, and on the host of the proof there are stand-ins.
+   * driver process. That is for limits which that driver has, too, and for what would hit the real
+   * host's kernel: there no driver is tried that shares it, and the host of the proof has stand-ins.
    */
   controlOn?: 'host';
   /** In order; what is seen by the last one counts. */

@@ -90,7 +90,7 @@ function whyNotTried(
   if (attack.kind === 'untried') return attack.why;
   if (attack.kind === 'monitor') return scene === undefined ? notIsolated : undefined;
   if (attack.kind !== 'sandbox') return undefined;
-  if (attack.controlOn === 'host' && driver === 'process') {
+  if (attack.controlOn === 'host' && attack.class === 'escape' && driver === 'process') {
     return 'a job of the driver process runs on the kernel of the real host, and would hit that';
   }
   if (scene !== undefined) return undefined;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeGroups, parseHierarchies } from './groups.ts';
@@ -34,4 +36,24 @@ test('groups go with all that was made in them', async (t) => {
   await groups[Symbol.asyncDispose]();
   if (paths.length === 0) return t.skip('this host gives us no control groups');
   assert.deepEqual(paths.filter(existsSync), []);
+});
+
+test('what a killed proof left goes with the next one; what is in use or young stays', async (t) => {
+  const first = await makeGroups(`test-${process.pid}-old`);
+  t.after(async () => await first[Symbol.asyncDispose]());
+  const [used, ...others] = first.paths;
+  const [old, young] = [others[0], others[1]];
+  if (used === undefined || old === undefined || young === undefined) {
+    return t.skip('this host gives us too few control groups');
+  }
+  const sleeper = spawn('sleep', ['600'], { stdio: 'ignore' });
+  t.after(() => sleeper.kill('SIGKILL'));
+  await writeFile(join(used, 'cgroup.procs'), String(sleeper.pid));
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  for (const path of [used, old]) await utimes(path, hourAgo, hourAgo);
+  await using _second = await makeGroups(`test-${process.pid}-new`);
+  assert.deepEqual([used, old, young].map(existsSync), [true, false, true]);
+  const gone = once(sleeper, 'exit');
+  sleeper.kill('SIGKILL');
+  await gone;
 });

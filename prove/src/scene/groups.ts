@@ -3,12 +3,15 @@
  * held by. In a namespace of control groups they are all of the tree that there is, so that what an
  * attack does to groups is done to none of the host's.
  */
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What holds a sandbox; the one of disks where it is there. */
 const WANTED = ['memory', 'cpu', 'pids', 'blkio'];
+const NAME = 'onejob-prove-';
+/** A proof enters its groups at once; empty ones that are older were left by one that was killed. */
+const ABANDONED_MS = 60_000;
 /** A killed process leaves its group when it has given its memory back. */
 const REMOVE_TRIES = 100;
 const REMOVE_POLL_MS = 50;
@@ -64,7 +67,8 @@ export async function makeGroups(mark: string): Promise<ProofGroups> {
   const made: { controllers: string; path: string }[] = [];
   await using undo = new AsyncDisposableStack();
   for (const { controllers, parent } of parseHierarchies(mounts, own)) {
-    const path = join(parent, `onejob-prove-${mark}`);
+    await removeAbandoned(parent);
+    const path = join(parent, `${NAME}${mark}`);
     try {
       await mkdir(path);
     } catch {
@@ -89,11 +93,32 @@ async function handOn(parent: string): Promise<void> {
   }
 }
 
-async function removeTree(path: string): Promise<void> {
-  for (let left = REMOVE_TRIES; ; left -= 1) {
+/** Of a proof that goes on, somebody is in the group or below it. */
+async function removeAbandoned(parent: string): Promise<void> {
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!name.startsWith(NAME)) continue;
+    const path = join(parent, name);
+    const born = (await stat(path).catch(() => undefined))?.mtimeMs ?? Infinity;
+    const isOld = Date.now() - born > ABANDONED_MS;
+    if (isOld && !(await isInhabited(path))) await removeTree(path, 0).catch(() => {});
+  }
+}
+
+async function isInhabited(path: string): Promise<boolean> {
+  const inside = await readFile(join(path, 'cgroup.procs'), 'utf8').catch(() => 'unknown');
+  if (inside.trim() !== '') return true;
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isDirectory() && (await isInhabited(join(path, entry.name)))) return true;
+  }
+  return false;
+}
+
+async function removeTree(path: string, tries = REMOVE_TRIES): Promise<void> {
+  for (let left = tries; ; left -= 1) {
     try {
       const below = await readdir(path, { withFileTypes: true });
-      for (const entry of below) if (entry.isDirectory()) await removeTree(join(path, entry.name));
+      for (const entry of below)
+        if (entry.isDirectory()) await removeTree(join(path, entry.name), tries);
       return await rmdir(path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
