@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ProveError } from './errors.ts';
@@ -133,4 +135,16 @@ test('what has other fields than a report is refused, signed or not', () => {
   refused('[]', /no signed report/);
   refused(signAnything({ deep: 1 }).replace('1', '['.repeat(1e5) + ']'.repeat(1e5)), /deeper/);
   refused(' '.repeat(5 * 1024 * 1024), /bytes/);
+});
+
+test('the reports of this repository verify, and are of whole proofs', () => {
+  const directory = join(import.meta.dirname, '..', '..', 'docs', 'reports');
+  const files = readdirSync(directory).filter((name) => /-prove-.*\.json$/.test(name));
+  assert.ok(files.length >= 2, files.join());
+  for (const file of files) {
+    const { report: found } = verifyReport(readFileSync(join(directory, file), 'utf8'));
+    assert.equal(found.notIsolated, '');
+    assert.deepEqual(found.only, []);
+    if (found.driver.name === 'qemu') assert.ok(found.totals.held >= 60, file);
+  }
 });
