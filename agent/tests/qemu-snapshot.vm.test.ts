@@ -22,7 +22,7 @@ const image: MachineImage = await ensureImage({ cacheDir });
 const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
 const openLab = async (): Promise<SandboxLab> => await SandboxLab.open(image, guestRunnerPath);
 const newDriver = ({ hostMarker }: SandboxLab): SandboxDriver =>
-  createQemuDriver({ hostMarker, cacheDirectory });
+  createQemuDriver({ hostMarker, cacheDirectory, settleMs: 0 });
 
 /** What is said on lines `name=value` by one job on a machine of its own, which is then buried. */
 async function said(

@@ -15,9 +15,11 @@ import { benchPlan } from './plan.bench.ts';
 import { benchStart } from './start.bench.ts';
 import { benchSteps } from './steps.bench.ts';
 import { missedTargets } from './targets.ts';
+import { benchWarmStart } from './warm-start.bench.ts';
 
 const BENCHES = {
   'cold-start': benchColdStart,
+  'warm-start': benchWarmStart,
   masking: benchMasking,
   logs: benchLogs,
   claims: benchClaims,

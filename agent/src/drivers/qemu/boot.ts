@@ -28,7 +28,13 @@ import { TAP_DESCRIPTOR, tapPrefix } from '../../network/tap.ts';
 import { synchronise, warmUp } from '../../link/sync.ts';
 import type { MachineImage, MachineRequest } from '../../sandbox/driver.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
-import { CPU_WEIGHT, POWER_OFF_PATIENCE_MS, STATE_BYTES, type QemuDriverConfig } from './config.ts';
+import {
+  CPU_WEIGHT,
+  POWER_OFF_PATIENCE_MS,
+  SETTLE_MS,
+  STATE_BYTES,
+  type QemuDriverConfig,
+} from './config.ts';
 import { ConfinedMachine, JAIL_STATE_PATH, type Acquire } from './confinement.ts';
 import { QemuHandle, QemuMachine } from './handle.ts';
 import type { Host } from './host.ts';
@@ -127,6 +133,8 @@ export class Boot implements AsyncDisposable {
       const { control, monitor } = await this.#start(plan);
       control.resume();
       await warmUp(control, randomBytes(8).toString('hex'), this.signal);
+      const { settleMs = SETTLE_MS } = this.#config;
+      await sleep(settleMs, undefined, { signal: this.signal });
       if (monitor !== undefined) {
         using qmp = await Monitor.open(monitor, this.signal);
         await Promise.all([qmp.save(this.#seenStatePath), this.#receiveState(statePath)]);
