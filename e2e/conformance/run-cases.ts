@@ -71,7 +71,9 @@ export function testCases(title: string, driver: Driver, cases: readonly Conform
     commits = undo.use(commitCases([...cases, ...shared]));
     const mirror = undo.use(mirrorActions(cases));
     const agent = { slots, actionMirrors: [mirror.directory] };
-    constellation = undo.use(await startConstellation({ driver, agent }));
+    constellation = undo.use(
+      await startConstellation({ driver, agent, controlPlane: { personal: true } }),
+    );
   });
   after(async () => {
     await using _ = undo;
