@@ -80,12 +80,12 @@ const act = async (words: string, more: More = {}): Promise<EndedRun> =>
 
 const payload = { repository: { default_branch: 'main' } };
 const ON_MAIN: More = { ref: 'refs/heads/main', event: { name: 'push', payload } };
-const pull = (name: string): More => ({
-  event: {
-    name,
-    payload: { ...payload, number: 7, pull_request: { number: 7, base: { ref: 'main' } } },
-  },
-});
+/** Of a branch of the repository itself: the driver process refuses the code of others. */
+const pull = (name: string): More => {
+  const head = { repo: { full_name: 'local/test' } };
+  const pullRequest = { number: 7, base: { ref: 'main' }, head };
+  return { event: { name, payload: { ...payload, number: 7, pull_request: pullRequest } } };
+};
 
 test('a cache is saved in one run and restored in the next, and in no other repository', async () => {
   const saved = await act('act: save, name: deps-1, content: built', ON_MAIN);
