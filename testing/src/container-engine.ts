@@ -56,6 +56,8 @@ export async function startTestEngine(): Promise<TestEngine> {
   const inside = `set -e; mount -t tmpfs tmpfs /run; mkdir /run/upper /run/work
     # it writes a key of its own to /etc/docker
     mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc
+    # and a directory of its own in /opt
+    if [ -d /opt ]; then mount -t tmpfs tmpfs /opt; fi
     exec dockerd "$@"`;
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
   const words = ['--pdeathsig', 'KILL', '--', 'unshare', ...namespaces, 'sh', '-c', inside];

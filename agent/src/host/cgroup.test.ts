@@ -1,4 +1,4 @@
-/** Control groups, with real ones of the version this host has; version 2 in cgroup-v2.vm.test.ts. */
+/** Control groups, with real ones of the version this host has; version 2 in cgroup-v2.long.test.ts. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
