@@ -45,6 +45,8 @@ import { DirectoryStore } from './results/directory-store.ts';
 import { containerFinder } from './sandbox/finders/containers.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import type { SandboxDriver } from './sandbox/driver.ts';
+import { memoryRoom } from './host/memory.ts';
+import { MachinePool } from './sandbox/pool.ts';
 import { SnapshotMaker } from './sandbox/snapshot-maker.ts';
 import { undoOn } from './sandbox/undo.ts';
 
@@ -57,8 +59,10 @@ export type Agent = AsyncDisposable & {
   readonly reaped: ReapReport;
   /** The control plane knows this agent, and what became of buried leases. Rejects: stopped before. */
   readonly announced: Promise<void>;
-  /** Sandboxes alive now. */
+  /** Jobs that have a sandbox now. */
   readonly busy: () => number;
+  /** Machines that wait for jobs. */
+  readonly waiting: () => number;
 };
 
 /** Drivers of a configuration, strongest first, each tried on this host. */
@@ -235,6 +239,11 @@ class RunningAgent implements Agent {
     // Whoever does not ask whether it was announced is not told, either.
     this.#known.promise.catch(() => {});
     const alive = new Set<string>();
+    const places = {
+      ...{ alive, undo: undoOn(config.hostMarker), onJournalLine: config.onJournalLine },
+      sandboxesDirectory: config.sandboxesDirectory,
+      journalsDirectory: config.journalsDirectory,
+    };
     this.#context = {
       alive,
       client: this.#client,
@@ -244,7 +253,11 @@ class RunningAgent implements Agent {
       actions: new ActionSource(config, { guard, store: actions }),
       results,
       undo: undoOn(config.hostMarker),
-      snapshots: new SnapshotMaker({ ...config, alive, undo: undoOn(config.hostMarker) }),
+      snapshots: new SnapshotMaker({ ...places, ...config, onJournalLine: undefined }),
+      pool: new MachinePool({
+        ...{ ...places, guestRunnerPath: config.guestRunnerPath, limits: config.pool },
+        ...{ room: () => this.#freeSlots(), memory: memoryRoom, warn: config.warn },
+      }),
       sandboxesDirectory: config.sandboxesDirectory,
       journalsDirectory: config.journalsDirectory,
       keptDirectory: config.keptDirectory,
@@ -276,6 +289,10 @@ class RunningAgent implements Agent {
     return this.#runs.size;
   }
 
+  waiting(): number {
+    return this.#context.pool.count();
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposal ??= this.#dispose();
     return this.#disposal;
@@ -284,7 +301,11 @@ class RunningAgent implements Agent {
   async #dispose(): Promise<void> {
     this.#stopping.abort();
     const patience = setTimeout(() => this.#closing.abort(), STOP_PATIENCE_MS);
-    await Promise.allSettled([...this.#runs, this.#context.snapshots[Symbol.asyncDispose]()]);
+    await Promise.allSettled([
+      ...this.#runs,
+      this.#context.snapshots[Symbol.asyncDispose](),
+      this.#context.pool[Symbol.asyncDispose](),
+    ]);
     for (const { driver } of this.drivers) driver.snapshots?.close();
     await this.#context.actions[Symbol.asyncDispose]();
     clearTimeout(patience);

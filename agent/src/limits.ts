@@ -12,6 +12,12 @@ const SECOND_MS = 1000;
 export const LONGEST_SANDBOX_LIFE_MS = (6 * 60 + 10) * 60 * SECOND_MS;
 /** How often an agent looks for what its own burials left; the timer outside of it is as patient. */
 export const REAP_INTERVAL_MS = 10 * 60 * SECOND_MS;
+/** Jobs that come within this time could all have used a machine that waits. */
+export const POOL_BURST_MS = 10 * SECOND_MS;
+/** How often it is looked at which machines wait: a restore takes half a second. */
+export const POOL_LOOK_MS = 5 * SECOND_MS;
+/** Then a machine makes way for a new one: its job may take as long as any, and none is too old then. */
+export const POOL_WAIT_MS = 4 * 60 * SECOND_MS;
 /** Looking up an image that is there takes milliseconds; making one must not outlast an offer. */
 export const IMAGE_LOOK_MS = 2 * SECOND_MS;
 /** A failed build of the image is tried again: soon, for what was a hiccup of a mirror ... */

@@ -2,7 +2,6 @@
  * Commands and flags, with help a newcomer can learn from. What a command needs is loaded when it
  * is called: help and mistakes answer at once.
  */
-import type { NetworkMode } from '@onejob/protocol';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ReapFlags } from './commands/host.ts';
 import type { Gate, PromoteFlags, ReportFlags } from './commands/image-promotion.ts';
@@ -11,6 +10,7 @@ import type { ProveFlags } from './commands/prove.ts';
 import type { RerunFlags } from './commands/rerun.ts';
 import type { RunFlags } from './commands/run-options.ts';
 import type { LogFlags } from './commands/stored-runs.ts';
+import type { UpFlags } from './commands/up.ts';
 import { type Shell, SHELLS } from './completion/scripts.ts';
 import { CliError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -325,7 +325,8 @@ function addUp(program: Command, settle: Settle, dataDirectory: DataDirectory): 
     .option('--listen <host:port>', 'serve the API on TCP, too (a port alone: on 127.0.0.1)')
     .option('--image <name>', 'a stored guest image (see onejob image list)')
     .addOption(networkOption())
-    .action(async (flags: { listen?: string; image?: string; network?: NetworkMode }) => {
+    .option('--pool <count>', 'machines that wait for jobs, at most; as many as jobs come', '2')
+    .action(async (flags: UpFlags) => {
       const { up } = await import('./commands/up.ts');
       await settle(up(flags, dataDirectory()));
     });

@@ -30,7 +30,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
   'logs (attempts)': ['cli-rerun.test.ts', '--attempt'],
   cancel: ['cli-stored-runs.test.ts', '--kill'],
   lint: ['cli-lint.test.ts', '--strict', '--json'],
-  up: ['cli-host.test.ts', '--listen', '--image', '--network'],
+  up: ['cli-host.test.ts', '--listen', '--image', '--network', '--pool'],
   doctor: ['cli-host.test.ts', '--json'],
   prove: [
     'cli-prove.test.ts',

@@ -19,7 +19,7 @@ const emptyCache = (line: CommandLine) => ({
 
 test('up serves runs of any terminal and directory until it is told to stop', async () => {
   await using line = new CommandLine();
-  const up = line.start(['up', '--listen', '127.0.0.1:0', '--network', 'link']);
+  const up = line.start(['up', '--listen', '127.0.0.1:0', '--network', 'link', '--pool', '1']);
   await up.saw(/Stop with Ctrl-C/);
   assert.match(up.output, new RegExp(`onejob is up\\. Data: ${line.data}`));
   assert.match(up.output, /driver process: /);
@@ -63,6 +63,9 @@ test('up says when its port is taken, or is no port', async () => {
     assert.equal(code, 2, wrong);
     assert.match(stderr, /write host:port/);
   }
+  const pool = await line.run(['up', '--pool', '-1']);
+  assert.equal(pool.code, 2);
+  assert.match(pool.stderr, /--pool -1: a whole number from 0 to 1000/);
 });
 
 test('up refuses an image it does not have before anything runs', async () => {

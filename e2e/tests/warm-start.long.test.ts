@@ -6,7 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startConstellation, type EndedRun } from '@onejob/testing';
+import {
+  assertBuried,
+  eventually,
+  ofSandboxes,
+  startConstellation,
+  type EndedRun,
+} from '@onejob/testing';
 
 /** Of this file alone: no other test has made a snapshot in it. */
 const cacheDirectory = await mkdtemp(join(tmpdir(), 'onejob-warm-'));
@@ -77,4 +83,40 @@ test('with snapshots off every job is booted, and none is made', async () => {
   const ended = await constellation.run({ workflow: job('hostname') });
   assert.ok(phasesOf(ended).includes('kernel'));
   assert.equal(existsSync(snapshots) ? readdirSync(snapshots).length : 0, 0);
+});
+
+test('behind a job a machine waits, the next job gets it, and a dead one is given to nobody', async () => {
+  const agent = { cacheDirectory, pool: { maximum: 1 } };
+  await using constellation = await startConstellation({ driver: 'qemu', agent });
+  const { agentDirectory } = constellation;
+  const waits = async (): Promise<true> =>
+    await eventually('a machine waits', () => constellation.agent?.waiting() === 1 || undefined);
+  const first = await constellation.run({ workflow: job('hostname; touch /tmp/mine') });
+  assert.doesNotMatch(first.run.jobs[0]?.driverNote ?? '', /waited/);
+  await waits();
+  const second = await constellation.run({
+    workflow: job('hostname; test ! -e /tmp/mine; date +%s'),
+  });
+  assert.equal(second.run.conclusion, 'success', JSON.stringify(second.logs));
+  assert.match(second.run.jobs[0]?.driverNote ?? '', /; it waited for a job$/);
+  assert.deepEqual(phasesOf(second).toSorted(), ['adopt', 'hello']);
+  const seconds = Number(second.logs['one']?.find(({ text }) => /^\d{10}$/.test(text))?.text);
+  assert.ok(Math.abs(seconds - Date.now() / 1000) < 60, 'it knows what time it is');
+  await waits();
+  const [monitor] = ofSandboxes(agentDirectory).filter((one) => one.includes('qemu-system'));
+  process.kill(Number(/^process (\d+)/.exec(monitor ?? '')?.[1]), 'SIGKILL');
+  const third = await constellation.run({ workflow: job('hostname') });
+  assert.equal(third.run.conclusion, 'success', JSON.stringify(third.logs));
+  await constellation.agent?.[Symbol.asyncDispose]();
+  await assertBuried(agentDirectory);
+});
+
+test('who wants to look at the files of a job gets them, also where a machine waited', async () => {
+  const agent = { cacheDirectory, pool: { maximum: 1 } };
+  await using constellation = await startConstellation({ driver: 'qemu', agent });
+  await constellation.run({ workflow: job('hostname') });
+  await eventually('a machine waits', () => constellation.agent?.waiting() === 1 || undefined);
+  const ended = await constellation.run({ workflow: job('hostname'), keepSandbox: true });
+  assert.equal(ended.run.conclusion, 'success', JSON.stringify(ended.logs));
+  assert.match(ended.run.jobs[0]?.notes.join() ?? '', /files are kept in/);
 });

@@ -13,6 +13,7 @@ import type { PolicyOptions } from '../guard/policy.ts';
 import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
 import { DEFAULT_ADDRESS_RANGE } from '../network/plan.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
+import type { PoolLimits } from '../sandbox/pool.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
 
 export type AgentConfig = {
@@ -80,6 +81,8 @@ export type AgentConfig = {
    * background; default: yes. They are kept in the cache directory.
    */
   snapshots?: boolean;
+  /** Machines that wait for jobs, of drivers that can; by default none does. */
+  pool?: Partial<PoolLimits>;
   /** Where the agent is root: the numbers of the users that machines are, nobody else's on this host. */
   sandboxUsers?: UserRange;
   /** What is due after a polite cancellation, as steps with `always()`, has so long. */
@@ -92,8 +95,9 @@ export type AgentConfig = {
   warn?: (message: string) => void;
 };
 
-export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs'>> & {
+export type CompleteAgentConfig = Required<Omit<AgentConfig, 'bootTimeoutMs' | 'pool'>> & {
   bootTimeoutMs: number | undefined;
+  pool: PoolLimits;
   /** Tells this agent's processes from another agent's on the same host. */
   hostMarker: string;
   sandboxesDirectory: string;
@@ -153,6 +157,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     warn: () => {},
     ...config,
     labels: [...new Set([...(config.labels ?? DEFAULT_LABELS), ...(config.extraLabels ?? [])])],
+    pool: completePool(config.pool ?? {}),
     slots,
     stateDirectory,
     hostMarker: createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16),
@@ -165,4 +170,22 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     cpus,
     memoryBytes: totalmem(),
   };
+}
+
+/** Demand is remembered as long as people who push again may take. */
+const POOL_IDLE_MS = 10 * 60_000;
+
+function completePool({ minimum = 0, maximum = 0, idleMs = POOL_IDLE_MS }: Partial<PoolLimits>) {
+  if (
+    [minimum, maximum, idleMs].every(Number.isSafeInteger) &&
+    0 <= minimum &&
+    minimum <= maximum &&
+    idleMs > 0
+  ) {
+    return { minimum, maximum, idleMs };
+  }
+  throw new AgentError(
+    'invalid_configuration',
+    `pool is ${minimum} to ${maximum} machines for ${idleMs} ms; whole numbers were expected, the first not above the second.`,
+  );
 }

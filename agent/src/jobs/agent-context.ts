@@ -9,6 +9,7 @@ import type { SandboxNetworks } from '../network/networks.ts';
 import type { MachineImage } from '../sandbox/driver.ts';
 import type { ResultsStore } from '../results/store.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
+import type { MachinePool } from '../sandbox/pool.ts';
 import type { SnapshotMaker } from '../sandbox/snapshot-maker.ts';
 import type { Undo } from '../sandbox/stack.ts';
 import type { Leases } from './leases.ts';
@@ -24,6 +25,7 @@ export type AgentContext = {
   readonly results: ResultsStore;
   readonly undo: Undo;
   readonly snapshots: SnapshotMaker;
+  readonly pool: MachinePool;
   /** Ids of the sandboxes that live now: from before anything of one exists until it is buried. */
   readonly alive: Set<string>;
   readonly sandboxesDirectory: string;

@@ -10,12 +10,9 @@
  * next start takes over from it.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   explainError,
   JOB_TIMEOUT_MAX_MS,
-  newSandboxId,
   OFFER_MS,
   type EndReason,
   type GuestMessage,
@@ -44,9 +41,10 @@ import {
 } from '../limits.ts';
 import type { SandboxNetwork } from '../network/networks.ts';
 import type { SandboxHandle } from '../sandbox/driver.ts';
-import { Journal, type JournalLine } from '../sandbox/journal.ts';
+import type { Journal, JournalLine } from '../sandbox/journal.ts';
+import type { SandboxPlace } from '../sandbox/place.ts';
 import { shapeOf } from '../sandbox/shape.ts';
-import { ProvisionStack } from '../sandbox/stack.ts';
+import type { ProvisionStack } from '../sandbox/stack.ts';
 import type { AgentContext } from './agent-context.ts';
 import { atMost } from './at-most.ts';
 import { endReason, refusalOf, type Observed } from './end-reason.ts';
@@ -57,6 +55,7 @@ import { maskEvent } from './mask-event.ts';
 import { openResults } from './open-results.ts';
 import { provisionNetwork } from './provision-network.ts';
 import { SourceProxy, type Source } from './source-proxy.ts';
+import { discardMachine, takeMachine, type TakenPlace } from './take-machine.ts';
 
 export class JobRun implements LeaseHolder {
   readonly lease: LeaseRef;
@@ -64,7 +63,9 @@ export class JobRun implements LeaseHolder {
   readonly #offer: Offer;
   readonly #answer: LeaseResponse;
   readonly #sandboxId: SandboxId;
-  readonly #directory: string;
+  readonly #place: SandboxPlace;
+  /** The machine, where one waited for a job. */
+  #waited: SandboxHandle | undefined;
   readonly #journal: Journal;
   readonly #stack: ProvisionStack;
   readonly #reports: LeaseReports;
@@ -103,7 +104,8 @@ export class JobRun implements LeaseHolder {
 
   /** Takes the offer and sees it to its end; nothing happens when somebody else was quicker. */
   static async lease(agent: AgentContext, offer: Offer, stopping: AbortSignal): Promise<void> {
-    const sandboxId = newSandboxId();
+    const taken = await takeMachine(agent, offer);
+    const { sandboxId } = taken.place;
     const { jobId, attempt } = offer;
     const request = { jobId, attempt, sandboxId, requestKey: randomUUID() };
     const leasedAt = performance.now();
@@ -112,12 +114,12 @@ export class JobRun implements LeaseHolder {
       async (signal) => await agent.client.rpc.lease(request, { signal }),
       AbortSignal.any([agent.closing, AbortSignal.timeout(OFFER_MS)]),
     ).catch((error: unknown) => {
+      taken.giveBack();
       if (error instanceof AgentError && error.code === 'lease_gone') return undefined;
       throw error;
     });
     if (answer === undefined) return;
-    agent.alive.add(sandboxId);
-    const run = new JobRun(agent, offer, answer, sandboxId);
+    const run = new JobRun(agent, offer, answer, taken);
     const letGo = agent.leases.hold(run, leasedAt, answer.leaseMs);
     const stop = (): void => run.#agentStops();
     stopping.addEventListener('abort', stop, { once: true });
@@ -128,7 +130,7 @@ export class JobRun implements LeaseHolder {
       stopping.removeEventListener('abort', stop);
       run.#reports.stop();
       letGo();
-      agent.alive.delete(sandboxId);
+      taken.place.leave();
     }
   }
 
@@ -136,21 +138,23 @@ export class JobRun implements LeaseHolder {
     agent: AgentContext,
     offer: Offer,
     answer: LeaseResponse,
-    sandboxId: SandboxId,
+    { place, handle }: TakenPlace,
   ) {
     this.#agent = agent;
     this.#offer = offer;
     this.#answer = answer;
+    const { sandboxId } = place;
     this.#sandboxId = sandboxId;
+    this.#waited = handle;
     this.lease = {
       jobId: offer.jobId,
       attempt: offer.attempt,
       epoch: answer.epoch,
       sessionCredential: answer.sessionCredential,
     };
-    this.#directory = join(agent.sandboxesDirectory, sandboxId);
-    this.#journal = new Journal(agent.journalsDirectory, sandboxId, agent.onJournalLine);
-    this.#stack = new ProvisionStack(this.#journal, agent.undo);
+    this.#place = place;
+    this.#journal = place.journal;
+    this.#stack = place.stack;
     const tenant = (): string | undefined => this.#tenant;
     const platform = new PlatformActions({ client: agent.client, lease: this.lease, tenant });
     const jobId = offer.jobId as JobId;
@@ -209,11 +213,10 @@ export class JobRun implements LeaseHolder {
     this.#reports.progress(driver.name, probe.note, {});
     const image = probe.bootsImage ? await this.#agent.image(this.#offer) : null;
     this.#stop.signal.throwIfAborted();
-    await this.#stack.acquire(
-      { kind: 'directory', path: this.#directory },
-      async () => await mkdir(this.#directory, { mode: 0o700 }),
-    );
-    const place = { directory: this.#directory, signal: this.#stop.signal };
+    if (this.#answer.keep) this.#waited = await discardMachine(this.#place, this.#waited);
+    if (this.#waited !== undefined) return this.#waited;
+    await this.#place.makeDirectory();
+    const place = { directory: this.#place.directory, signal: this.#stop.signal };
     const request = { egress: this.#egress, ...place };
     this.#network = await provisionNetwork(this.#agent.networks, chosen, request, this.#stack);
     const shape = shapeOf(this.#offer);
@@ -254,11 +257,16 @@ export class JobRun implements LeaseHolder {
       });
     this.#adoption = 'yes';
     this.#journal.write({ entry: 'adopted' });
-    this.#reports.progress(handle.driver, handle.note, {
-      ...handle.phasesMs,
-      hello: greetedAt - startedAt,
-      adopt: performance.now() - greetedAt,
-    });
+    const isWaiting = this.#waited !== undefined;
+    this.#reports.progress(
+      handle.driver,
+      handle.note + (isWaiting ? '; it waited for a job' : ''),
+      {
+        ...(isWaiting ? {} : handle.phasesMs),
+        hello: greetedAt - startedAt,
+        adopt: performance.now() - greetedAt,
+      },
+    );
     return adoption;
   }
 

@@ -63,6 +63,8 @@ export type MachineRequest = {
   keep?: boolean;
   /** An interface of its own; undefined: the link only. */
   network?: MachineNetwork | undefined;
+  /** Nobody waits for it: whoever does comes first, and provisioning then ends with `stopped`. */
+  isSpare?: boolean;
   /** Ends provisioning; the driver throws, the caller buries. */
   signal: AbortSignal;
 };
@@ -102,6 +104,8 @@ export interface SandboxDriver {
   /** Runs it for real; may take seconds the first time, is remembered after that. */
   probe(): Promise<DriverProbe>;
   provision(request: ProvisionRequest, stack: ProvisionStack): Promise<SandboxHandle>;
+  /** Its machines may wait on their link for a job that nobody knows yet. */
+  readonly canWait?: boolean;
   /** Of a driver that can start a machine from the memory of one that waits for a job. */
   readonly snapshots?: Snapshots;
 }

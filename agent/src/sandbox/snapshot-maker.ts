@@ -7,22 +7,15 @@
  *
  * Nobody waits for it. What fails twice is not tried again by this agent, and its operator is told.
  */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { explainError, newSandboxId } from '@onejob/protocol';
+import { explainError } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import type { MachineKind, SandboxDriver, Snapshots } from './driver.ts';
-import { Journal } from './journal.ts';
-import { ProvisionStack, type Undo } from './stack.ts';
+import { SandboxPlace, type PlaceParts } from './place.ts';
 
 const MOST_FAILURES = 2;
 
-type Parts = {
-  alive: Set<string>;
-  sandboxesDirectory: string;
-  journalsDirectory: string;
+type Parts = PlaceParts & {
   guestRunnerPath: string;
-  undo: Undo;
   warn: (message: string) => void;
 };
 
@@ -70,27 +63,16 @@ export class SnapshotMaker implements AsyncDisposable {
   }
 
   async #make(snapshots: Snapshots, { shape, image }: MachineKind): Promise<void> {
-    const { alive, guestRunnerPath, journalsDirectory, sandboxesDirectory, undo } = this.#parts;
-    const sandboxId = newSandboxId();
-    const directory = join(sandboxesDirectory, sandboxId);
-    alive.add(sandboxId);
+    const { guestRunnerPath } = this.#parts;
+    const place = new SandboxPlace(this.#parts);
+    const { sandboxId, directory, stack } = place;
+    const { signal } = this.#stop;
     try {
-      const journal = new Journal(journalsDirectory, sandboxId);
-      const stack = new ProvisionStack(journal, undo);
-      const { signal } = this.#stop;
+      await place.makeDirectory();
       const request = { sandboxId, directory, shape, image, guestRunnerPath, signal };
-      try {
-        await stack.acquire({ kind: 'directory', path: directory }, async () => {
-          await mkdir(directory, { mode: 0o700 });
-        });
-        await snapshots.make(request, stack);
-      } finally {
-        // Once more: what was busy a moment ago need not be now.
-        await stack.bury().catch(async () => await stack.bury());
-        journal.close();
-      }
+      await snapshots.make(request, stack);
     } finally {
-      alive.delete(sandboxId);
+      await place.bury();
     }
   }
 }

@@ -7,10 +7,11 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
 import { Interrupts } from './interrupt.ts';
 
-export async function up(
-  flags: { listen?: string; image?: string; network?: NetworkMode },
-  dataDirectory: string | undefined,
-): Promise<ExitCode> {
+export type UpFlags = { listen?: string; image?: string; network?: NetworkMode; pool: string };
+
+const MOST_WAITING = 1000;
+
+export async function up(flags: UpFlags, dataDirectory: string | undefined): Promise<ExitCode> {
   using interrupts = new Interrupts();
   const directories = findDirectories(dataDirectory);
   const tell = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -19,6 +20,7 @@ export async function up(
     driver: 'auto',
     image: flags.image,
     network: flags.network,
+    pool: parsePool(flags.pool),
     withAgent: true,
     ...(flags.listen === undefined ? {} : { listen: parseListen(flags.listen) }),
     imageWatcher: buildProgress(undefined, tell),
@@ -53,6 +55,12 @@ async function failureOf({ image, broken }: Platform): Promise<never> {
   if (broken?.aborted === true) reject(broken.reason);
   broken?.addEventListener('abort', () => reject(broken.reason), { once: true });
   return await promise;
+}
+
+function parsePool(text: string): number {
+  const count = Number(text);
+  if (/^\d{1,4}$/.test(text) && count <= MOST_WAITING) return count;
+  throw new CliError('usage', `--pool ${text}: a whole number from 0 to ${MOST_WAITING}.`);
 }
 
 function parseListen(text: string): { host: string; port: number } {

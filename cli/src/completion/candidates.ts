@@ -49,6 +49,7 @@ export const KINDS: ReadonlyMap<string, ValueKind> = new Map([
   ['--report', 'files'],
   ['--verify', 'files'],
   ['--key', 'none'],
+  ['--pool', 'none'],
   ['run', 'runs'],
   ['job', 'jobs'],
   ['image', 'images'],

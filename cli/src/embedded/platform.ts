@@ -60,6 +60,8 @@ export type PlatformOptions = {
   image: string | undefined;
   /** What machines have of a network; undefined: onejob's default, `link`. */
   network?: NetworkMode | undefined;
+  /** Machines that wait for jobs, at most; undefined: none. */
+  pool?: number;
   /** Start an agent, too, or join a platform that has one: false where nothing is run. */
   withAgent: boolean;
   listen?: { host: string; port: number };
@@ -304,6 +306,7 @@ async function agentConfig(
     extraLabels,
     prepareImage: options.driver !== 'process',
     ...(options.network === undefined ? {} : { network: options.network }),
+    pool: { maximum: options.pool ?? 0 },
     warn,
   };
 }

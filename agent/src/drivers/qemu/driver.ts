@@ -60,6 +60,7 @@ export function createQemuDriver(config: QemuDriverConfig): SandboxDriver {
   const snapshots = new SnapshotStore(config.cacheDirectory);
   return {
     name: 'qemu',
+    canWait: true,
     probe: async () => {
       try {
         return probeResult(true, (await host()).note);
@@ -116,9 +117,18 @@ class Provisioning {
     const image = checkImage(request.image);
     checkShape(request.shape, SHAPE_LIMITS);
     const askedAtMs = performance.now();
-    using _slot = await bootSlots.take(request.signal);
+    using slot = await takeSlot(request);
     const slotMs = performance.now() - askedAtMs;
-    const restored = await this.#restore({ ...request, image }, stack, slotMs);
+    return await this.#comeUp({ ...request, image, signal: slot.signal }, stack, slotMs);
+  }
+
+  async #comeUp(
+    request: MachineRequest & { image: MachineImage },
+    stack: ProvisionStack,
+    slotMs: number,
+  ): Promise<QemuHandle> {
+    const { image } = request;
+    const restored = await this.#restore(request, stack, slotMs);
     if (restored !== undefined && 'driver' in restored) return restored;
     const host = { ...this.#host, note: this.#host.note + (restored?.whyNot ?? '') };
     const boot = new Boot({ config: this.#config, host, request, image, stack }, this.#bootMs);
@@ -188,6 +198,16 @@ class Provisioning {
     const boot = new Boot(of, Math.min(RESTORE_TIMEOUT_MS, this.#bootMs));
     return await attempt(boot, async () => await boot.restore(snapshot, slotMs));
   }
+}
+
+/** A turn, and what ends the work in it: a spare turn is given up for whoever waits for one. */
+async function takeSlot({
+  isSpare,
+  signal,
+}: MachineRequest): Promise<Disposable & { signal: AbortSignal }> {
+  if (isSpare !== true) return Object.assign(await bootSlots.take(signal), { signal });
+  const slot = await bootSlots.takeSpare(signal);
+  return Object.assign(slot, { signal: AbortSignal.any([signal, slot.revoked]) });
 }
 
 /** Whatever goes wrong, its reason is told and nothing of this process's is left open. */

@@ -1,0 +1,215 @@
+/**
+ * Machines that wait on their link for a job, by kind: driver, shape and image. How many of a kind
+ * follows demand: as many as came within one short burst of the last minutes, between a minimum and a
+ * maximum, and never more than the agent has room for.
+ *
+ *     a job of the kind comes -> takes one that waits, or has its own made
+ *     look (now and then, and after each taking) -> fewer than wanted: one more, in a spare turn
+ *                                                -> more, too old, or memory is short: one is buried
+ *
+ * Nothing here delays a job: a spare turn is given up for whoever comes, and nobody waits for a machine
+ * that is only on its way. A machine that waits has no identity; the job's `Hello` brings it.
+ */
+import { explainError } from '@onejob/protocol';
+import { AgentError } from '../errors.ts';
+import { POOL_BURST_MS, POOL_LOOK_MS, POOL_WAIT_MS } from '../limits.ts';
+import type { MemoryRoom } from '../host/memory.ts';
+import type { MachineKind, SandboxDriver, SandboxHandle } from './driver.ts';
+import { SandboxPlace, type PlaceParts } from './place.ts';
+
+export type PoolLimits = {
+  /** Of each kind that a job has had since the agent's start. */
+  minimum: number;
+  /** Of all kinds together; 0: no machine waits. */
+  maximum: number;
+  /** How long demand is remembered. */
+  idleMs: number;
+};
+
+export type WaitingMachine = { place: SandboxPlace; handle: SandboxHandle; sinceMs: number };
+
+type Parts = PlaceParts & {
+  limits: PoolLimits;
+  guestRunnerPath: string;
+  /** How many sandboxes more the agent may have, those that wait here not counted. */
+  room: () => number;
+  /** Whether the host has memory for one more machine, and whether those that wait are to go. */
+  memory: (bytes: number) => Promise<MemoryRoom>;
+  warn: (message: string) => void;
+};
+
+/** Machines of one kind. */
+type Shelf = {
+  driver: SandboxDriver;
+  kind: MachineKind;
+  waiting: WaitingMachine[];
+  arrivals: number[];
+  /** Not tried again before: a kind that cannot be made is no work for ever. */
+  restsUntilMs: number;
+};
+
+export class MachinePool implements AsyncDisposable {
+  readonly #parts: Parts;
+  readonly #shelves = new Map<string, Shelf>();
+  readonly #stop = new AbortController();
+  readonly #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #isDueAgain = false;
+  readonly #burials = new Set<Promise<void>>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    if (parts.limits.maximum === 0) return;
+    this.#timer = setInterval(() => this.#look(), POOL_LOOK_MS).unref();
+  }
+
+  /** Whether machines may wait at all. */
+  get isOpen(): boolean {
+    return this.#parts.limits.maximum > 0 && !this.#stop.signal.aborted;
+  }
+
+  /** One that waits, which is the caller's from now on; undefined: there is none. Notes the demand. */
+  take(driver: SandboxDriver, kind: MachineKind): WaitingMachine | undefined {
+    if (!this.isOpen) return undefined;
+    const shelf = this.#shelfOf(driver, kind);
+    shelf.arrivals.push(performance.now());
+    const taken = shelf.waiting.pop();
+    // A moment later: whoever came has to get its own turn first.
+    setTimeout(() => this.#look(), 0).unref();
+    return taken;
+  }
+
+  /** Its job was somebody else's. */
+  giveBack(driver: SandboxDriver, kind: MachineKind, machine: WaitingMachine): void {
+    if (this.#stop.signal.aborted) return this.#bury(machine);
+    this.#shelfOf(driver, kind).waiting.push(machine);
+  }
+
+  /** Machines that wait, of all kinds. */
+  count(): number {
+    return [...this.#shelves.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+  }
+
+  /** Resolves when nothing is being made or buried. */
+  async idle(): Promise<void> {
+    while (this.#looking !== undefined || this.#burials.size > 0) {
+      await Promise.all([this.#looking, ...this.#burials]);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new AgentError('stopped', 'The agent was stopped.'));
+    clearInterval(this.#timer);
+    await this.#looking;
+    for (const { waiting } of this.#shelves.values()) {
+      for (const machine of waiting.splice(0)) this.#bury(machine);
+    }
+    await Promise.all(this.#burials);
+  }
+
+  #shelfOf(driver: SandboxDriver, kind: MachineKind): Shelf {
+    const key = JSON.stringify([driver.name, kind]);
+    let shelf = this.#shelves.get(key);
+    if (shelf === undefined) {
+      shelf = { driver, kind, waiting: [], arrivals: [], restsUntilMs: 0 };
+      this.#shelves.set(key, shelf);
+    }
+    return shelf;
+  }
+
+  /** One look at a time; what asks for one meanwhile gets another afterwards. */
+  #look(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#isDueAgain = true;
+    this.#looking ??= this.#lookUntilDone().finally(() => (this.#looking = undefined));
+  }
+
+  async #lookUntilDone(): Promise<void> {
+    while (this.#isDueAgain && !this.#stop.signal.aborted) {
+      this.#isDueAgain = false;
+      for (const [key, shelf] of this.#shelves) {
+        await this.#tidy(shelf);
+        if (shelf.waiting.length === 0 && this.#wanted(shelf) === 0) this.#shelves.delete(key);
+        else if (await this.#isOneMoreWanted(shelf)) await this.#makeOne(shelf);
+      }
+    }
+  }
+
+  /** How many of the kind should wait now. */
+  #wanted({ arrivals }: Shelf): number {
+    const { minimum, maximum, idleMs } = this.#parts.limits;
+    const now = performance.now();
+    while ((arrivals[0] ?? now) < now - idleMs) arrivals.shift();
+    let most = 0;
+    let first = 0;
+    for (const [last, atMs] of arrivals.entries()) {
+      while ((arrivals[first] ?? atMs) < atMs - POOL_BURST_MS) first += 1;
+      most = Math.max(most, last - first + 1);
+    }
+    return Math.min(Math.max(minimum, most), maximum);
+  }
+
+  /** Those that are too many, died or wait too long go, and all where memory is too short. */
+  async #tidy(shelf: Shelf): Promise<void> {
+    const isShort = (await this.#parts.memory(0)) === 'too little';
+    const tooOldMs = performance.now() - POOL_WAIT_MS;
+    const most = isShort ? 0 : Math.min(this.#wanted(shelf), this.#parts.room());
+    const isKept = ({ sinceMs }: WaitingMachine, index: number): boolean =>
+      sinceMs > tooOldMs && index >= shelf.waiting.length - most;
+    const gone = shelf.waiting.filter((machine, index) => !isKept(machine, index));
+    shelf.waiting = shelf.waiting.filter((machine) => !gone.includes(machine));
+    for (const machine of gone) this.#bury(machine);
+  }
+
+  async #isOneMoreWanted(shelf: Shelf): Promise<boolean> {
+    const { limits, room, memory } = this.#parts;
+    if (performance.now() < shelf.restsUntilMs) return false;
+    const all = this.count();
+    if (shelf.waiting.length >= this.#wanted(shelf)) return false;
+    if (all >= limits.maximum || all >= room()) return false;
+    return (await memory(shelf.kind.shape.memoryBytes)) === 'enough';
+  }
+
+  async #makeOne(shelf: Shelf): Promise<void> {
+    const { guestRunnerPath } = this.#parts;
+    const place = new SandboxPlace(this.#parts);
+    const { sandboxId, directory, stack } = place;
+    const { signal } = this.#stop;
+    const request = { ...shelf.kind, sandboxId, directory, guestRunnerPath, signal, isSpare: true };
+    try {
+      await place.makeDirectory();
+      const handle = await shelf.driver.provision({ ...request, origin: NOBODY }, stack);
+      const machine = { place, handle, sinceMs: performance.now() };
+      shelf.waiting.push(machine);
+      void handle.ended.then(() => this.#drop(shelf, machine));
+      this.#isDueAgain = true;
+    } catch (error) {
+      await place.bury().catch((failure: unknown) => this.#parts.warn(explainError(failure)));
+      // It made room for a job, or for the agent's end.
+      if (error instanceof AgentError && error.code === 'stopped') return;
+      shelf.restsUntilMs = performance.now() + this.#parts.limits.idleMs;
+      this.#parts.warn(`No machine waits for jobs for a while: ${explainError(error)}`);
+    }
+  }
+
+  /** It died while it waited. */
+  #drop(shelf: Shelf, machine: WaitingMachine): void {
+    const at = shelf.waiting.indexOf(machine);
+    if (at < 0) return;
+    shelf.waiting.splice(at, 1);
+    this.#bury(machine);
+  }
+
+  #bury({ place, handle }: WaitingMachine): void {
+    const burial = (async (): Promise<void> => {
+      await handle.kill();
+      await place.bury();
+    })()
+      .catch((error: unknown) => this.#parts.warn(explainError(error)))
+      .finally(() => this.#burials.delete(burial));
+    this.#burials.add(burial);
+  }
+}
+
+/** Whose a machine is that has no job: a driver that asks refuses it. */
+const NOBODY = { tenant: '', isFromElsewhere: true };
