@@ -42,6 +42,7 @@ import {
   type GvisorDriverConfig,
 } from './config.ts';
 import { GvisorHandle } from './handle.ts';
+import { findOnce } from '../find-once.ts';
 
 /** What works on this host, found out once, by running it. */
 type Host = {
@@ -53,16 +54,7 @@ type Host = {
 };
 
 export function createGvisorDriver(config: GvisorDriverConfig): SandboxDriver {
-  let found: Promise<Host> | undefined;
-  const host = async (): Promise<Host> => {
-    found ??= findHost(config);
-    try {
-      return await found;
-    } catch (error) {
-      found = undefined; // what is missing may be installed meanwhile
-      throw error;
-    }
-  };
+  const host = findOnce(async () => await findHost(config));
   return {
     name: 'gvisor',
     probe: async () => {

@@ -25,6 +25,7 @@ import type {
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import { Slots } from '../../slots.ts';
+import { findOnce } from '../find-once.ts';
 import { Boot } from './boot.ts';
 import {
   KVM_BOOT_TIMEOUT_MS,
@@ -47,16 +48,7 @@ import { snapshotKey, SnapshotStore, type Snapshot } from './snapshot-store.ts';
 const bootSlots = new Slots(availableParallelism());
 
 export function createQemuDriver(config: QemuDriverConfig): SandboxDriver {
-  let found: Promise<Host> | undefined;
-  const host = async (): Promise<Host> => {
-    found ??= findHost(config);
-    try {
-      return await found;
-    } catch (error) {
-      found = undefined; // what is missing may be installed meanwhile
-      throw error;
-    }
-  };
+  const host = findOnce(async () => await findHost(config));
   const snapshots = new SnapshotStore(config.cacheDirectory);
   return {
     name: 'qemu',
