@@ -70,7 +70,10 @@ export async function startGuest(networks: SandboxNetworks, root: string): Promi
   run('ip', 'netns', 'add', namespace);
   const enter = ['nsenter', `--net=/run/netns/${namespace}`, '--'];
   const relaying = [...enter, 'perl', '-e', RELAY];
-  const [command, ...args] = [...tapPrefix(network.machine), ...relaying] as [string, ...string[]];
+  const [command, ...args] = [...tapPrefix(network.machine, 3), ...relaying] as [
+    string,
+    ...string[],
+  ];
   const relay = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   await readLines(relay)();
   const setUp = [

@@ -1,5 +1,6 @@
 /** Whole jobs on machines that are restored from a machine snapshot, which the agent made of its own accord. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,6 +22,8 @@ const snapshots = join(cacheDirectory, 'snapshots');
 
 const job = (script: string): string =>
   `on: push\njobs:\n  one:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - run: ${script}\n`;
+
+type SeenJob = { conclusion: string; phases: object; note: string; log: string[] };
 
 const phasesOf = ({ run }: EndedRun): string[] => Object.keys(run.jobs[0]?.phasesMs ?? {});
 
@@ -119,4 +122,40 @@ test('who wants to look at the files of a job gets them, also where a machine wa
   const ended = await constellation.run({ workflow: job('hostname'), keepSandbox: true });
   assert.equal(ended.run.conclusion, 'success', JSON.stringify(ended.logs));
   assert.match(ended.run.jobs[0]?.notes.join() ?? '', /files are kept in/);
+});
+
+test('machines with a network of their own are restored too, and each has its own', async (t) => {
+  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
+  if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
+    return t.skip('it takes root, nftables and conntrack');
+  }
+  await rm(snapshots, { recursive: true, force: true });
+  const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const programs = ['_public-place.ts', process.execPath, '_warm-network.ts', cacheDirectory];
+  const { status, stdout, stderr } = spawnSync('unshare', [...own, process.execPath, ...programs], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+    timeout: 240_000,
+  });
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stderr, /^left: nothing$/m);
+  const jobs = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as SeenJob);
+  const phases = jobs.map((seen) => ('restore' in seen.phases ? 'restored' : 'booted'));
+  assert.deepEqual(phases, ['booted', 'restored', 'restored'], stdout);
+  for (const { conclusion, note, log } of jobs) {
+    assert.equal(conclusion, 'success', log.join('\n'));
+    assert.match(note, /QEMU/);
+    const said = log.join('\n');
+    assert.match(said, /^first\.example\.org at ::ffff:93\.184\.215\.14 for ::ffff:192\.0\.2\.9$/m);
+    assert.match(said, /^second\.example\.org at 2606:4700::1111 for 2001:db8:9::9$/m);
+    for (const closed of ['169.254.169.254', '172.31.0.1', '192.0.2.9', '[fd00:ec2::254]']) {
+      assert.ok(log.includes(`${closed}: 7`), said);
+    }
+  }
+  const random = jobs.map(({ log }) => log.find((text) => /^( [0-9a-f]{2}){16}$/.test(text)));
+  assert.equal(new Set(random).size, 3);
+  assert.ok(!random.includes(undefined));
 });

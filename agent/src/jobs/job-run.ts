@@ -233,7 +233,8 @@ export class JobRun implements LeaseHolder {
       },
       this.#stack,
     );
-    if (this.#network === undefined) this.#agent.snapshots.want(driver, { shape, image });
+    const card = this.#network && { hasIpv6: this.#network.machine.hasIpv6 };
+    this.#agent.snapshots.want(driver, { shape, image, network: card });
     return handle;
   }
 

@@ -38,8 +38,11 @@ export type MachineImage = {
   rootPath: string;
 };
 
+/** What can be told of a card before there is a network: every machine's has the same addresses. */
+export type MachineCard = { hasIpv6: boolean };
+
 /** A tap that is there, in a network namespace of the sandbox. */
-export type MachineNetwork = { namespacePath: string; tap: string; hasIpv6: boolean };
+export type MachineNetwork = MachineCard & { namespacePath: string; tap: string };
 
 /** Whose a job is, as the control plane says: before its adoption nothing else of it is known. */
 export type JobOrigin = {
@@ -49,7 +52,11 @@ export type JobOrigin = {
 };
 
 /** Machines of one kind can take each other's place until they have a job. */
-export type MachineKind = { shape: Shape; image: MachineImage | null };
+export type MachineKind = {
+  shape: Shape;
+  image: MachineImage | null;
+  network?: MachineCard | undefined;
+};
 
 export type MachineRequest = {
   sandboxId: SandboxId;
@@ -68,6 +75,9 @@ export type MachineRequest = {
   /** Ends provisioning; the driver throws, the caller buries. */
   signal: AbortSignal;
 };
+
+/** A machine that becomes a snapshot: nothing is at the other end of its card. */
+export type MachineToSave = Omit<MachineRequest, 'network'> & MachineKind;
 
 /** A machine for a job. A driver that does not isolate refuses with `job_refused` what it does not trust. */
 export type ProvisionRequest = MachineRequest & { origin: JobOrigin };
@@ -117,7 +127,7 @@ export interface Snapshots {
    * Boots one that gets no job, for later ones to be restored from. Whoever waits for a machine comes
    * first: it then rejects, and may be called again. What it acquires is the caller's to bury.
    */
-  make(request: MachineRequest, stack: ProvisionStack): Promise<void>;
+  make(request: MachineToSave, stack: ProvisionStack): Promise<void>;
   /** Lets go of what is held in memory. */
   close(): void;
 }

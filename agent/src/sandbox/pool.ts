@@ -174,11 +174,12 @@ export class MachinePool implements AsyncDisposable {
     const { guestRunnerPath } = this.#parts;
     const place = new SandboxPlace(this.#parts);
     const { sandboxId, directory, stack } = place;
-    const { signal } = this.#stop;
-    const request = { ...shelf.kind, sandboxId, directory, guestRunnerPath, signal, isSpare: true };
+    const { shape, image } = shelf.kind;
+    const common = { sandboxId, directory, guestRunnerPath, signal: this.#stop.signal };
+    const request = { shape, image, ...common, origin: NOBODY, isSpare: true };
     try {
       await place.makeDirectory();
-      const handle = await shelf.driver.provision({ ...request, origin: NOBODY }, stack);
+      const handle = await shelf.driver.provision(request, stack);
       const machine = { place, handle, sinceMs: performance.now() };
       shelf.waiting.push(machine);
       void handle.ended.then(() => this.#drop(shelf, machine));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { AgentError } from '../errors.ts';
-import type { MachineKind, MachineRequest, SandboxDriver } from './driver.ts';
+import type { MachineKind, MachineToSave, SandboxDriver } from './driver.ts';
 import { SnapshotMaker } from './snapshot-maker.ts';
 import type { ProvisionStack } from './stack.ts';
 import { undoOn } from './undo.ts';
@@ -36,7 +36,7 @@ const newMaker = (): SnapshotMaker =>
   });
 
 /** A driver that lacks the snapshot until `make` has ended well. */
-function newDriver(make: (request: MachineRequest, stack: ProvisionStack) => Promise<void>): {
+function newDriver(make: (request: MachineToSave, stack: ProvisionStack) => Promise<void>): {
   driver: SandboxDriver;
   asked: () => number;
 } {

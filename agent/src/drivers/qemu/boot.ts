@@ -24,9 +24,9 @@ import {
   createEncryptedWorkDisk,
   createWorkDisk,
 } from '../../host/work-disk.ts';
-import { TAP_DESCRIPTOR, tapPrefix } from '../../network/tap.ts';
+import { tapPrefix } from '../../network/tap.ts';
 import { synchronise, warmUp } from '../../link/sync.ts';
-import type { MachineImage, MachineRequest } from '../../sandbox/driver.ts';
+import type { MachineImage, MachineToSave } from '../../sandbox/driver.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import {
   CPU_WEIGHT,
@@ -45,7 +45,7 @@ import type { SavedMachine, Snapshot } from './snapshot-store.ts';
 const PORTS = Object.keys(MACHINE.ports) as (keyof typeof MACHINE.ports)[];
 /** What QEMU reads on its standard input, where it has no file for it. */
 const STANDARD_INPUT = '/dev/stdin';
-/** Of QEMU: its guest's memory, and the state of its devices. */
+/** Of QEMU: its guest's memory, and the state of its devices; the first behind the standard streams. */
 const MEMORY_DESCRIPTOR = 3;
 const STATE_DESCRIPTOR = 4;
 
@@ -59,12 +59,18 @@ type Plan =
   | { use: 'save'; memoryDescriptor: number };
 type Disk = { workDisk: WorkDisk; passphrase: string };
 
+/** From MEMORY_DESCRIPTOR on; a tap comes behind them. */
+const inheritedBy = (plan: Plan): number[] => [
+  ...(plan.use === 'cold' ? [] : [plan.memoryDescriptor]),
+  ...(plan.use === 'restore' ? [plan.stateDescriptor] : []),
+];
+
 export class Boot implements AsyncDisposable {
   /** Fires at the deadline, when the machine dies, or when the request is withdrawn. */
   readonly signal: AbortSignal;
   readonly #config: QemuDriverConfig;
   readonly #host: Host;
-  readonly #request: MachineRequest;
+  readonly #request: MachineToSave;
   readonly #image: MachineImage;
   readonly #stack: ProvisionStack;
   readonly #failure = new AbortController();
@@ -82,7 +88,7 @@ export class Boot implements AsyncDisposable {
     of: {
       config: QemuDriverConfig;
       host: Host;
-      request: MachineRequest;
+      request: MachineToSave;
       image: MachineImage;
       stack: ProvisionStack;
     },
@@ -203,7 +209,7 @@ export class Boot implements AsyncDisposable {
       ...(plan.use === 'cold'
         ? {}
         : { snapshot: { use: plan.use, memoryPath, monitorPath, statePath } }),
-      ...this.#networkCard(),
+      ...this.#networkCard(plan),
     };
     this.#seenStatePath = confinement.jail === undefined ? statePath : JAIL_STATE_PATH;
     const command = await confined.command(qemuPath, described, qemuArguments);
@@ -213,10 +219,11 @@ export class Boot implements AsyncDisposable {
     return await this.#connect(machine);
   }
 
-  #networkCard(): Pick<Machine, 'network'> {
+  #networkCard(plan: Plan): Pick<Machine, 'network'> {
     const { network } = this.#request;
     if (network === undefined) return {};
-    return { network: { tapDescriptor: TAP_DESCRIPTOR, hasIpv6: network.hasIpv6 } };
+    const tapDescriptor = MEMORY_DESCRIPTOR + inheritedBy(plan).length;
+    return { network: { tapDescriptor, hasIpv6: network.hasIpv6 } };
   }
 
   /** What QEMU writes of its devices, to a file that it has never had open. */
@@ -270,23 +277,15 @@ export class Boot implements AsyncDisposable {
   ): QemuMachine {
     const { sandboxId, directory, network } = this.#request;
     const { hostMarker } = this.#config;
+    const descriptors = inheritedBy(plan);
     const [command = '', ...args] = [
-      ...(network === undefined ? [] : tapPrefix(network)),
+      ...(network === undefined ? [] : tapPrefix(network, MEMORY_DESCRIPTOR + descriptors.length)),
       ...[qemu.command, ...qemu.args],
     ];
-    const descriptors =
-      plan.use === 'cold'
-        ? {}
-        : {
-            descriptors: [
-              plan.memoryDescriptor,
-              ...(plan.use === 'restore' ? [plan.stateDescriptor] : []),
-            ],
-          };
     const process = asProgramInJail(
       superviseProcess({
         ...{ command, args, hostMarker, sandboxId, directory, environment: {}, input: passphrase },
-        ...descriptors,
+        descriptors,
       }),
     );
     const machine = new QemuMachine({ hostMarker, sandboxId, process, hostOomKills: oomKills });

@@ -19,6 +19,7 @@ import type {
   MachineImage,
   MachineKind,
   MachineRequest,
+  MachineToSave,
   SandboxDriver,
   Snapshots,
 } from '../../sandbox/driver.ts';
@@ -128,7 +129,7 @@ class Provisioning {
   }
 
   /** Gives its turn to any machine that somebody waits for: rejects, and may be tried again. */
-  async save(request: MachineRequest, stack: ProvisionStack): Promise<void> {
+  async save(request: MachineToSave, stack: ProvisionStack): Promise<void> {
     const image = checkImage(request.image);
     checkShape(request.shape, SHAPE_LIMITS);
     using slot = await bootSlots.takeSpare(request.signal);
@@ -139,7 +140,7 @@ class Provisioning {
     await attempt(boot, async () => {
       const saved = await boot.save();
       try {
-        const key = await keyOf(this.#host, { image, shape: request.shape });
+        const key = await keyOf(this.#host, request);
         await this.#snapshots.add(key, saved, signal);
       } catch (error) {
         saved.memory[Symbol.dispose]();
@@ -161,8 +162,6 @@ class Provisioning {
   ): Promise<QemuHandle | { whyNot: string } | undefined> {
     const { encryptDisks = true, useSnapshots = true } = this.#config;
     if (request.keep === true || !encryptDisks || !useSnapshots) return undefined;
-    // A card is a device of its machine, and a snapshot has none.
-    if (request.network !== undefined) return undefined;
     const key = await keyOf(this.#host, request);
     using snapshot = await this.#snapshots.find(key, request.signal);
     if (snapshot === undefined) return undefined;
@@ -217,13 +216,14 @@ async function attempt<T>(boot: Boot, work: () => Promise<T>): Promise<T> {
 
 /** All that a machine is made of: change any of it, and it is another one's snapshot. */
 async function keyOf({ acceleration, qemuBuild }: Host, kind: MachineKind): Promise<string> {
-  const { shape } = kind;
+  const { shape, network } = kind;
   const image = checkImage(kind.image);
   const files = { kernelPath: 'kernel', initrdPath: 'initrd', rootPath: 'root' };
   const machine = qemuArguments({
     ...{ sandboxId: PLACEHOLDER, acceleration, shape, image: { ...image, ...files } },
     workDisk: { format: 'plain', path: 'work' },
     sockets: { control: 'control', bulk: 'bulk', init: 'init' },
+    ...(network === undefined ? {} : { network: { tapDescriptor: 0, hasIpv6: network.hasIpv6 } }),
     snapshot: { use: 'restore', memoryPath: 'memory', monitorPath: 'monitor', statePath: '' },
   });
   const processor = await readFile('/proc/cpuinfo', 'utf8');
