@@ -3,17 +3,8 @@
  * machine (same shape, same image, same disks and ports) to `node -e 'require("http2")'`, in turns.
  * Target: within 1.3 times the bare boot plus 1.5 s.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { hostTscKhz, qemuArguments } from '@onejob/agent/qemu-machine';
-import { createWorkDisk } from '@onejob/agent/work-disk';
-import { ensureImage } from '@onejob/image';
-import { newSandboxId } from '@onejob/protocol';
-import { startConstellation, TEST_CACHE } from '@onejob/testing';
+import { startConstellation } from '@onejob/testing';
+import { startBareMachine } from './bare-machine.ts';
 import { median, rounded } from './statistics.ts';
 
 const ROUNDS = 5;
@@ -69,51 +60,13 @@ export async function benchColdStart(): Promise<Record<string, unknown>> {
 
 /** Milliseconds from QEMU's start to the end of Node in the guest, as its init tells. */
 async function bareBoot(isKvm: boolean): Promise<number> {
-  const image = await ensureImage({ cacheDir: TEST_CACHE });
-  const directory = mkdtempSync(join(tmpdir(), 'onejob-bare-'));
-  const sockets = {
-    control: join(directory, 'control.sock'),
-    bulk: join(directory, 'bulk.sock'),
-    init: join(directory, 'init.sock'),
-  };
   const ended = Promise.withResolvers<void>();
-  const servers = await Promise.all([
-    listen(sockets.control, () => {}),
-    listen(sockets.bulk, () => {}),
-    listen(sockets.init, (line) => {
+  await using machine = await startBareMachine({
+    ...{ shape: SHAPE, isKvm, initArguments: ['bare'] },
+    onInitLine: (line) => {
       if (line.includes('"runner_exited"')) ended.resolve();
-    }),
-  ]);
-  const workDiskPath = join(directory, 'work.raw');
-  await createWorkDisk(workDiskPath, SHAPE.diskBytes, new AbortController().signal);
-  const args = qemuArguments({
-    sandboxId: newSandboxId(),
-    acceleration: isKvm
-      ? { accelerator: 'kvm' }
-      : { accelerator: 'tcg', tscKhz: await hostTscKhz() },
-    shape: SHAPE,
-    image,
-    workDisk: { format: 'plain', path: workDiskPath },
-    sockets,
-    initArguments: ['bare'],
+    },
   });
-  const startedAt = performance.now();
-  const child = spawn('qemu-system-x86_64', args, { stdio: 'ignore' });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await Promise.race([ended.promise, exited]);
-  const tookMs = performance.now() - startedAt;
-  child.kill('SIGKILL');
-  await exited;
-  for (const server of servers) server.close();
-  rmSync(directory, { recursive: true, force: true });
-  return tookMs;
-}
-
-async function listen(path: string, onLine: (line: string) => void): Promise<Server> {
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
-    createInterface({ input: socket }).on('line', onLine);
-  });
-  await new Promise<void>((listening) => void server.listen(path, listening));
-  return server;
+  await Promise.race([ended.promise, machine.exited]);
+  return performance.now() - machine.startedAtMs;
 }

@@ -8,6 +8,7 @@ import { benchActions } from './actions.bench.ts';
 import { benchClaims } from './claims.bench.ts';
 import { benchColdStart } from './cold-start.bench.ts';
 import { benchEgress } from './egress.bench.ts';
+import { benchLink } from './link.bench.ts';
 import { benchLogs } from './logs.bench.ts';
 import { benchMasking } from './masking.bench.ts';
 import { benchNetwork } from './network.bench.ts';
@@ -20,6 +21,7 @@ import { benchWarmStart } from './warm-start.bench.ts';
 const BENCHES = {
   'cold-start': benchColdStart,
   'warm-start': benchWarmStart,
+  link: benchLink,
   masking: benchMasking,
   logs: benchLogs,
   claims: benchClaims,

@@ -4,35 +4,33 @@
  * - from the request for a machine to its link, target: at least five times as fast;
  * - from adoption to the job's first step, and the start of a shell by hand in the same machine;
  * - memory of the host for a machine that waits for a job, at 256 MiB, of which ten wait at a time:
- *   proportional (PSS), target: at most 60 MB each; beside the same machine, booted;
+ *   proportional (PSS), target: at most 60 MB each; beside the same machine, booted, and beside QEMU
+ *   with the same machine before its guest's first instruction;
  * - its burial, target: under 300 ms.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Journal, ProvisionStack, undoOn } from '@onejob/agent/provision';
-import { createQemuDriver } from '@onejob/agent/qemu-driver';
 import { ensureImage } from '@onejob/image';
-import { newSandboxId } from '@onejob/protocol';
 import { startConstellation, TEST_CACHE, type Constellation, type EndedRun } from '@onejob/testing';
+import { startBareMachine } from './bare-machine.ts';
 import { BY_SHELL } from './by-hand.ts';
+import { DriverLab, pssBytes, SHAPE } from './driver-lab.ts';
 import { median, rounded } from './statistics.ts';
 
 const ROUNDS = 7;
 const WAITING = 10;
-const MiB = 1024 ** 2;
-/** As an operator would choose for machines that wait. */
-const SHAPE = { cpus: 1, memoryBytes: 256 * MiB, diskBytes: 1024 * MiB };
 const TARGET_RATIO = 5;
 const TARGET_PSS_BYTES = 60e6;
 const TARGET_BURIAL_MS = 300;
 const TARGET_FIRST_STEP_MS = 150;
 const SHELLS = 5;
-const ORIGIN = { tenant: 'bench', isFromElsewhere: false } as const;
 /** What a machine does by itself after its start is over: its kernel looks around every ten seconds. */
 const SETTLE_MS = 12_000;
+/** QEMU lays a machine out in some 100 ms. */
+const BARE_SETTLE_MS = 2_000;
 
 export async function benchWarmStart(): Promise<Record<string, unknown>> {
   const cacheDirectory = await mkdtemp(join(tmpdir(), 'onejob-bench-'));
@@ -47,101 +45,33 @@ export async function benchWarmStart(): Promise<Record<string, unknown>> {
   }
 }
 
-/** One machine at a time, without a control plane. */
-class Bench implements AsyncDisposable {
-  readonly #root: string;
-  readonly #marker = `bench-${process.pid}`;
-  readonly #driver;
-  readonly #image;
-
-  private constructor(root: string, image: Awaited<ReturnType<typeof ensureImage>>, cache: string) {
-    this.#root = root;
-    this.#image = image;
-    this.#driver = createQemuDriver({ hostMarker: this.#marker, cacheDirectory: cache });
-  }
-
-  static async open(cacheDirectory: string): Promise<Bench> {
-    const root = await mkdtemp(join(tmpdir(), 'onejob-bench-'));
-    return new Bench(root, await ensureImage({ cacheDir: TEST_CACHE }), cacheDirectory);
-  }
-
-  async snapshot(): Promise<void> {
-    const { request, stack } = await this.#sandbox();
-    await this.#driver.snapshots?.make(request, stack);
-    await stack.bury();
-  }
-
-  /** A machine whose carriers are up, and how it is buried. */
-  async start(isCold: boolean) {
-    const { request, stack } = await this.#sandbox();
-    const startedAtMs = performance.now();
-    // One whose files are to be kept is booted.
-    const handle = await this.#driver.provision({ ...request, keep: isCold }, stack);
-    const tookMs = performance.now() - startedAtMs;
-    const isRestored = 'restore' in handle.phasesMs;
-    if (isRestored === isCold) throw new Error(`not what was asked for: ${handle.note}`);
-    const bury = async (): Promise<void> => {
-      await handle.kill();
-      await stack.bury();
-      stack.journal.close();
-    };
-    return { tookMs, handle, bury, pssBytes: () => pssOf(request.sandboxId) };
-  }
-
-  async #sandbox() {
-    const sandboxId = newSandboxId();
-    const directory = join(this.#root, sandboxId);
-    const stack = new ProvisionStack(
-      new Journal(join(this.#root, 'journals'), sandboxId),
-      undoOn(this.#marker),
-    );
-    await stack.acquire({ kind: 'directory', path: directory }, async () => {
-      await mkdir(directory, { mode: 0o700 });
-    });
-    const { signal } = new AbortController();
-    const image = this.#image;
-    return {
-      stack,
-      request: {
-        origin: ORIGIN,
-        sandboxId,
-        directory,
-        shape: SHAPE,
-        image,
-        guestRunnerPath: '',
-        signal,
-      },
-    };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#driver.snapshots?.close();
-    await rm(this.#root, { recursive: true, force: true });
-  }
-}
-
 async function machines(cacheDirectory: string): Promise<Record<string, unknown>> {
-  await using bench = await Bench.open(cacheDirectory);
-  await (await bench.start(true)).bury(); // the host's own warm-up is nobody's
-  await bench.snapshot();
+  await using lab = await DriverLab.open(
+    cacheDirectory,
+    await ensureImage({ cacheDir: TEST_CACHE }),
+  );
+  await (await lab.start(true)).bury(); // the host's own warm-up is nobody's
+  await lab.snapshot();
   const samples = { cold: [] as number[], restored: [] as number[], buried: [] as number[] };
   const coldPss: number[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
-    const cold = await bench.start(true);
+    const cold = await lab.start(true);
     samples.cold.push(cold.tookMs);
     coldPss.push(cold.pssBytes());
     await cold.bury();
-    const restored = await bench.start(false);
+    const restored = await lab.start(false);
     samples.restored.push(restored.tookMs);
     const startedAtMs = performance.now();
     await restored.bury();
     samples.buried.push(performance.now() - startedAtMs);
   }
   const waiting = [];
-  for (let one = 0; one < WAITING; one += 1) waiting.push(await bench.start(false));
+  for (let one = 0; one < WAITING; one += 1) waiting.push(await lab.start(false));
   await sleep(SETTLE_MS);
-  const pss = waiting.map(({ pssBytes }) => pssBytes());
+  const pss = waiting.map((one) => one.pssBytes());
+  const isKvm = waiting.every(({ handle }) => !handle.note.includes('TCG'));
   for (const one of waiting) await one.bury();
+  const bareBytes = await bareMonitorBytes(isKvm);
   const ratio = median(samples.cold) / median(samples.restored);
   return {
     link: {
@@ -154,6 +84,7 @@ async function machines(cacheDirectory: string): Promise<Record<string, unknown>
     memory: {
       restoredPssMB: rounded(median(pss) / 1e6),
       bootedPssMB: rounded(median(coldPss) / 1e6),
+      bareMonitorPssMB: rounded(bareBytes / 1e6),
       targetMB: TARGET_PSS_BYTES / 1e6,
       isUnderTarget: median(pss) <= TARGET_PSS_BYTES,
     },
@@ -165,19 +96,11 @@ async function machines(cacheDirectory: string): Promise<Record<string, unknown>
   };
 }
 
-/** Of QEMU itself: pages that others have, too, count by their share. */
-function pssOf(sandboxId: string): number {
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (!readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('qemu-system')) continue;
-      if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(sandboxId)) continue;
-      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-      return Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]) * 1024;
-    } catch {
-      continue; // ended meanwhile
-    }
-  }
-  throw new Error(`no QEMU of ${sandboxId}`);
+/** QEMU with a machine that has not begun. */
+async function bareMonitorBytes(isKvm: boolean): Promise<number> {
+  await using machine = await startBareMachine({ shape: SHAPE, isKvm, qemuArguments: ['-S'] });
+  await sleep(BARE_SETTLE_MS);
+  return pssBytes(machine.pid);
 }
 
 const WORKFLOW = `on: push

@@ -51,7 +51,7 @@ function openPort(path: string): Socket {
  * Reading 0 bytes from a port means that no host is connected: close, wait, open again. Opening
  * fails with EBUSY while the closed one is not gone, and with ENOENT before the device is there.
  */
-async function connectPort(path: string, during: DuringHandshake): Promise<Socket> {
+export async function connectPort(path: string, during: DuringHandshake): Promise<Socket> {
   for (;;) {
     let socket: Socket | undefined;
     try {
