@@ -19,6 +19,7 @@ import {
 import { chooseDriver, fitsWish, type ProbedDriver } from './drivers/choose.ts';
 import { DEFAULT_SOCKET_PATH } from './drivers/docker/config.ts';
 import { createDockerDriver } from './drivers/docker/driver.ts';
+import { createFirecrackerDriver } from './drivers/firecracker/driver.ts';
 import { createGvisorDriver } from './drivers/gvisor/driver.ts';
 import { createProcessDriver } from './drivers/process/driver.ts';
 import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
@@ -107,6 +108,14 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         users: config.sandboxUsers,
         useSnapshots: config.snapshots,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
+      }),
+    firecracker: (): SandboxDriver =>
+      createFirecrackerDriver({
+        hostMarker: config.hostMarker,
+        cacheDirectory: config.cacheDirectory,
+        settings: config.firecracker,
+        users: config.sandboxUsers,
+        bootTimeoutMs: config.bootTimeoutMs,
       }),
     gvisor: (): SandboxDriver =>
       createGvisorDriver({

@@ -2,7 +2,11 @@
 export { WorkflowRepositories } from './actions/workflow-repositories.ts';
 export { probeDrivers, probeNetwork, reapOnce, startAgent, type Agent } from './agent.ts';
 export { needsImage } from './jobs/default-image.ts';
-export { readDockerSettings, readProcessSettings } from './config/driver-settings.ts';
+export {
+  readDockerSettings,
+  readFirecrackerSettings,
+  readProcessSettings,
+} from './config/driver-settings.ts';
 export type { AgentConfig } from './config/config.ts';
 export type { ProbedDriver } from './drivers/choose.ts';
 export { AgentError, type AgentErrorCode } from './errors.ts';

@@ -3,6 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { newSandboxId } from '@onejob/protocol';
 import { createDockerDriver } from '../src/drivers/docker/driver.ts';
+import type { FirecrackerSettings } from '../src/drivers/firecracker/config.ts';
+import { createFirecrackerDriver } from '../src/drivers/firecracker/driver.ts';
 import { createGvisorDriver } from '../src/drivers/gvisor/driver.ts';
 import { PROCESS_BOOT_TIMEOUT_MS } from '../src/drivers/process/config.ts';
 import { createProcessDriver } from '../src/drivers/process/driver.ts';
@@ -13,12 +15,15 @@ import { undoOn } from '../src/sandbox/undo.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
 
 const [hostMarker = '', root = '', text = '{}'] = process.argv.slice(2);
-const { image, guestRunnerPath, cacheDirectory, socketPath, runscPath } = JSON.parse(text) as {
+const { image, guestRunnerPath, cacheDirectory, socketPath, runscPath, firecracker } = JSON.parse(
+  text,
+) as {
   image: MachineImage | null;
   guestRunnerPath: string;
   cacheDirectory: string;
   socketPath?: string;
   runscPath?: string;
+  firecracker?: FirecrackerSettings;
 };
 const sandboxId = newSandboxId();
 const directory = join(root, sandboxId);
@@ -31,6 +36,10 @@ function chooseDriver(): SandboxDriver {
   }
   if (runscPath !== undefined) {
     return createGvisorDriver({ hostMarker, cacheDirectory, runscPath });
+  }
+  if (firecracker !== undefined) {
+    const kvm = { obstacle: () => Promise.resolve(undefined), triesMs: [20_000] };
+    return createFirecrackerDriver({ hostMarker, cacheDirectory, settings: firecracker, kvm });
   }
   return createProcessDriver({
     ...{ hostMarker, nodePath, searchPath: '/usr/bin:/bin', users: SANDBOX_USERS },

@@ -25,6 +25,8 @@ export type DriverUnderTest = {
   killRunner: 'from inside' | 'from outside';
   /** Its kernel counts by its own clock what a process ran, also while the host held it still. */
   countsOwnTime?: boolean;
+  /** Why what its kernel limits is not to be seen here; undefined: it is. */
+  noMachine?: string;
 };
 
 const MiB = 1024 * 1024;
@@ -245,7 +247,8 @@ function describeRefusals(subject: DriverUnderTest, newLab: () => Promise<Sandbo
 }
 
 function describeOwnKernel(subject: DriverUnderTest, newLab: () => Promise<SandboxLab>): void {
-  test('processors, memory, disk and network of the machine are those of its shape', async () => {
+  test('processors, memory, disk and network of the machine are those of its shape', async (context) => {
+    if (subject.noMachine !== undefined) return context.skip(subject.noMachine);
     await using lab = await newLab();
     const driver = subject.createDriver(lab);
     const shape = { cpus: 2, memoryBytes: 768 * MiB, diskBytes: 300 * MiB };

@@ -219,7 +219,7 @@ function addRun(program: Command, settle: Settle, dataDirectory: DataDirectory):
     .option('--json', 'events as JSON, one a line, the last "finished"; a plan as one', false)
     .addOption(
       new Option('--driver <name>', 'how machines are made')
-        .choices(['auto', 'qemu', 'gvisor', 'docker', 'process'])
+        .choices(['auto', 'qemu', 'firecracker', 'gvisor', 'docker', 'process'])
         .default('auto'),
     )
     .addOption(networkOption())

@@ -178,7 +178,11 @@ test('wrong flags and commands are corrected', async () => {
     /onejob --help/,
   );
   checkRefusal(await wrong('run', '--jsn'), 2, /Did you mean --json\?/, /See: onejob run --help/);
-  checkRefusal(await wrong('run', '--driver', 'vm'), 2, /auto, qemu, gvisor, docker, process/);
+  checkRefusal(
+    await wrong('run', '--driver', 'vm'),
+    2,
+    /auto, qemu, firecracker, gvisor, docker, process/,
+  );
   checkRefusal(await wrong('run', 'extra'), 2, /too many arguments/, /A job is chosen with --job/);
   checkRefusal(await wrong('run', '--event-file'), 2, /argument missing/);
   checkRefusal(await wrong('run', '--matrix', 'node'), 2, /key:value/);

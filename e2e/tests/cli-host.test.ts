@@ -93,7 +93,7 @@ test('doctor says what works here, what to install, and where things are', async
   assert.notEqual(report.network.note, '');
   assert.deepEqual(
     report.drivers.map(({ driver }) => driver),
-    ['qemu', 'gvisor', 'docker', 'process'],
+    ['qemu', 'firecracker', 'gvisor', 'docker', 'process'],
   );
   const works =
     report.drivers.some(({ works: does, auto }) => does && auto) && report.image.problem === null;

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { BuiltinPolicy, NetworkMode } from '@onejob/protocol';
 import { CANCEL_TIMEOUT_MS } from '@onejob/protocol/limits';
 import type { DockerSettings } from '../drivers/docker/config.ts';
+import type { FirecrackerSettings } from '../drivers/firecracker/config.ts';
 import type { ProcessSettings } from '../drivers/process/config.ts';
 import { AgentError } from '../errors.ts';
 import { REAP_INTERVAL_MS } from '../limits.ts';
@@ -67,6 +68,8 @@ export type AgentConfig = {
   drivers?: readonly DriverName[];
   /** For the driver docker; refused settings keep the agent from starting. */
   docker?: DockerSettings;
+  /** For the driver firecracker; by default its programs are where the system has programs. */
+  firecracker?: FirecrackerSettings;
   /** For the driver process; by default it trusts nobody's jobs. */
   process?: ProcessSettings;
   hostName?: string;
@@ -136,7 +139,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
   return {
     bootTimeoutMs: undefined,
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,
-    drivers: ['qemu', 'gvisor', 'docker', 'process'],
+    drivers: ['qemu', 'firecracker', 'gvisor', 'docker', 'process'],
     sandboxUsers: SANDBOX_USERS,
     snapshots: true,
     prepareImage: false,
@@ -148,6 +151,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     network: 'link',
     networkAddressRange: DEFAULT_ADDRESS_RANGE,
     docker: {},
+    firecracker: {},
     process: {},
     hostName: hostname(),
     promotedImage: async () => await Promise.resolve(undefined),

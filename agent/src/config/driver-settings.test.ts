@@ -4,7 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readDockerSettings, readProcessSettings } from './driver-settings.ts';
+import {
+  readDockerSettings,
+  readFirecrackerSettings,
+  readProcessSettings,
+} from './driver-settings.ts';
 
 test('settings are read whole, and what is unknown or of another type is refused by name', (context) => {
   const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
@@ -51,4 +55,18 @@ test('the settings of the process driver name tenants, or all of them, and nothi
     const message = /settings of the process driver in .*process\.json are refused/;
     assert.throws(() => read(wrong), { code: 'invalid_configuration', message });
   }
+});
+
+test('programs of Firecracker are named by their paths, and nothing else is said of them', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'firecracker.json');
+  const good = { firecrackerPath: '/opt/firecracker', jailerPath: '/opt/jailer' };
+  writeFileSync(path, JSON.stringify(good));
+  assert.deepEqual(readFirecrackerSettings(path), good);
+  writeFileSync(path, '{"jailer":"/opt/jailer"}');
+  assert.throws(() => readFirecrackerSettings(path), {
+    code: 'invalid_configuration',
+    message: /of the firecracker driver in .*\/jailer schema is false/,
+  });
 });

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { DockerSettings } from '../drivers/docker/config.ts';
+import type { FirecrackerSettings } from '../drivers/firecracker/config.ts';
 import type { ProcessSettings } from '../drivers/process/config.ts';
 import { AgentError } from '../errors.ts';
 
@@ -27,6 +28,14 @@ const Docker = Type.Object(
   CLOSED,
 );
 
+const Firecracker = Type.Object(
+  {
+    firecrackerPath: Type.Optional(Type.String()),
+    jailerPath: Type.Optional(Type.String()),
+  },
+  CLOSED,
+);
+
 const Process = Type.Object(
   {
     trustedTenants: Type.Optional(Type.Union([Type.Literal('all'), Texts])),
@@ -39,6 +48,9 @@ const Process = Type.Object(
 /** Throws `invalid_configuration`, naming the file and what in it is wrong; so do the others. */
 export const readDockerSettings = (path: string): DockerSettings =>
   readSettings(path, 'docker', Docker) as DockerSettings;
+
+export const readFirecrackerSettings = (path: string): FirecrackerSettings =>
+  readSettings(path, 'firecracker', Firecracker);
 
 export const readProcessSettings = (path: string): ProcessSettings =>
   readSettings(path, 'process', Process);

@@ -17,13 +17,18 @@ export type CarrierSocket = AsyncDisposable & {
   readonly connected: Promise<Socket>;
 };
 
-export async function listenForCarrier(path: string, signal: AbortSignal): Promise<CarrierSocket> {
+/** Throws `invalid_configuration` for a path that is too long for a socket. */
+export function checkSocketPath(path: string): void {
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) {
     throw new AgentError(
       'invalid_configuration',
       `The socket path ${path} is longer than ${SOCKET_PATH_BYTES} bytes. Choose a shorter data directory (--data-dir).`,
     );
   }
+}
+
+export async function listenForCarrier(path: string, signal: AbortSignal): Promise<CarrierSocket> {
+  checkSocketPath(path);
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   promise.catch(() => {});

@@ -222,7 +222,7 @@ const escaped = (path: string): string =>
   );
 
 /** A file that is not there, or not for everybody to read, is told by its name on the host. */
-async function checkReadable(
+export async function checkReadable(
   { source: path, access }: JailFile,
   isForAnother: boolean,
 ): Promise<void> {

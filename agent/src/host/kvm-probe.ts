@@ -102,7 +102,7 @@ async function foundAfterKvm(
 }
 
 /** Why KVM cannot work here, from signs that cost nothing; undefined: it may. */
-async function obstacleToKvm(): Promise<string | undefined> {
+export async function obstacleToKvm(): Promise<string | undefined> {
   const flags = /^flags\s*:(.*)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
   const opened = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(
     () => undefined,

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { NetworkMode, SandboxId } from '@onejob/protocol';
 import type { ProvisionStack } from './stack.ts';
 
-export type DriverName = 'qemu' | 'gvisor' | 'docker' | 'process';
+export type DriverName = 'qemu' | 'firecracker' | 'gvisor' | 'docker' | 'process';
 
 /** What a driver found out about this host by trying. */
 export type DriverProbe = {

@@ -12,6 +12,7 @@ import {
   probeDrivers,
   probeNetwork,
   readDockerSettings,
+  readFirecrackerSettings,
   readProcessSettings,
   needsImage,
   reapOnce,
@@ -54,7 +55,7 @@ export type { ReapEntry } from '@onejob/agent';
 
 export type PlatformOptions = {
   directories: Directories;
-  /** `auto`, `qemu`, `gvisor`, `docker`, `process`: decides whether an image is needed at once. */
+  /** `auto`, or the name of a driver: decides whether an image is needed at once. */
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;
@@ -312,11 +313,13 @@ async function agentConfig(
 }
 
 /** What the operator says of drivers, in the files that these variables name. */
-function driverSettings(): Pick<AgentConfig, 'docker' | 'process'> {
+function driverSettings(): Pick<AgentConfig, 'docker' | 'firecracker' | 'process'> {
   const docker = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
+  const firecracker = environmentValue('ONEJOB_FIRECRACKER_SETTINGS') ?? '';
   const own = environmentValue('ONEJOB_PROCESS_SETTINGS') ?? '';
   return {
     ...(docker === '' ? {} : { docker: readDockerSettings(docker) }),
+    ...(firecracker === '' ? {} : { firecracker: readFirecrackerSettings(firecracker) }),
     // Who starts a run here is the person whose machine it is, and asks for this driver by its name.
     process: {
       trustedTenants: 'all',
