@@ -79,6 +79,7 @@ test('doctor says what works here, what to install, and where things are', async
   await using line = new CommandLine();
   const { stdout } = await line.run(['--data-dir', line.data, 'doctor']);
   assert.match(stdout, /[✓✗] driver qemu +\S/);
+  assert.match(stdout, /[✓✗] driver firecracker +\S/);
   assert.match(stdout, /✓ driver process +no isolation.*never chosen by auto/);
   assert.match(stdout, /network nat +\S/);
   assert.match(stdout, /✓ git +git version/);
@@ -98,6 +99,28 @@ test('doctor says what works here, what to install, and where things are', async
   const works =
     report.drivers.some(({ works: does, auto }) => does && auto) && report.image.problem === null;
   assert.equal(code, works ? 0 : 4);
+});
+
+test('doctor looks for the programs of Firecracker where an operator says they are', async () => {
+  await using line = new CommandLine();
+  const doctor = async (settings: object) =>
+    await line.run(['--data-dir', line.data, 'doctor'], {
+      environment: {
+        ONEJOB_FIRECRACKER_SETTINGS: line.write('firecracker.json', JSON.stringify(settings)),
+      },
+    });
+  const paths = { firecrackerPath: '/nowhere/firecracker', jailerPath: '/nowhere/jailer' };
+  const { stdout } = await doctor(paths);
+  assert.match(
+    stdout,
+    /✗ driver firecracker +Not installed: \/nowhere\/firecracker, \/nowhere\/jailer\./,
+  );
+  const refused = await doctor({ path: '/nowhere' });
+  assert.match(
+    refused.stderr,
+    /settings of the firecracker driver in .*firecracker\.json are refused/,
+  );
+  assert.notEqual(refused.code, 0);
 });
 
 test('doctor names what to install where it is missing', async (t) => {
