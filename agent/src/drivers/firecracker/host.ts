@@ -55,7 +55,7 @@ export async function findHost(config: FirecrackerDriverConfig): Promise<Host> {
   }
   const host = { firecrackerPath, jailerPath, cgroups };
   await tryGuest(config, host);
-  const note = `Firecracker ${version}, KVM; its work disk is not encrypted; takes an image with vsock; shown against a stand-in only, so never chosen by auto`;
+  const note = `Firecracker ${version}, KVM; its work disk is not encrypted; takes an image with vsock, and onejob's own has none yet; shown against a stand-in only, so never chosen by auto`;
   return { ...host, note };
 }
 
