@@ -10,6 +10,7 @@ import {
   type EndedRun,
   startConstellation,
 } from '@onejob/testing';
+import { FORGET_PROXY } from './_unproxied.ts';
 
 let all: Constellation;
 let web: Server;
@@ -65,13 +66,7 @@ jobs:
   one:
     runs-on: ubuntu-latest
     steps:
-      - name: forget the proxy
-        run: |
-          for name in http_proxy https_proxy HTTP_PROXY HTTPS_PROXY no_proxy NO_PROXY; do
-            echo "unset $name" >> "$HOME/without"
-          done
-          echo "BASH_ENV=$HOME/without" >> "$GITHUB_ENV"
-      - name: by name, at any port
+${FORGET_PROXY}      - name: by name, at any port
         run: |
           curl -sS http://forge.example:${portOf(web)}/
           node -e 'fetch("http://other.example:${portOf(web)}/").then((r) => r.text()).then((t) => console.log("node:", t.trim()))'

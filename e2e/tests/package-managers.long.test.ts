@@ -1,0 +1,141 @@
+/**
+ * The package managers of a machine without a network interface, as they come: no proxy variable, no
+ * setting of a network. Each is the real client; what it asks is a server of the test, with TLS.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { assertBuried, startConstellation, type Constellation } from '@onejob/testing';
+import { makeClientImage } from './_client-image.ts';
+import { PackageServer, SITES_DOMAIN } from './_package-server.ts';
+import { FORGET_PROXY } from './_unproxied.ts';
+
+/** Programs start slowly under emulation; what is not answered takes 10 s and more. */
+const AT_ONCE_MS = 8_000;
+
+const directory = mkdtempSync(join(tmpdir(), 'onejob-clients-'));
+const undo = new AsyncDisposableStack();
+let server: PackageServer;
+let all: Constellation;
+
+before(async () => {
+  undo.defer(() => rmSync(directory, { recursive: true, force: true }));
+  server = undo.use(await PackageServer.start());
+  const { image } = undo.use(await makeClientImage(directory));
+  all = await startConstellation({
+    driver: 'qemu',
+    agent: {
+      image: async () => await Promise.resolve(image),
+      egress: {
+        hazardousReachableLoopback: 'only-in-tests',
+        resolver: {
+          resolve: async (name) =>
+            await Promise.resolve(
+              name.endsWith(`.${SITES_DOMAIN}`)
+                ? { kind: 'addresses', addresses: ['127.0.0.1'] }
+                : { kind: 'nothing' },
+            ),
+        },
+      },
+    },
+  });
+  undo.defer(async () => {
+    await all[Symbol.asyncDispose]();
+    await assertBuried(all.agentDirectory);
+  });
+});
+after(async () => await undo.disposeAsync());
+
+/** What each client is told of the project, as a user would: where its packages are. */
+const clients = (): Record<string, string> => ({
+  curl: `curl -sS ${server.url('files')}/greeting.txt`,
+  git: `git clone -q ${server.url('git')}/greeting && cat greeting/greeting.txt`,
+  apt: `echo 'deb [trusted=yes] ${server.url('apt')} ./' > /etc/apt/sources.list
+apt-get -q update && apt-get -q install -y greeting && cat /usr/share/greeting.txt`,
+  pip: `pip install -q --target site --index-url ${server.url('pip')}/simple/ greeting
+PYTHONPATH=site python3 -c 'import greeting; print(greeting.greeting)'`,
+  npm: `npm install --registry ${server.url('npm')}/ greeting
+node -p 'require("greeting")'`,
+  go: `export GOPROXY=${server.url('go')} GOSUMDB=off
+go mod init example.org/here && go get greeting.example/greeting
+printf 'package main\\nimport "greeting.example/greeting"\\nfunc main() { println(greeting.Greeting()) }\\n' > main.go
+go run .`,
+  cargo: `mkdir .cargo src
+printf '[registries.here]\\nindex = "${server.url('git')}/cargo-index"\\n' > .cargo/config.toml
+printf '[package]\\nname = "here"\\nversion = "0.1.0"\\n[dependencies]\\ngreeting = { version = "1", registry = "here" }\\n' > Cargo.toml
+printf 'fn main() { println!("{}", greeting::greeting()) }\\n' > src/main.rs
+cargo run`,
+});
+
+const step = (name: string, script: string): string => `      - name: ${name}
+        run: |
+          mkdir ${name}; cd ${name}
+${script.replaceAll(/^/gm, '          ')}
+`;
+
+/** One job of these steps, by name. @returns its log, and what it talked to */
+async function runSteps(steps: Record<string, string>) {
+  const { run, logs } = await all.run({
+    workflow: `on: push
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    env:
+      NODE_EXTRA_CA_CERTS: /etc/ssl/certs/ca-certificates.crt
+    steps:
+      - uses: actions/checkout@v4
+      - name: trust the server
+        run: cat certificate.pem >> /etc/ssl/certs/ca-certificates.crt
+${FORGET_PROXY}
+${Object.entries(steps)
+  .map(([name, script]) => step(name, script))
+  .join('')}`,
+    files: { 'certificate.pem': server.certificate },
+  });
+  const log = (logs['one'] ?? []).map(({ text }) => text).join('\n');
+  assert.equal(run.conclusion, 'success', log);
+  const { records } = await all.api.egress(run.jobs[0]?.id ?? '');
+  return { log, records };
+}
+
+test('curl, git, apt-get, pip, npm, go and cargo work without any setting of a network', async () => {
+  const { log, records } = await runSteps({
+    settings: 'echo "proxies: $(env | grep -ci proxy), interfaces: $(ls /sys/class/net)"',
+    ...clients(),
+  });
+  assert.match(log, /^proxies: 0, interfaces: lo$/m);
+  for (const name of Object.keys(clients())) {
+    assert.match(log, new RegExp(`^${name} says hello$`, 'm'));
+  }
+  // All of it came over the network, through the guard.
+  const sites = ['apt', 'cargo', 'files', 'git', 'go', 'npm', 'pip'];
+  assert.deepEqual([...server.asked.keys()].toSorted(), sites);
+  const talkedTo = records.map(({ host, port, verdict }) => `${host}:${port} ${verdict}`);
+  const expected = sites.map((site) => `${server.authority(site)} allowed`);
+  assert.deepEqual([...new Set(talkedTo)].toSorted(), expected);
+});
+
+test('a name that leads nowhere, and ping, fail at once, in words of the client’s own', async () => {
+  const nowhere = 'nowhere.example';
+  const tries = {
+    curl: `curl -sS https://${nowhere}/`,
+    git: `git clone -q https://${nowhere}/greeting`,
+    ping: `ping -c 1 ${server.authority('files').split(':')[0]}`,
+    'ping-6': 'ping -6 -c 1 2606:4700::1111',
+  };
+  const timed = Object.entries(tries).map(([name, command]) => [
+    name,
+    `from=$(date +%s%N)
+${command} || echo "${name} failed after $(( ($(date +%s%N) - from) / 1000000 )) ms"`,
+  ]);
+  const { log } = await runSteps(Object.fromEntries(timed) as Record<string, string>);
+  assert.match(log, /^curl: \(6\) Could not resolve host: nowhere\.example$/m);
+  assert.match(log, /^fatal: unable to access .*Could not resolve host: nowhere\.example$/m);
+  assert.equal(log.match(/^ping: connect: Network is unreachable$/gm)?.length, 2, log);
+  for (const name of Object.keys(tries)) {
+    const [, ms = ''] = new RegExp(`^${name} failed after (\\d+) ms$`, 'm').exec(log) ?? [];
+    assert.ok(ms !== '' && Number(ms) < AT_ONCE_MS, `${name}: ${ms} ms\n${log}`);
+  }
+});
