@@ -11,7 +11,7 @@ import { formatSources, readDebianArchives } from '@onejob/image/apt-sources';
 import { PACKAGES, RELEASE } from '@onejob/image/recipe';
 import { TEST_CACHE } from '@onejob/testing';
 
-const CLIENTS = ['cargo', 'golang-go', 'iputils-ping', 'python3-pip'];
+const CLIENTS = ['cargo', 'docker.io', 'golang-go', 'iputils-ping', 'python3-pip'];
 /** Its mounts and processes end with it. */
 const CONTAINED = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
 

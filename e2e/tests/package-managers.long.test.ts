@@ -117,6 +117,52 @@ test('curl, git, apt-get, pip, npm, go and cargo work without any setting of a n
   assert.deepEqual([...new Set(talkedTo)].toSorted(), expected);
 });
 
+/** Containers have the programs of their machine. */
+const containers = (): Record<string, string> => {
+  const [image, files] = [`${server.authority('images')}/greeting:1.0.0`, server.url('files')];
+  const run = 'docker run --rm -v /usr:/usr:ro -v /etc/ssl:/etc/ssl:ro';
+  return {
+    start: `service docker start
+until docker version > /dev/null 2>&1; do sleep 0.5; done
+echo "storage: $(docker info --format '{{.Driver}}')"`,
+    pull: `docker pull -q ${image}
+docker run --rm ${image}`,
+    networks: `docker network create own
+for network in bridge own host; do
+  echo "by $network: $(${run} --network $network ${image} curl -sS ${files}/greeting.txt)"
+done`,
+    refused: `${run} ${image} curl -sS http://10.1.2.3/ || true
+${run} ${image} curl -sS http://nowhere.example/ || true
+${run} ${image} ping -c 1 -w 8 93.184.215.14 || true`,
+    published: `${run} -d -p 8080:80 ${image} python3 -m http.server 80
+until curl -sf http://127.0.0.1:8080/ > served; do sleep 0.5; done
+grep -o 'Directory listing' served | head -1`,
+    limits: `echo "memory: $(${run} -m 64m ${image} cat /sys/fs/cgroup/memory.max)"`,
+  };
+};
+
+test('docker works as it comes: its containers reach what the guard allows, by any network of theirs', async () => {
+  server.asked.clear();
+  const { log, records } = await runSteps(containers());
+  assert.match(log, /^storage: overlay2$/m);
+  assert.match(log, /^docker says hello$/m);
+  for (const network of ['bridge', 'own', 'host']) {
+    assert.match(log, new RegExp(`^by ${network}: curl says hello$`, 'm'));
+  }
+  assert.match(log, /^curl: \(56\) Recv failure: Connection reset by peer$/m);
+  assert.match(log, /^curl: \(6\) Could not resolve host: nowhere\.example$/m);
+  assert.match(log, /^From 172\.\d+\.0\.1 icmp_seq=1 Destination Net Unreachable$/m);
+  assert.match(log, /^Directory listing$/m);
+  assert.match(log, /^memory: 67108864$/m);
+  assert.ok(server.asked.get('images')?.includes('HEAD /v2/greeting/manifests/1.0.0'));
+  assert.equal(server.asked.get('files')?.length, 3);
+  const refused = records.filter(({ verdict }) => verdict === 'refused');
+  assert.deepEqual(
+    refused.map(({ host, port, rule }) => [host, port, rule]),
+    [['10.1.2.3', 80, 'private-address']],
+  );
+});
+
 test('a name that leads nowhere, and ping, fail at once, in words of the client’s own', async () => {
   const nowhere = 'nowhere.example';
   const tries = {

@@ -1,12 +1,30 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtempDisposable, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { bzImage } from './_bz-image.ts';
 import { ensureBase } from './base-layer.ts';
+import { BOOT_MODULES, JOB_MODULES, NETWORK_MODULES } from './recipe.ts';
 import type { RunTool } from './tool.ts';
 
 const PROXY = 'Acquire::http::Proxy "http://builder:pass-word@proxy.example:3142"';
+
+const ELF = Buffer.from('\x7fELF', 'latin1');
+
+/** A kernel package, unpacked, that has every module built in. */
+async function unpackKernel(directory: string): Promise<void> {
+  const modules = join(directory, 'lib/modules/6.1.0');
+  await mkdir(join(directory, 'boot'), { recursive: true });
+  await mkdir(modules, { recursive: true });
+  await writeFile(join(directory, 'boot/vmlinuz-6.1.0'), bzImage(ELF));
+  const names = [...BOOT_MODULES, ...NETWORK_MODULES, ...JOB_MODULES];
+  await writeFile(
+    join(modules, 'modules.builtin'),
+    names.map((name) => `kernel/${name}.ko\n`).join(''),
+  );
+  await writeFile(join(modules, 'modules.builtin.modinfo'), '');
+}
 
 test('how to reach archives is handed to mmdebstrap in a private file, never in its words', async () => {
   await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-base-'));
@@ -21,6 +39,8 @@ test('how to reach archives is handed to mmdebstrap in a private file, never in 
     if (command[0] === 'apt-config') return `${PROXY}\n`;
     if (command.includes('--simulate'))
       return 'Inst linux-image-6.1.0-1-amd64 (6.1 stable [amd64])\n';
+    if (command[0] === 'dpkg-deb') await unpackKernel(command.at(-1) ?? '');
+    if (command[0] === 'lz4') await writeFile(command.at(-1) ?? '', ELF);
     const path = command.find((word) => word.startsWith('--aptopt='))?.slice('--aptopt='.length);
     if (path === undefined) return '';
     const mode = (await stat(path)).mode & 0o777;

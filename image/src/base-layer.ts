@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { aptConfiguration, hostAcquireOptions, writeOptions } from './apt-configuration.ts';
 import { formatSources, type DebianArchive } from './apt-sources.ts';
 import { ImageError } from './errors.ts';
@@ -16,6 +16,7 @@ import { asRoot, type Privilege } from './privilege.ts';
 import {
   BASE_REVISION,
   DPKG_OPTIONS,
+  JOB_MODULES,
   KERNEL_META_PACKAGE,
   PACKAGES,
   RELEASE,
@@ -64,6 +65,7 @@ export function baseInputsKey(archives: readonly DebianArchive[]): string {
     PACKAGES,
     DPKG_OPTIONS,
     KERNEL_META_PACKAGE,
+    JOB_MODULES,
     SOURCE_DATE_EPOCH,
     archives,
   ];
@@ -107,8 +109,11 @@ export async function ensureBase(options: BaseOptions): Promise<BaseLayer> {
 
   const target = join(options.workDirectory, 'base');
   await mkdir(join(target, 'modules'), { recursive: true });
-  const packages = await installPackages(options, target, resolved.versions.length);
   const kernelVersion = await fetchKernel(options, target, resolved.kernelPackage);
+  const packages = await installPackages(options, target, {
+    total: resolved.versions.length,
+    kernelVersion,
+  });
   const base: BaseLayer = {
     key,
     inputsKey,
@@ -165,9 +170,10 @@ function installLines(simulation: string): string[] {
 async function installPackages(
   options: BaseOptions,
   target: string,
-  total: number,
+  { total, kernelVersion }: { total: number; kernelVersion: string },
 ): Promise<string[]> {
   const { run, report, workDirectory } = options;
+  const jobModules = join(jobModulesDirectory(options), kernelVersion);
   report('base', `installing Debian ${RELEASE}`, 0, 2 * total);
   const sources = join(workDirectory, 'mmdebstrap.sources');
   await writeFile(sources, formatSources(options.archives));
@@ -181,7 +187,7 @@ async function installPackages(
       step: 'base',
       command: asRoot(
         options.privilege,
-        debstrapCommand({ workDirectory, aptOptions, sources, tar }),
+        debstrapCommand({ workDirectory, aptOptions, sources, tar, jobModules }),
       ),
       onLine: (line) => {
         if (!/^(Unpacking|Setting up) /.test(line)) return;
@@ -201,11 +207,15 @@ function debstrapCommand(paths: {
   aptOptions: string;
   sources: string;
   tar: string;
+  /** Its name is the kernel's version. */
+  jobModules: string;
 }): [string, ...string[]] {
+  const kernelVersion = basename(paths.jobModules);
   return [
     'env',
     `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`,
     `TMPDIR=${paths.workDirectory}`,
+    `JOB_MODULES=${paths.jobModules}`,
     'mmdebstrap',
     '--verbose',
     '--variant=apt',
@@ -217,6 +227,8 @@ function debstrapCommand(paths: {
     // what came from the host: its proxies and mirrors (perhaps with passwords), name and resolver
     '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list',
     '--customize-hook=rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/resolv.conf "$1"/etc/hostname',
+    `--customize-hook=install -D -m 644 -t "$1"/usr/lib/modules/${kernelVersion} "$JOB_MODULES"/*`,
+    `--customize-hook=chroot "$1" depmod ${kernelVersion}`,
     RELEASE,
     paths.tar,
     paths.sources,
@@ -246,9 +258,16 @@ async function fetchKernel(
   const command = [...apt, 'apt-get', 'download', kernelPackage] as const;
   await run({ step: 'kernel', command, cwd: downloads });
   const deb = (await readdir(downloads)).find((name) => name.endsWith('.deb')) ?? kernelPackage;
-  const paths = { deb: join(downloads, deb), workDirectory: join(downloads, 'x'), target };
+  const paths = {
+    ...{ deb: join(downloads, deb), workDirectory: join(downloads, 'x'), target },
+    jobModules: jobModulesDirectory(options),
+  };
   const { kernelVersion } = await extractKernel(run, paths);
   return kernelVersion;
+}
+
+function jobModulesDirectory(options: BaseOptions): string {
+  return join(options.workDirectory, 'job-modules');
 }
 
 function aptDirectory(options: BaseOptions): string {

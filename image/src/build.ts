@@ -2,7 +2,7 @@
  * From recipe to image. `ensureImage` costs some milliseconds when the recipe's image is there; else
  * it builds: base layer (rare, half a minute), then initramfs and root disk (some seconds).
  *
- * Steps: lock -> tools -> resolve -> base -> kernel -> runner -> initrd -> root -> finish. All work is
+ * Steps: lock -> tools -> resolve -> kernel -> base -> runner -> initrd -> root -> finish. All work is
  * in `<cache>/scratch/`, which the next holder of the lock empties: a killed build leaves nothing for
  * good. The image appears by one rename at the end.
  */
@@ -43,8 +43,8 @@ export type ImageStep =
   | 'lock'
   | 'tools'
   | 'resolve'
-  | 'base'
   | 'kernel'
+  | 'base'
   | 'runner'
   | 'initrd'
   | 'root'
@@ -315,8 +315,8 @@ async function buildInScratch(build: Build, foreign: ForeignRoot | undefined): P
     target: runner.cache,
   });
   await buildRootFilesystem(run, {
-    baseTar: foreign?.tarPath ?? join(from, 'base.tar'),
-    isForeign: foreign !== undefined,
+    baseTar: join(from, 'base.tar'),
+    foreignTar: foreign?.tarPath,
     runner,
     actionParserPath: recipe.runner.actionParserPath,
     builtinActionsPath: recipe.runner.builtinActionsPath,

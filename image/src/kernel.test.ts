@@ -4,26 +4,9 @@ import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { bzImage } from './_bz-image.ts';
 import { ImageError } from './errors.ts';
 import { dependenciesOf, lz4PayloadOf, orderModules } from './kernel.ts';
-
-/** A bzImage as the boot protocol describes it: setup sectors, then code with the payload inside. */
-function bzImage(content: Buffer): Buffer {
-  const setupSectors = 3;
-  const packed = execFileSync('lz4', ['-l', '-9', '-c'], { input: content });
-  const payload = Buffer.concat([packed, Buffer.alloc(4)]);
-  payload.writeUInt32LE(content.length, packed.length);
-  const image = Buffer.concat([
-    Buffer.alloc((setupSectors + 1) * 512 + 100),
-    payload,
-    Buffer.alloc(64),
-  ]);
-  image[0x1f1] = setupSectors;
-  image.write('HdrS', 0x202, 'latin1');
-  image.writeUInt32LE(100, 0x248);
-  image.writeUInt32LE(payload.length, 0x24c);
-  return image;
-}
 
 test('the packed kernel inside a bzImage unpacks to the kernel', () => {
   const kernel = Buffer.from('\x7fELF and the rest of a kernel. '.repeat(999), 'latin1');

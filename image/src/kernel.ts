@@ -1,12 +1,12 @@
 /**
  * Takes Debian's kernel package apart: the uncompressed ELF kernel, which QEMU and Firecracker start
- * directly by its PVH note (200 ms earlier than the packed one under emulation), and the modules on
- * the way to the root disk, in loading order.
+ * directly by its PVH note (200 ms earlier than the packed one under emulation), the modules on the way
+ * to the root disk, in loading order, and those that a job's programs may ask for.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ImageError } from './errors.ts';
-import { BOOT_MODULES, NETWORK_MODULES } from './recipe.ts';
+import { BOOT_MODULES, JOB_MODULES, NETWORK_MODULES } from './recipe.ts';
 import type { RunTool } from './tool.ts';
 
 /** Offsets of the boot protocol header (Documentation/arch/x86/boot.rst). */
@@ -44,10 +44,13 @@ export function lz4PayloadOf(vmlinuz: Buffer): Buffer {
   return payload;
 }
 
-/** Extracts `deb` into `workDirectory` and writes `vmlinux` and `modules/` into `target`. */
+/**
+ * Extracts `deb` into `workDirectory`, writes `vmlinux` and `modules/` into `target`, and what belongs
+ * into the guest's /usr/lib/modules into `jobModules`.
+ */
 export async function extractKernel(
   run: RunTool,
-  paths: { deb: string; workDirectory: string; target: string },
+  paths: { deb: string; workDirectory: string; target: string; jobModules: string },
 ): Promise<{ kernelVersion: string }> {
   const step = 'kernel';
   await run({ step, command: ['dpkg-deb', '-x', paths.deb, paths.workDirectory] });
@@ -65,22 +68,41 @@ export async function extractKernel(
   }
 
   const root = join(paths.workDirectory, 'lib/modules', kernelVersion);
+  await copyModules(run, root, join(paths.target, 'modules'), MODULE_LISTS);
+  await copyJobModules(run, root, join(paths.jobModules, kernelVersion));
+  return { kernelVersion };
+}
+
+/** Each list beside the modules it names. */
+async function copyModules(
+  run: RunTool,
+  root: string,
+  target: string,
+  lists: Readonly<Record<string, readonly string[]>>,
+): Promise<void> {
   const builtin = (await readFile(join(root, 'modules.builtin'), 'utf8')).split('\n');
   const files = await findModules(root);
-  const target = join(paths.target, 'modules');
   const copied = new Set<string>();
-  for (const [list, wanted] of Object.entries(MODULE_LISTS)) {
+  for (const [list, wanted] of Object.entries(lists)) {
     const order = await orderModules(files, builtin.map(moduleName), wanted);
     for (const path of order) {
       if (copied.has(path)) continue;
       // debug information out; the signature goes with it, which saves its check at each boot
       const to = join(target, basename(path));
-      await run({ step, command: ['strip', '--strip-debug', '-o', to, path] });
+      await run({ step: 'kernel', command: ['strip', '--strip-debug', '-o', to, path] });
       copied.add(path);
     }
     await writeFile(join(target, list), `${order.map((path) => basename(path)).join('\n')}\n`);
   }
-  return { kernelVersion };
+}
+
+/** As modprobe wants them, but for the index, which depmod writes: base-layer.ts. */
+async function copyJobModules(run: RunTool, root: string, target: string): Promise<void> {
+  await mkdir(target, { recursive: true });
+  await copyModules(run, root, target, { 'modules.order': JOB_MODULES });
+  for (const name of ['modules.builtin', 'modules.builtin.modinfo']) {
+    await copyFile(join(root, name), join(target, name));
+  }
 }
 
 /** Module name -> path of its file. */

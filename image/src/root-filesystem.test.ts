@@ -20,9 +20,11 @@ import { makeRunTool } from './tool.ts';
 async function makeBase(directory: string): Promise<string> {
   const base = join(directory, 'base');
   const directories = ['etc/apt', 'root', 'tmp', 'usr/local/bin', 'var/lib/apt/lists'];
+  directories.push('usr/lib/modules/6.1.0');
   for (const name of directories) await mkdir(join(base, name), { recursive: true });
   await writeFile(join(base, 'etc/os-release'), 'ID=debian\n');
   await writeFile(join(base, 'root/.profile'), 'mesg n\n');
+  await writeFile(join(base, 'usr/lib/modules/6.1.0/bridge.ko'), 'a module\n');
   const tar = join(directory, 'base.tar');
   execFileSync('tar', ['-cf', tar, '-C', base, '--owner=0', '--group=0', '.']);
   await copyFile('/bin/true', join(directory, 'node'));
@@ -41,7 +43,12 @@ async function makeNpm(directory: string): Promise<string> {
   return npm;
 }
 
-async function pack(directory: string, baseTar: string, round: string): Promise<Buffer> {
+async function pack(
+  directory: string,
+  baseTar: string,
+  round: string,
+  foreignTar?: string,
+): Promise<Buffer> {
   const workDirectory = join(directory, round);
   await mkdir(workDirectory);
   await using lock = await open(join(directory, 'lock'), 'a');
@@ -62,7 +69,7 @@ async function pack(directory: string, baseTar: string, round: string): Promise<
   await writeFile(join(builtinActionsPath, 'cache/main.mjs'), '"an action"\n', { mode: 0o600 });
   const target = join(workDirectory, 'root.erofs');
   await buildRootFilesystem(run, {
-    isForeign: false,
+    foreignTar,
     baseTar,
     runner,
     actionParserPath,
@@ -112,4 +119,18 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
   );
   assert.match(npm, /Uid: 0\s+Gid: 0\s+Access: 0755/);
   assert.ok(first.includes('../lib/node_modules/npm/bin/npx-cli.js'));
+});
+
+test('a root of somebody else’s has its own files, no Debian sources, and the modules of our kernel', async () => {
+  await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-root-'));
+  const foreign = join(scratch.path, 'foreign');
+  await mkdir(join(foreign, 'usr/lib'), { recursive: true });
+  await writeFile(join(foreign, 'os-release'), 'ID=other\n');
+  const foreignTar = join(scratch.path, 'foreign.tar');
+  execFileSync('tar', ['-cf', foreignTar, '-C', foreign, '--owner=0', '--group=0', '.']);
+  const root = await pack(scratch.path, await makeBase(scratch.path), 'only', foreignTar);
+  for (const text of ['ID=other\n', 'a module\n', '"the runner"\n']) {
+    assert.ok(root.includes(text), text);
+  }
+  for (const text of ['ID=debian\n', 'mirror.example']) assert.ok(!root.includes(text), text);
 });

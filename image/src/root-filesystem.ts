@@ -89,28 +89,29 @@ mkfs.erofs -d0 -T"$epoch" -U "$uuid" "$out" "$tree" >/dev/null
 rm -rf "$tree"
 `;
 
-export async function buildRootFilesystem(
-  run: RunTool,
-  options: {
-    baseTar: string;
-    /** Is the tar somebody else's? Then Debian's sources are not added. */
-    isForeign: boolean;
-    /** Where each file of the guest runner is now. */
-    runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
-    /** Keeps its name: the bundle asks for it by that. */
-    actionParserPath: string;
-    /** A directory; keeps its name, for the same reason. */
-    builtinActionsPath: string | undefined;
-    node: GuestNode;
-    archives: readonly DebianArchive[];
-    privilege: Privilege;
-    workDirectory: string;
-    target: string;
-  },
-): Promise<void> {
+type RootOptions = {
+  /** Of our own base layer. */
+  baseTar: string;
+  /** Somebody else's, in its place: it gets no Debian sources, and the base's kernel modules. */
+  foreignTar: string | undefined;
+  /** Where each file of the guest runner is now. */
+  runner: Readonly<Record<keyof typeof RUNNER_FILES, string>>;
+  /** Keeps its name: the bundle asks for it by that. */
+  actionParserPath: string;
+  /** A directory; keeps its name, for the same reason. */
+  builtinActionsPath: string | undefined;
+  node: GuestNode;
+  archives: readonly DebianArchive[];
+  privilege: Privilege;
+  workDirectory: string;
+  target: string;
+};
+
+export async function buildRootFilesystem(run: RunTool, options: RootOptions): Promise<void> {
   const stage = join(options.workDirectory, 'stage');
   const directories = ['etc', 'opt/onejob', 'usr/local/bin'];
-  if (!options.isForeign) directories.unshift('etc/apt/sources.list.d', 'etc/profile.d');
+  if (options.foreignTar === undefined)
+    directories.unshift('etc/apt/sources.list.d', 'etc/profile.d');
   for (const directory of directories) {
     await mkdir(join(stage, directory), { recursive: true, mode: 0o755 });
   }
@@ -118,9 +119,9 @@ export async function buildRootFilesystem(
     ['etc/hosts', '127.0.0.1 localhost onejob.localhost\n::1 localhost onejob.localhost\n'],
     ['etc/hostname', 'onejob\n'],
     ['etc/machine-id', ''],
-    ['etc/resolv.conf', 'nameserver 127.0.0.53\n'],
+    ['etc/resolv.conf', 'nameserver 198.18.0.53\n'],
   ];
-  if (!options.isForeign) {
+  if (options.foreignTar === undefined) {
     const sources = formatSources(archivesForGuest(options.archives));
     files.push(['etc/apt/sources.list.d/debian.sources', sources]);
   }
@@ -128,6 +129,29 @@ export async function buildRootFilesystem(
     await writeFile(join(stage, path), text);
     await chmod(join(stage, path), 0o644);
   }
+  await addRunner(stage, options);
+  if (options.foreignTar !== undefined) {
+    const words = ['-xf', options.baseTar, '-C', stage, '--no-same-owner', './usr/lib/modules'];
+    await run({ step: 'root', command: ['tar', ...words] });
+  }
+  const node = join(stage, 'usr/local/bin/node');
+  await run({ step: 'root', command: ['strip', '-o', node, options.node.path] });
+  await chmod(node, 0o755);
+  await addNpm(join(stage, 'usr/local'), options.node.npm.path);
+
+  const tree = join(options.workDirectory, 'tree');
+  const values = [tree, options.foreignTar ?? options.baseTar, stage, options.target];
+  values.push(String(SOURCE_DATE_EPOCH), ROOT_UUID);
+  const script = options.foreignTar === undefined ? PACK_SCRIPT : FOREIGN_PACK_SCRIPT;
+  const command = asRoot(options.privilege, ['sh', '-euc', script, 'pack', ...values]);
+  await run({ step: 'root', command });
+}
+
+/** The guest runner, and what it loads when it has to. */
+async function addRunner(
+  stage: string,
+  options: Pick<RootOptions, 'runner' | 'actionParserPath' | 'builtinActionsPath'>,
+): Promise<void> {
   const runnerFiles: [string, string][] = [
     [options.actionParserPath, basename(options.actionParserPath)],
     ...Object.entries(RUNNER_FILES).map(([part, name]): [string, string] => [
@@ -146,17 +170,6 @@ export async function buildRootFilesystem(
     await cp(builtinActionsPath, target, { recursive: true });
     await openForAll(target);
   }
-  const node = join(stage, 'usr/local/bin/node');
-  await run({ step: 'root', command: ['strip', '-o', node, options.node.path] });
-  await chmod(node, 0o755);
-  await addNpm(join(stage, 'usr/local'), options.node.npm.path);
-
-  const tree = join(options.workDirectory, 'tree');
-  const values = [tree, options.baseTar, stage, options.target];
-  values.push(String(SOURCE_DATE_EPOCH), ROOT_UUID);
-  const script = options.isForeign ? FOREIGN_PACK_SCRIPT : PACK_SCRIPT;
-  const command = asRoot(options.privilege, ['sh', '-euc', script, 'pack', ...values]);
-  await run({ step: 'root', command });
 }
 
 /** Where an installation of Node has it. */

@@ -118,6 +118,8 @@ async function inspect(): Promise<unknown> {
     programs: shell(
       'for p in git git-lfs ssh curl jq unzip xz zstd sudo python ps; do command -v $p; done',
     ),
+    modules: shell('modprobe -a bridge nft_compat; ls /sys/module | grep -xE "bridge|nft_compat"'),
+    controllers: shell('cat /sys/fs/cgroup/cgroup.subtree_control'),
     python: shell('python -c "import json, ssl; print(json.dumps(1))"'),
     compileCache,
     child: shell(`exec node -p '${CHILD}'`),

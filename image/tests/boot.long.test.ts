@@ -29,6 +29,8 @@ interface Inspection {
   addresses: string;
   steered: Record<string, unknown>;
   programs: string;
+  modules: string;
+  controllers: string;
   python: string;
   compileCache: string;
   child: string;
@@ -81,7 +83,10 @@ suite('a booted guest image', () => {
     for (const [name, target] of Object.entries(seen.ports)) {
       assert.match(target, /^\.\.\/vport\d+p\d+$/, name);
     }
-    assert.match(seen.addresses, /^lo\s+UNKNOWN\s+127\.0\.0\.1\/8 ::1\/128\s*\n1\n/);
+    assert.match(
+      seen.addresses,
+      /^lo\s+UNKNOWN\s+127\.0\.0\.1\/8 198\.18\.0\.53\/32 ::1\/128\s*\n1\n/,
+    );
     assert.match(seen.addresses, /Network is unreachable/);
     assert.match(seen.addresses, /local 198\.19\.7\.7 dev lo/);
     assert.deepEqual(seen.steered, {
@@ -92,6 +97,8 @@ suite('a booted guest image', () => {
       resolver: ['udp', 'tcp'],
     });
     assert.equal(seen.programs.split('\n').length, 11, seen.programs);
+    assert.equal(seen.modules, 'bridge\nnft_compat');
+    assert.equal(seen.controllers, 'cpuset cpu io memory pids');
     assert.equal(seen.python, '1');
     assert.match(seen.pipes, /^\d+ fifo 600$/);
     assertCompileCache(seen);
@@ -195,12 +202,12 @@ function assertCommands(seen: Inspection): void {
     '127.0.0.1 localhost onejob.localhost sandbox-7\n::1 localhost onejob.localhost\n',
   );
   assert.equal(seen.machineId, '0123456789abcdef0123456789abcdef');
-  assert.equal(seen.resolver, 'nameserver 127.0.0.53\n');
+  assert.equal(seen.resolver, 'nameserver 198.18.0.53\n');
 }
 
 function assertMounts(seen: Inspection): void {
   assert.match(seen.mounts['/'] ?? '', /^overlay rw/);
-  for (const path of ['/work', '/tmp', '/var/tmp', '/root', '/home']) {
+  for (const path of ['/work', '/tmp', '/var/tmp', '/root', '/home', '/var/lib/docker']) {
     assert.match(seen.mounts[path] ?? '', /^ext4 rw.*data=writeback/, path);
   }
   assert.match(seen.mounts['/dev/shm'] ?? '', /^tmpfs/);

@@ -3,9 +3,12 @@
  * they connect to by TCP, by a name or by an address, at any port, ends in one socket of the guest runner,
  * which asks the host's guard for the connection.
  *
- *     name -> 127.0.0.53 (resolver) -> made-up address of 198.18.0.0/15 (RFC 2544, never routed)
+ *     name -> 198.18.0.53 (resolver) -> made-up address of 198.18.0.0/15 (RFC 2544, never routed)
  *     TCP to any address -> policy rule "TCP: table 100" -> local, on lo -> BPF sk_lookup -> the one socket
  *     UDP, ICMP to any address -> no route: "Network is unreachable", at once
+ *
+ * The same holds for what containers of the job's own send through this machine: their packets are routed by
+ * the same rules, and the resolver's address is not of 127.0.0.0/8, which would be theirs.
  *
  * The runner reads where a connection was to go from its local address. Listeners of the job's own, on
  * 127.0.0.0/8 or on all addresses, are not touched: they keep their ports and cannot take these connections.
@@ -32,14 +35,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RESOLVER_ADDRESS "127.0.0.53" /* as in /etc/resolv.conf of the image */
+#define RESOLVER_ADDRESS "198.18.0.53" /* as in /etc/resolv.conf of the image; never made up for a name */
 #define STEERED_TABLE 100
 #define STEERED_PRIORITY 40000 /* after the tables of interfaces, which a job may make */
 #define BACKLOG 511
 
 struct message {
     struct nlmsghdr head;
-    union { struct fib_rule_hdr rule; struct rtmsg route; } body;
+    union { struct fib_rule_hdr rule; struct rtmsg route; struct ifaddrmsg address; } body;
     char attributes[64];
 };
 
@@ -60,12 +63,24 @@ static int tell_kernel(int netlink, struct message *message) {
     return answer.error.error ? -1 : 0;
 }
 
+/* Up, and with the resolver's address beside its own. */
 static int loopback_up(void) {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     int result = ioctl(fd, SIOCSIFFLAGS, &request);
     close(fd);
+    if (result < 0) return -1;
+    uint32_t resolver = inet_addr(RESOLVER_ADDRESS);
+    struct message address = {
+        .head = {.nlmsg_len = NLMSG_LENGTH(sizeof address.body.address), .nlmsg_type = RTM_NEWADDR},
+        .body.address = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_scope = RT_SCOPE_HOST,
+                         .ifa_index = if_nametoindex("lo")}};
+    add_attribute(&address, IFA_LOCAL, &resolver, sizeof resolver);
+    int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (netlink < 0) return -1;
+    result = tell_kernel(netlink, &address);
+    close(netlink);
     return result;
 }
 
@@ -116,7 +131,7 @@ static int bpf(int command, union bpf_attr *attributes) {
 #define SKIP_UNLESS(reg, value, count) {BPF_JMP | BPF_JNE | BPF_K, reg, 0, count, value}
 #define SKIP_IF(reg, value, count) {BPF_JMP | BPF_JEQ | BPF_K, reg, 0, count, value}
 
-/* Looked up as listener for a connection that is not to 127.0.0.0/8: `listener`, before any other. */
+/* Looked up as listener for a connection that is not to 127.0.0.0/8 or the resolver: `listener`, before any other. */
 static int steer_to(int listener) {
     union bpf_attr map = {.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = 4, .value_size = 8, .max_entries = 1};
     int map_fd = bpf(BPF_MAP_CREATE, &map);
@@ -125,10 +140,11 @@ static int steer_to(int listener) {
     union bpf_attr entry = {.map_fd = map_fd, .key = (uintptr_t)&key, .value = (uintptr_t)&value};
     if (map_fd < 0 || bpf(BPF_MAP_UPDATE_ELEM, &entry) < 0) return -1;
     struct bpf_insn program[] = {
-        FIELD(BPF_REG_2, family), SKIP_UNLESS(BPF_REG_2, AF_INET, 20),
-        FIELD(BPF_REG_2, protocol), SKIP_UNLESS(BPF_REG_2, IPPROTO_TCP, 18),
+        FIELD(BPF_REG_2, family), SKIP_UNLESS(BPF_REG_2, AF_INET, 21),
+        FIELD(BPF_REG_2, protocol), SKIP_UNLESS(BPF_REG_2, IPPROTO_TCP, 19),
         /* In network order: on these machines the first number of the address is the lowest byte. */
-        FIELD(BPF_REG_2, local_ip4), {BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 0xff},
+        FIELD(BPF_REG_2, local_ip4), SKIP_IF(BPF_REG_2, (int32_t)inet_addr(RESOLVER_ADDRESS), 17),
+        {BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 0xff},
         SKIP_IF(BPF_REG_2, IN_LOOPBACKNET, 15),
         COPY(BPF_REG_6, BPF_REG_1),
         {BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0},

@@ -10,10 +10,12 @@ import type { LayerTree } from './layer-tree.ts';
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'tmp', 'run', 'root', 'home', 'work', 'var/tmp'];
 /** Mounted over, so what is in there would never be seen. */
 const EMPTIED = ['dev', 'proc', 'sys', 'tmp', 'run', 'root', 'work', 'var/tmp'];
+/** Modules of whatever kernel it had: the one it gets has its own. */
+const MODULES = 'usr/lib/modules';
 /** Package lists and downloads: large, and older than the next look. */
 const CACHES = ['var/lib/apt/lists', 'var/cache/apt/archives', 'var/cache/dnf', 'var/cache/yum'];
 /** Where our files go. */
-const OUR_DIRECTORIES = ['etc', 'opt', 'usr/local/bin', 'usr/local/lib/node_modules'];
+const OUR_DIRECTORIES = ['etc', 'opt', 'usr/local/bin', 'usr/local/lib/node_modules', MODULES];
 const OUR_FILES = [
   ...['etc/hosts', 'etc/hostname', 'etc/machine-id', 'etc/resolv.conf', 'opt/onejob'],
   ...['usr/local/bin/node', 'usr/local/bin/npm', 'usr/local/bin/npx'],
@@ -75,6 +77,7 @@ export function prepareForGuest(tree: LayerTree, archive: string): string[] {
       throw refused(archive, `its /${path} is no directory`);
   }
   for (const path of OUR_FILES) tree.remove(path);
+  tree.makeDirectory(MODULES)?.children.clear();
   const notes = replaced.map(
     (path) => `/${path} was a link or a file, and is an empty directory now`,
   );
