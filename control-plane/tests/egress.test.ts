@@ -22,13 +22,14 @@ test('an agent is told the operator’s policy: of the repository, else the tena
   });
   const agent = await TestAgent.announce(platform);
   const told: Record<string, string[]> = {};
-  for (const repository of ['acme/app', 'acme/locked', 'zoo/app', 'zoo/locked']) {
+  for (const repository of ['acme/app', 'acme/locked', 'acme/LocKed', 'zoo/app', 'zoo/locked']) {
     await runFor(platform, repository, ONE_JOB);
     told[repository] = (await (await agent.take()).adopt()).egress;
   }
   assert.deepEqual(told, {
     'acme/app': ['audit'],
     'acme/locked': ['none'],
+    'acme/LocKed': ['none'],
     'zoo/app': ['*.example.org'],
     'zoo/locked': ['*.example.org'],
   });

@@ -12,8 +12,17 @@ import { AgentError } from '../errors.ts';
 import { isWithin, readAddress } from './address.ts';
 import type { Target } from './authority.ts';
 
+type RangeRule = Extract<EgressRule, { kind: 'range' }>;
+/** A rule with its range read, once for all connections. */
+type Rule =
+  | Exclude<EgressRule, RangeRule>
+  | (Omit<RangeRule, 'range'> & { range: ReturnType<typeof IpAddr.parseCIDR> });
+type ReadPolicy =
+  | Exclude<EgressPolicy, { mode: 'allow-list' }>
+  | { mode: 'allow-list'; rules: readonly Rule[] };
+
 /** Each must allow a connection. */
-export type JobPolicy = readonly EgressPolicy[];
+export type JobPolicy = readonly ReadPolicy[];
 
 /** Whatever the guard lets anybody reach. */
 export const AUDIT: JobPolicy = [{ mode: 'audit' }];
@@ -31,12 +40,20 @@ export function readJobPolicy(texts: readonly string[]): JobPolicy {
   if (texts.length === 0) return NOTHING;
   return texts.map((text) => {
     const policy = parseEgressPolicy(text);
-    if (!('problem' in policy)) return policy;
+    if (!('problem' in policy)) return readRanges(policy);
     throw new AgentError(
       'invalid_configuration',
       `The control plane’s egress policy of the job cannot be read: ${policy.problem}.`,
     );
   });
+}
+
+function readRanges(policy: EgressPolicy): ReadPolicy {
+  if (policy.mode !== 'allow-list') return policy;
+  const rules = policy.rules.map((rule) =>
+    rule.kind === 'range' ? { ...rule, range: IpAddr.parseCIDR(rule.range) } : rule,
+  );
+  return { mode: 'allow-list', rules };
 }
 
 export const isAudit = (policy: JobPolicy): boolean =>
@@ -56,10 +73,10 @@ export function isOnAllowLists(target: Target, policy: JobPolicy): boolean {
 export const isBoundToServerName = ({ kind, port }: Target, policy: JobPolicy): boolean =>
   kind === 'name' && port === TLS_PORT && policy.some(({ mode }) => mode === 'allow-list');
 
-function fits({ kind, host, port }: Target, rule: EgressRule): boolean {
+function fits({ kind, host, port }: Target, rule: Rule): boolean {
   if (rule.port !== null && port !== ANY_PORT && rule.port !== port) return false;
   if (rule.kind === 'range') {
-    return kind === 'address' && isWithin(readAddress(host), [IpAddr.parseCIDR(rule.range)]);
+    return kind === 'address' && isWithin(readAddress(host), [rule.range]);
   }
   if (kind !== 'name') return false;
   return rule.kind === 'name' ? host === rule.host : host.endsWith(`.${rule.host}`);

@@ -61,6 +61,7 @@ test('a value that cannot be is named with what it may be', () => {
   limits({ egress: ['none'] }, /egress is \["none"\]; it must be an egress policy: it is no text/);
   limits({ repositoryEgress: { app: '' } }, /repositoryEgress\.app is ""; .* it is empty/);
   limits({ repositoryEgress: { 'acme/app': 'none' } }, /repositoryEgress names "acme\/app"/);
+  limits({ repositoryEgress: { app: 'none', App: 'audit' } }, /names "app" and "App", which are/);
   limits({ repositoryWeights: { app: 0 } }, /repositoryWeights\.app is 0; it must be a whole/);
   limits({ repositoryWeights: { 'acme/app': 2 } }, /repositoryWeights names "acme\/app"/);
   refuses({ tenants: { 'a/b': {} } }, /tenants names "a\/b"; a name is of letters/);

@@ -192,10 +192,14 @@ function checkName(name: string, path: string): void {
 }
 
 function checkByRepository(values: unknown, path: string, check: Check): void {
+  const seen = new Map<string, string>();
   for (const [name, value] of entriesOf(values, path)) {
     checkName(name, path);
     const wanted = check(value);
     if (wanted !== undefined) refuse(`${path}.${name} is ${show(value)}; it must be ${wanted}`);
+    const other = seen.get(name.toLowerCase());
+    if (other !== undefined) refuse(`${path} names "${other}" and "${name}", which are the same`);
+    seen.set(name.toLowerCase(), name);
   }
 }
 

@@ -40,13 +40,17 @@ export const limitsOf = (
   tenant: string,
 ): TenantLimits => terms.tenants.get(tenant) ?? terms.tenantDefaults;
 
-/** What the operator lets the jobs of a repository (`tenant/name`) reach. */
+/**
+ * What the operator lets the jobs of a repository (`tenant/name`) reach. Forges take names for the same
+ * however they are written (large, small), so no way of writing one is let past its policy.
+ */
 export function egressFor(
   { egress, repositoryEgress }: Pick<TenantLimits, 'egress' | 'repositoryEgress'>,
   repository: string,
 ): string {
-  const name = repository.slice(repository.indexOf('/') + 1);
-  return Object.hasOwn(repositoryEgress, name) ? repositoryEgress[name]! : egress;
+  const name = repository.slice(repository.indexOf('/') + 1).toLowerCase();
+  const own = Object.entries(repositoryEgress).find(([one]) => one.toLowerCase() === name);
+  return own === undefined ? egress : own[1];
 }
 
 /** What counts against the caps of one job. */
