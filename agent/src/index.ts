@@ -5,6 +5,7 @@ export { needsImage } from './jobs/default-image.ts';
 export {
   readDockerSettings,
   readFirecrackerSettings,
+  readEgressSettings,
   readProcessSettings,
 } from './config/driver-settings.ts';
 export type { AgentConfig } from './config/config.ts';

@@ -1,6 +1,6 @@
 /**
- * The operator's settings of a driver, from a JSON file. What is not known or of another type is refused
- * by name; what the values may be is judged by the driver.
+ * The operator's settings of a driver, or of the egress guard, from a JSON file. What is not known or of
+ * another type is refused by name; what the values may be is judged by the driver, or the guard.
  */
 import { readFileSync } from 'node:fs';
 import Type, { type Static, type TSchema } from 'typebox';
@@ -9,6 +9,7 @@ import type { DockerSettings } from '../drivers/docker/config.ts';
 import type { FirecrackerSettings } from '../drivers/firecracker/config.ts';
 import type { ProcessSettings } from '../drivers/process/config.ts';
 import { AgentError } from '../errors.ts';
+import type { AgentConfig } from './config.ts';
 
 const Texts = Type.Array(Type.String());
 const CLOSED = { additionalProperties: false };
@@ -45,21 +46,54 @@ const Process = Type.Object(
   CLOSED,
 );
 
+const Count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
+
+const Egress = Type.Object(
+  {
+    refusedRanges: Type.Optional(Texts),
+    refusedPorts: Type.Optional(Type.Array(Type.Object({ from: Port, to: Port }, CLOSED))),
+    hazardousReachableRanges: Type.Optional(Texts),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          connectionsPerSandbox: Type.Optional(Count),
+          newConnectionsPerSecond: Type.Optional(Count),
+          newConnectionsPerMinute: Type.Optional(Count),
+          bytesPerSandbox: Type.Optional(Count),
+        },
+        CLOSED,
+      ),
+    ),
+  },
+  CLOSED,
+);
+
+type Kind = { what: string; page: string };
+const driverNamed = (name: string): Kind => ({
+  what: `the ${name} driver`,
+  page: 'docs/drivers.md',
+});
+const EGRESS: Kind = { what: 'the egress guard', page: 'docs/egress.md' };
+
 /** Throws `invalid_configuration`, naming the file and what in it is wrong; so do the others. */
 export const readDockerSettings = (path: string): DockerSettings =>
-  readSettings(path, 'docker', Docker) as DockerSettings;
+  readSettings(path, driverNamed('docker'), Docker) as DockerSettings;
 
 export const readFirecrackerSettings = (path: string): FirecrackerSettings =>
-  readSettings(path, 'firecracker', Firecracker);
+  readSettings(path, driverNamed('firecracker'), Firecracker);
 
 export const readProcessSettings = (path: string): ProcessSettings =>
-  readSettings(path, 'process', Process);
+  readSettings(path, driverNamed('process'), Process);
 
-function readSettings<S extends TSchema>(path: string, driver: string, schema: S): Static<S> {
+export const readEgressSettings = (path: string): NonNullable<AgentConfig['egress']> =>
+  readSettings(path, EGRESS, Egress) as NonNullable<AgentConfig['egress']>;
+
+function readSettings<S extends TSchema>(path: string, { what, page }: Kind, schema: S): Static<S> {
   const wrong = (why: string, cause?: unknown): AgentError =>
     new AgentError(
       'invalid_configuration',
-      `The settings of the ${driver} driver in ${path} are refused: ${why}. docs/drivers.md lists them.`,
+      `The settings of ${what} in ${path} are refused: ${why}. ${page} lists them.`,
       cause === undefined ? undefined : { cause },
     );
   let value: unknown;

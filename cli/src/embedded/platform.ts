@@ -13,6 +13,7 @@ import {
   probeNetwork,
   readDockerSettings,
   readFirecrackerSettings,
+  readEgressSettings,
   readProcessSettings,
   needsImage,
   reapOnce,
@@ -301,6 +302,7 @@ async function agentConfig(
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
     ...driverSettings(),
+    ...egressSettings(),
     image: async () =>
       await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
     promotedImage,
@@ -327,6 +329,12 @@ function driverSettings(): Pick<AgentConfig, 'docker' | 'firecracker' | 'process
       ...(own === '' ? {} : readProcessSettings(own)),
     },
   };
+}
+
+/** What the operator says of the network around this host. */
+function egressSettings(): Pick<AgentConfig, 'egress'> {
+  const path = environmentValue('ONEJOB_EGRESS_SETTINGS') ?? '';
+  return path === '' ? {} : { egress: readEgressSettings(path) };
 }
 
 /** Drivers as tried on this host, without a platform: for `doctor`. */
@@ -391,6 +399,7 @@ function offlineConfig(directories: Directories): AgentConfig {
     controlPlaneSocketPath: '',
     guestRunnerPath: '',
     ...driverSettings(),
+    ...egressSettings(),
     image: async () =>
       await Promise.reject(new AgentError('image_missing', 'No image outside of a platform.')),
   };
