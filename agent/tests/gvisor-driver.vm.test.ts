@@ -86,7 +86,7 @@ function describeView(
   },
   createDriver: (lab: SandboxLab) => SandboxDriver,
 ): void {
-  test("a job sees gVisor's kernel, no network and nothing of the host", async () => {
+  test("a job sees gVisor's kernel, its own memory, no network and nothing of the host", async () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const devices = ['/dev/null', '/dev/zero', '/dev/urandom'];
@@ -95,6 +95,7 @@ function describeView(
     const script = [
       'dmesg 2>/dev/null | head -3; uname -r',
       'echo "interfaces=$(ls /sys/class/net 2>/dev/null | xargs)"',
+      'grep ^MemTotal: /proc/meminfo | tr -s " "',
       'touch /run/onejob/x 2>/dev/null && echo wrote-link',
       'touch /usr/x /work/x && echo own-files',
       `ls -d ${homedir()}/.cache 2>/dev/null && echo host-files`,
@@ -104,6 +105,8 @@ function describeView(
     assert.equal(said.finished?.conclusion, 'success', said.log);
     const log = said.log.split('##[endgroup]\n').at(-1) ?? '';
     assert.match(log, /Starting gVisor/);
+    const kibibytes = Math.floor(sandbox.request.shape.memoryBytes / 1024);
+    assert.match(log, new RegExp(`^MemTotal: ${kibibytes} kB$`, 'm'));
     assert.match(log, /^own-files$/m);
     assert.match(log, /^interfaces=(lo)?$/m);
     assert.doesNotMatch(log, /wrote-link|host-files/);

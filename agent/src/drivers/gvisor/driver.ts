@@ -180,6 +180,8 @@ async function provision(
   const rootPath = await unpackImage(image, config.cacheDirectory);
   const { hostMarker } = config;
   const linkDirectory = paths.link;
+  const memoryFile = join(paths.state, 'meminfo');
+  await writeFile(memoryFile, memoryOf(request.shape));
   const oci = ociConfig({ hostMarker, sandboxId, rootPath, linkDirectory });
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(oci));
   const timer = setTimeout(() => failure.abort(tooLate(timeoutMs)), timeoutMs);
@@ -189,7 +191,7 @@ async function provision(
     await createCgroup(host.cgroups, groups, request.shape);
   });
   const process = await acquire({ kind: 'process', role: 'runsc', sandboxId }, () =>
-    start(host, { hostMarker, sandboxId, directory, groups, ...paths }),
+    start(host, { hostMarker, sandboxId, directory, groups, memoryFile, ...paths }),
   );
   void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
   const carriers = await bothCarriers(control.connected, bulk.connected);
@@ -205,19 +207,34 @@ function start(
   place: Pick<ProvisionRequest, 'sandboxId' | 'directory'> & {
     hostMarker: string;
     groups: readonly string[];
+    memoryFile: string;
     bundle: string;
     state: string;
   },
 ): SupervisedProcess {
-  const { hostMarker, sandboxId, directory, groups, bundle, state } = place;
+  const { hostMarker, sandboxId, directory, groups, memoryFile, bundle, state } = place;
   const runsc = [runscPath, `--root=${state}`, ...flags, 'run', `--bundle=${bundle}`, sandboxId];
-  const [command = runscPath, ...args] = [...cgroupPrefix(groups), ...leash, ...runsc];
+  const inside = [...leash, ...memoryPrefix(memoryFile), ...runsc];
+  const [command = runscPath, ...args] = [...cgroupPrefix(groups), ...inside];
   return superviseProcess({
     ...{ command, args, hostMarker, sandboxId, directory, environment: {} },
     // runsc gives its standard streams to nobody: were one the host's /dev/null, nobody would own that.
     input: '',
   });
 }
+
+/** /proc/meminfo as far as runsc reads it. */
+const memoryOf = ({ memoryBytes }: ProvisionRequest['shape']): string =>
+  `MemTotal: ${Math.floor(memoryBytes / 1024)} kB\n`;
+
+/**
+ * The sandbox's kernel says how much memory there is, and takes that from the host's file: in the mount
+ * namespace of the leash another one lies over it, so that a job sees what it has, and not its host.
+ */
+const memoryPrefix = (memoryFile: string): string[] => {
+  const script = 'mount --bind "$1" /proc/meminfo && shift && exec "$@"';
+  return ['/bin/sh', '-e', '-c', script, 'sh', memoryFile];
+};
 
 const tooLate = (timeoutMs: number): AgentError =>
   new AgentError(
