@@ -13,5 +13,6 @@ export type { ProbedDriver } from './drivers/choose.ts';
 export { AgentError, type AgentErrorCode } from './errors.ts';
 export type { NetworkProbe } from './network/probe.ts';
 export type { DriverName, DriverProbe, MachineImage } from './sandbox/driver.ts';
+export { unpackImage } from './host/unpacked-image.ts';
 export type { JournalLine } from './sandbox/journal.ts';
 export type { ReapEntry, ReapReport } from './sandbox/reaper.ts';

@@ -346,9 +346,10 @@ function addHost(program: Command, settle: Settle, dataDirectory: DataDirectory)
     .description('attack a sandbox of this host, with controls; a table and a signed report')
     .addOption(
       new Option('--driver <name>', 'whose sandboxes are attacked')
-        .choices(['auto', 'qemu', 'process'])
+        .choices(['auto', 'qemu', 'gvisor', 'docker', 'process'])
         .default('auto'),
     )
+    .addOption(networkOption().default('link'))
     .option('--only <attack or class...>', 'these attacks, or all of these classes')
     .option('--report <file>', 'write the signed report there')
     .option('--json', 'print the signed report instead of a table', false)

@@ -36,6 +36,7 @@ const PROVED: Readonly<Record<string, readonly [file: string, ...words: string[]
     'cli-prove.test.ts',
     ...['--driver', '--only', '--report', '--json', '--verify', '--key'],
   ],
+  'prove (network)': ['prove.long.test.ts', '--network'],
   reap: ['cli-host.test.ts', '--dry-run', '--json'],
   'reap (kept)': ['cli-run.test.ts', '--kept'],
   completion: ['cli-completion.test.ts'],

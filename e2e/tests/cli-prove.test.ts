@@ -77,6 +77,14 @@ test('a report that was altered, or that another key signed, is refused', async 
 });
 
 test('wrong words are refused before anything is tried', async () => {
+  checkRefusal(await line.run(['prove', '--driver', 'gvisr']), 2, /gvisor/);
+  checkRefusal(await line.run(['prove', '--network', 'bridge']), 2, /link, nat/);
   checkRefusal(await line.run(['prove', '--only', 'burglary']), 2, /burglary/);
   checkRefusal(await line.run(['prove', '--key', 'x']), 2, /--verify/);
+});
+
+test('a driver that has no such network, or does not work here, is refused with what there is', async (t) => {
+  if (!isRoot) return t.skip('namespaces for the proof need root');
+  const bare = await line.run(['prove', '--driver', 'gvisor', '--network', 'nat']);
+  checkRefusal(bare, 4, /gvisor: its machines have no network mode nat/);
 });

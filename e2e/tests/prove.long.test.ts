@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
+import type { Report } from '@onejob/prove';
+import { findProgram, whyNoEngine } from '@onejob/testing/container-engine';
 import { CommandLine } from './_command-line.ts';
 import { proveWith, tellFindings } from './_proof.ts';
 
@@ -13,6 +15,68 @@ test('every attack on a machine with a kernel of its own is stopped, and at leas
   const { report, code } = await proveWith(line, ['--driver', 'qemu']);
   assert.equal(report.totals.broken, 0, tellFindings(report));
   assert.ok(report.totals.held >= HELD_AT_LEAST, tellFindings(report));
+  assert.equal(code, 0);
+});
+
+/** What root in a container of the host's kernel sees of it, is there, and takes: SECURITY.md says so. */
+const OF_THE_HOSTS_KERNEL = [
+  ...['boot-id', 'boot-time', 'kernel-version', 'kernel-command-line', 'kernel-modules'],
+  ...['pci-devices', 'dmi', 'disks', 'memory-size', 'many-processes', 'large-file'],
+  ...['monitor-user', 'monitor-capabilities'],
+];
+
+const brokenOf = ({ findings }: Report): string[] =>
+  findings.filter(({ verdict }) => verdict === 'broken').map(({ id }) => id);
+
+const verdictOf = ({ findings }: Report, id: string): string | undefined =>
+  findings.find((finding) => finding.id === id)?.verdict;
+
+test("a kernel of gVisor's stops every attack but one: its processes are processes of the host", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('namespaces for the proof need root');
+  if (findProgram('runsc') === undefined) return t.skip('not installed: runsc');
+  await using line = new CommandLine();
+  const { report } = await proveWith(line, ['--driver', 'gvisor']);
+  assert.deepEqual(
+    brokenOf(report).filter((id) => id !== 'many-processes'),
+    [],
+    tellFindings(report),
+  );
+  assert.ok(report.totals.held >= HELD_AT_LEAST, tellFindings(report));
+  for (const id of ['much-memory', 'full-log', 'link-message', 'link-frames', 'memory-size']) {
+    assert.equal(verdictOf(report, id), 'held', tellFindings(report));
+  }
+});
+
+test("a container stops what does not hang on a kernel of its own, and is tried on no engine of the host's", async (t) => {
+  const whyNot = whyNoEngine();
+  if (whyNot !== undefined) return t.skip(whyNot);
+  await using line = new CommandLine();
+  const { report, code } = await proveWith(line, ['--driver', 'docker']);
+  assert.deepEqual(
+    brokenOf(report).filter((id) => !OF_THE_HOSTS_KERNEL.includes(id)),
+    [],
+    tellFindings(report),
+  );
+  assert.ok(report.totals.held >= HELD_AT_LEAST, tellFindings(report));
+  assert.equal(verdictOf(report, 'boot-id'), 'broken');
+  assert.equal(verdictOf(report, 'kernel-core-pattern'), 'not tried');
+  assert.equal(code, 1);
+});
+
+test('an interface of its own is no way out for an attack: no closed address, no foreign name', async (t) => {
+  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
+  if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
+    return t.skip('it takes root, nftables and conntrack');
+  }
+  await using line = new CommandLine();
+  const only = ['--only', 'network', 'monitor-user', 'monitor-network', 'link-frames'];
+  const { report, code } = await proveWith(line, ['--driver', 'qemu', '--network', 'nat', ...only]);
+  assert.equal(report.network, 'nat');
+  assert.equal(report.totals.held, report.findings.length, tellFindings(report));
+  for (const id of ['spoofed-source', 'spoofed-source-6', 'spoofed-card', 'spoofed-neighbour']) {
+    assert.equal(verdictOf(report, id), 'held', tellFindings(report));
+  }
+  assert.match(report.notes.join(), /A public address was reached/);
   assert.equal(code, 0);
 });
 

@@ -52,10 +52,10 @@ export type Evidence =
   | { by: 'row'; characters: number };
 
 /**
- * In which job a probe runs, each in a sandbox of its own: the first, the one after it, or the one that
- * runs beside the first until that has ended.
+ * In which job a probe runs, each in a sandbox of its own: the first, the one after it, the one that
+ * runs beside the first until that has ended, or one that no other probe runs in, which may end it.
  */
-export type Turn = 'first' | 'next' | 'beside';
+export type Turn = 'first' | 'next' | 'beside' | 'alone';
 
 type Common = {
   /** Unique; what `--only` names. */
@@ -107,6 +107,9 @@ export type MonitorAttack = Common & { kind: 'monitor'; aspect: Aspect };
 /** What was stolen of an agent's lease, shown to the control plane by who should not have it. */
 export type LeaseAttack = Common & { kind: 'lease'; theft: Theft };
 
+/** More than a job may say, in a job of its own: on its log, or on a link that it has taken over. */
+export type FloodAttack = Common & { kind: 'flood'; flood: Flood };
+
 /** Not tried anywhere: there is no control that would do no harm. */
 export type UntriedAttack = Common & { kind: 'untried'; why: string };
 
@@ -122,6 +125,9 @@ export const ASPECTS = [
 ] as const;
 export type Aspect = (typeof ASPECTS)[number];
 
+export const FLOODS = ['log', 'message', 'frames'] as const;
+export type Flood = (typeof FLOODS)[number];
+
 export const THEFTS = [
   ...(['adoption', 'adoption-of-other', 'session-of-other', 'old-epoch'] as const),
   ...(['no-agent', 'log-after-end', 'end-after-end'] as const),
@@ -134,6 +140,7 @@ export type Attack =
   | RemainsAttack
   | MonitorAttack
   | LeaseAttack
+  | FloodAttack
   | UntriedAttack;
 
 /** Chosen by `--only`: ids and classes; none: all. */

@@ -91,3 +91,12 @@ test('lines of a log that are no reports are left out, whatever a job prints', (
   assert.deepEqual([...reports.keys()], ['a', '__proto__']);
   assert.deepEqual(reports.get('a'), { seen: 'y', said: 'z' });
 });
+
+test('a job of its own that ended for want of memory was stopped; for another reason it shows nothing', () => {
+  const silent = { reports: new Map() };
+  const end = (how: string) => roundWith({ ...silent, alone: new Map([['one', how]]) });
+  const text: Evidence = { by: 'text', text: 'has' };
+  assert.equal(outcome(text, end('failure: out_of_memory: The machine ran out.')), 'stopped');
+  assert.equal(outcome(text, end('failure: boot_failed: No machine.')), 'not tried');
+  assert.equal(outcome(text, roundWith({ ...silent, ended: 'x: out_of_memory: y' })), 'not tried');
+});

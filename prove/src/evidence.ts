@@ -25,13 +25,20 @@ export type Round = {
   log: string;
   /** How the jobs ended, for attacks without a report. */
   ended: string;
+  /** By attack, how the job ended that no other probe ran in. */
+  alone?: ReadonlyMap<string, string>;
   /** By attack, why the host did not try it. */
   untried?: ReadonlyMap<string, string>;
 };
 
+/** For want of what it asked for, as its host saw it. */
+const MACHINE_STOPPED = /: out_of_memory: /;
+
 export function observe({ id, evidence }: SandboxAttack, round: Round): Observation {
   const report = round.reports.get(id);
   if (report === undefined) {
+    const end = round.alone?.get(id) ?? '';
+    if (MACHINE_STOPPED.test(end)) return { outcome: 'stopped', seen: clip(end) };
     const why = round.untried?.get(id) ?? `no probe said so: ${round.ended}`;
     return { outcome: 'not tried', why };
   }

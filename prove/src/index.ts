@@ -6,6 +6,13 @@ export { ensureHostKey } from './host-key.ts';
 export type { EndedProbeJob, JobWatcher, Lab, ProbeJob } from './lab.ts';
 export { checkOnly, prove, type Proof } from './proof.ts';
 export { REPORT_VERSION, signReport, verifyReport, type Report } from './report.ts';
+export {
+  findProgram,
+  startContainerEngine,
+  startEngineOfProof,
+  whyNoEngine,
+  type ContainerEngine,
+} from './scene/container-engine.ts';
 export { runIsolated, whyNotIsolated } from './scene/namespaces.ts';
 export { setScene } from './scene/scene.ts';
 export { WORKFLOW_FILE } from './workflow.ts';

@@ -19,6 +19,8 @@ export const HELD_CONNECTIONS = 260;
 export const MUCH_MEMORY_MIB = 2304;
 /** What a host must have free beside that, to lend it to a control. */
 export const SPARE_MEMORY_MIB = 1024;
+/** A shape has a disk of 8 GiB (DEFAULT_SHAPE of the control plane); taken at once and given back. */
+export const LARGE_FILE_GIB = 9;
 /** More files than a job's own tools make on the host, fewer than do harm. */
 export const MANY_FILES = 20_000;
 /** A row of a log has 16 KiB (LOG_ROW_BYTES of the protocol); this is more than any row. */
@@ -35,5 +37,22 @@ export const REPORT_BYTES = 4 * 1024 * 1024;
 export const SECRET_BYTES = 12;
 /** Keys in the kernel are the real host's: what is not removed goes by itself, after the longest job. */
 export const KEY_SECONDS = 900;
+/** A container engine starts in two seconds; on a busy host it takes its time. */
+export const ENGINE_START_MS = 60 * SECOND_MS;
+export const ENGINE_LOOK_MS = 50;
+/** Its last words, for whoever has to mend it. */
+export const ENGINE_SAID_CHARACTERS = 8_000;
+/** Of its limits of a log and of messages a flood is so near that it was at them. */
+export const SLACK_BYTES = 1024 * 1024;
+/** Half as much again as the log of a job may have (LOG_JOB_BYTES of the protocol). */
+export const LOG_FLOOD_BYTES = 96 * 1024 * 1024;
+/** A message on the link has at most 2 MiB; what held it whole would be seen in its memory. */
+export const MESSAGE_FLOOD_BYTES = 1024 * 1024 * 1024;
+/** What agent, control plane and the proof itself, which keeps the rows, may take meanwhile. */
+export const FLOOD_MEMORY_BYTES = 768 * 1024 * 1024;
+/** Until a witness says its first row: a machine boots, and emulated ones take their time. */
+export const WITNESS_START_MS = 180 * SECOND_MS;
+/** It says a row every second; a job that hears nothing for so long is one that was held up. */
+export const WITNESS_QUIET_MS = 20 * SECOND_MS;
 /** Tools of the scene (ip, perl, tar) take milliseconds. */
 export const TOOL_MS = 20 * SECOND_MS;

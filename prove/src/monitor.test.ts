@@ -71,3 +71,10 @@ test('what a sandbox runs in is found below its starters, and its children are n
   assert.notEqual(monitor, pid, 'the shell is a starter');
   assert.deepEqual(findMonitors('sb00000000000000bb'), []);
 });
+
+test("a sandbox of gVisor's is looked at where its kernel is, which keeps no name of it in its environment", async () => {
+  await start(['env'], { ONEJOB_SANDBOX: SANDBOX });
+  const named = ['bash', '-c', `exec -a runsc-sandbox "$0" "$@" ${SANDBOX}`];
+  const kernel = await start(named);
+  assert.deepEqual(findMonitors(SANDBOX), [kernel]);
+});

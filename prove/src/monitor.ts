@@ -19,8 +19,8 @@ export type Look = {
   values: ReadonlyMap<string, string>;
 };
 
-const through = (seen: string): Observation => ({ outcome: 'through', seen });
-const stopped = (seen: string): Observation => ({ outcome: 'stopped', seen });
+const through = (seen: string) => ({ outcome: 'through' as const, seen });
+const stopped = (seen: string) => ({ outcome: 'stopped' as const, seen });
 
 /** A line of /proc/<pid>/status (proc(5)), its value. */
 const status = (pid: number, name: string): string =>
@@ -34,7 +34,7 @@ function read(path: string): string {
   }
 }
 
-function sameNamespace(pid: number, name: string): Observation {
+function sameNamespace(pid: number, name: string): Extract<Observation, { seen: string }> {
   const of = (who: number | 'self'): string => {
     try {
       return readlinkSync(`/proc/${who}/ns/${name}`);
@@ -61,7 +61,10 @@ const ASPECT_LOOKS: Readonly<Record<Aspect, (look: Look) => Observation>> = {
     }));
     const some = sets.filter(({ value }) => !/^0+$/.test(value));
     if (some.length === 0) return stopped('it has none, and can get none');
-    return through(some.map(({ name, value }) => `${name} ${value}`).join(', '));
+    const seen = some.map(({ name, value }) => `${name} ${value}`).join(', ');
+    // They count for what belongs to that namespace (user_namespaces(7)).
+    const user = sameNamespace(pid, 'user');
+    return user.outcome === 'through' ? through(seen) : stopped(`${seen}, of no use: ${user.seen}`);
   },
   privileges: ({ pid }) =>
     status(pid, 'NoNewPrivs') === '1'
@@ -134,18 +137,25 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Start a sandbox's first program and wait for it; what runs in them is not the guest's. */
-const STARTERS = /^(sh|unshare|setpriv|mount|umount|env|prlimit)$/;
+/** Start a sandbox's first program and wait for it, or watch its network; no guest runs in them. */
+const HELPERS = /^(sh|unshare|setpriv|mount|umount|env|prlimit|nsenter|conntrack|runsc)$/;
+/** The kernel of a sandbox of gVisor's, as runsc names the process it is; it keeps no environment. */
+const GVISOR_KERNEL = 'runsc-sandbox\0';
 
 /**
- * Processes that a sandbox runs in: those that carry its name, and are no starter and no child of
- * another one of them.
+ * Processes that a sandbox runs in: those that carry its name, and are no helper and no child of
+ * another one of them. Where there is a kernel of gVisor's, that alone.
  */
 export function findMonitors(sandboxId: string): number[] {
-  const carrying = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const kernels = all.filter((pid) => {
+    const words = read(`/proc/${pid}/cmdline`);
+    return words.startsWith(GVISOR_KERNEL) && words.includes(sandboxId);
+  });
+  if (kernels.length > 0) return kernels.map(Number);
+  const carrying = all
     .filter((pid) => read(`/proc/${pid}/environ`).includes(sandboxId))
-    .filter((pid) => !STARTERS.test(read(`/proc/${pid}/comm`).trim()))
+    .filter((pid) => !HELPERS.test(read(`/proc/${pid}/comm`).trim()))
     .map(Number);
   return carrying.filter((pid) => !carrying.includes(Number(status(pid, 'PPid'))));
 }

@@ -53,7 +53,7 @@ class ScriptedLab implements Lab {
 
 const proveWith = async (lab: Lab, ...only: string[]): Promise<Proof> =>
   await prove({
-    driver: 'qemu',
+    ...{ driver: 'qemu', network: 'link' },
     only,
     lab,
     scene: undefined,

@@ -7,12 +7,21 @@
  * Each round is at most two jobs: the first tries, the next looks for what the first left. Jobs go
  * the way of any job; a lab runs them.
  */
-import { chooseAttacks, THEFTS, type Attack, type SandboxAttack, type Theft } from './attack.ts';
+import type { NetworkMode } from '@onejob/protocol';
+import {
+  chooseAttacks,
+  THEFTS,
+  type Attack,
+  type Flood,
+  type SandboxAttack,
+  type Theft,
+} from './attack.ts';
 import { allAttacks } from './attacks/all-attacks.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import type { World } from './attacks/world.ts';
 import { ProveError } from './errors.ts';
 import { observe, observeUse, type Round } from './evidence.ts';
+import { tryFloods, type FloodResult } from './floods.ts';
 import { diskOf } from './host-facts.ts';
 import { judge, type Finding, type Observation } from './judge.ts';
 import type { Lab } from './lab.ts';
@@ -23,8 +32,12 @@ import { leaseFiles } from './workflow.ts';
 
 export type ProofOptions = {
   driver: string;
+  /** What its machines have of a network. */
+  network: NetworkMode;
   only: readonly string[];
   lab: Lab;
+  /** Of controls, where those cannot have the network of the driver under proof. */
+  controlLab?: Lab;
   /** Undefined: the host is the real one, and only what harms nobody is tried. */
   scene: Scene | undefined;
   /** Why there is no scene; for people. */
@@ -38,7 +51,7 @@ export type Proof = {
   notes: string[];
 };
 
-const NOWHERE: World = { dataDirectory: '', mark: '', disk: undefined };
+const NOWHERE: World = { dataDirectory: '', mark: '', disk: undefined, network: 'link' };
 
 /** @throws ProveError `unknown_attack` */
 export function checkOnly(only: readonly string[]): void {
@@ -51,11 +64,13 @@ export function checkOnly(only: readonly string[]): void {
 }
 
 export async function prove(options: ProofOptions): Promise<Proof> {
-  const { driver, only, lab, say, scene } = options;
+  const { driver, network, only, say, scene } = options;
   const secret = `prove-secret-${newWord()}`;
-  const disk = diskOf(lab.dataDirectory);
+  const disk = diskOf(options.lab.dataDirectory);
   const prepare = (side: Side, ofJobs: string): Attempt & { all: readonly Attack[] } => {
-    const world = { dataDirectory: lab.dataDirectory, mark: `${side}-${newWord()}`, disk };
+    const lab = side === 'control' ? (options.controlLab ?? options.lab) : options.lab;
+    const { dataDirectory } = lab;
+    const world = { dataDirectory, mark: `${side}-${newWord()}`, disk, network };
     const { chosen } = chooseAttacks(allAttacks(world, secret), only);
     const attacks = chosen.filter((attack) => whyNotTried(attack, options) === undefined);
     return { side, driver: ofJobs, mark: world.mark, all: chosen, attacks, secret, scene, lab };
@@ -66,7 +81,9 @@ export async function prove(options: ProofOptions): Promise<Proof> {
   const sandbox = await tryAll(attempts.sandbox);
   say('the same attacks with the defences off');
   const control = await tryAll(attempts.control);
-  const both = { sandbox, control, thefts: await tryThefts(attempts.sandbox.attacks, options) };
+  const thefts = await tryThefts(attempts.sandbox.attacks, options);
+  const floods = await tryAllFloods(attempts.sandbox.attacks, options);
+  const both = { sandbox, control, thefts, floods };
   const findings = attacks.map((attack, index): Finding => {
     const why = whyNotTried(attack, options);
     if (why !== undefined) {
@@ -88,10 +105,12 @@ function whyNotTried(
   { driver, scene, notIsolated }: ProofOptions,
 ): string | undefined {
   if (attack.kind === 'untried') return attack.why;
-  if (attack.kind === 'monitor') return scene === undefined ? notIsolated : undefined;
+  if (attack.kind === 'monitor' || attack.kind === 'flood')
+    return scene === undefined ? notIsolated : undefined;
   if (attack.kind !== 'sandbox') return undefined;
-  if (attack.controlOn === 'host' && attack.class === 'escape' && driver === 'process') {
-    return 'a job of the driver process runs on the kernel of the real host, and would hit that';
+  const isOfKernel = attack.controlOn === 'host' && attack.class === 'escape';
+  if (isOfKernel && ON_HOST_KERNEL.includes(driver)) {
+    return `a job of the driver ${driver} runs on the kernel of the real host, and would hit that`;
   }
   if (scene !== undefined) return undefined;
   const isHarmless = ['alike', 'log', 'text'].includes(attack.evidence.by);
@@ -99,10 +118,13 @@ function whyNotTried(
   return isHarmless && isBelow ? undefined : notIsolated;
 }
 
+/** Their jobs' system calls are the real host's. */
+const ON_HOST_KERNEL: readonly string[] = ['docker', 'process'];
+
 /** What is asked of the control plane needs two jobs that only this proof takes. */
 async function tryThefts(
   attacks: readonly Attack[],
-  { lab, say }: ProofOptions,
+  { lab: sandboxLab, controlLab: lab = sandboxLab, say }: ProofOptions,
 ): Promise<ReadonlyMap<Theft, LeaseResult>> {
   if (!attacks.some(({ kind }) => kind === 'lease')) return new Map();
   say('credentials of leases in the wrong hands');
@@ -122,11 +144,20 @@ async function tryThefts(
   }
 }
 
+async function tryAllFloods(
+  attacks: readonly Attack[],
+  { lab, driver, say }: ProofOptions,
+): Promise<ReadonlyMap<Flood, FloodResult>> {
+  const floods = attacks.filter((attack) => attack.kind === 'flood');
+  if (floods.length > 0) say('floods of the log and of the link, beside another job');
+  return await tryFloods(floods, lab, driver);
+}
+
 /** What was observed of an attack, and of its control. */
 function observeBoth(
   attack: Attack,
   counterpart: Attack,
-  { sandbox, control, thefts }: Both,
+  { sandbox, control, thefts, floods }: Both,
 ): [Observation, Observation] {
   const nothing = (why: string): [Observation, Observation] => [
     { outcome: 'not tried', why },
@@ -151,6 +182,10 @@ function observeBoth(
       const result = thefts.get(attack.theft);
       return result === undefined ? nothing('no lease was had') : [result.attack, result.control];
     }
+    case 'flood': {
+      const result = floods.get(attack.flood);
+      return result === undefined ? nothing('no job ran') : [result.attack, result.control];
+    }
     case 'untried':
       return nothing(attack.why);
     case 'sandbox':
@@ -158,7 +193,12 @@ function observeBoth(
   }
 }
 
-type Both = { sandbox: Tried; control: Tried; thefts: ReadonlyMap<Theft, LeaseResult> };
+type Both = {
+  sandbox: Tried;
+  control: Tried;
+  thefts: ReadonlyMap<Theft, LeaseResult>;
+  floods: ReadonlyMap<Flood, FloodResult>;
+};
 
 function notesOn(attacks: readonly Attack[], { arrivals }: Round): string[] {
   const reachesOut = attacks.some((attack) => attack.class === 'network');

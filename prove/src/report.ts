@@ -6,6 +6,7 @@
  * told the truth, nor whose key it is: compare the fingerprint with what the host's owner gave you.
  */
 import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import { NETWORK_MODES } from '@onejob/protocol';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ATTACK_CLASSES } from './attack.ts';
@@ -41,6 +42,8 @@ const ReportSchema = Type.Object(
     finishedAt: Text,
     onejob: Text,
     driver: Type.Object({ name: Text, note: Text }, closed),
+    /** What its machines had of a network; older reports do not say it: `link`. */
+    network: Type.Optional(Type.Enum([...NETWORK_MODES])),
     /** Digest of the guest image; empty: the driver has none. */
     image: Text,
     host: Type.Object({ system: Text, cpus: Count, memoryBytes: Count, node: Text }, closed),

@@ -77,6 +77,7 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
     return await lab.run(job('first', seenIn(beside)), { running: host.watch });
   };
   const first = await runFirst();
+  const alone = await runAlone(inJobs, lab, job('alone', new Map()));
   const remains = await host.lookAfter(first.sandboxId);
   const bare = await runOnHost(onHost);
   const effects = await scene?.effects();
@@ -92,7 +93,9 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
       ...mergeReports(inJobs, reports, readReports(next?.lines ?? [])),
       ...[...beside].filter(([id]) => id !== NEIGHBOUR),
       ...bare.reports,
+      ...alone.reports,
     ]),
+    alone: alone.ends,
     untried: bare.untried,
     // Some of it comes into being with the first job.
     host: new Map([...(await lookAsHost(inJobs)), ...before]),
@@ -102,6 +105,20 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
     log: lines.join('\n'),
     ended: [first.ended, next?.ended].filter((one) => one !== undefined).join('; '),
   };
+}
+
+/** Each in a job that may end with it. */
+async function runAlone(attacks: readonly SandboxAttack[], lab: Lab, job: ProbeJob) {
+  const reports = new Map<string, ProbeReport>();
+  const ends = new Map<string, string>();
+  for (const attack of attacks) {
+    if (!attack.probes.some(({ turn }) => turn === 'alone')) continue;
+    const files = jobFiles([attack], 'alone', '', new Map());
+    const { lines, ended } = await lab.run({ ...job, files });
+    for (const [id, report] of readReports(lines)) reports.set(id, report);
+    ends.set(attack.id, ended);
+  }
+  return { reports, ends };
 }
 
 const seenIn = (reports: ReadonlyMap<string, ProbeReport>): Map<string, string> =>

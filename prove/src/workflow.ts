@@ -1,12 +1,12 @@
 /** The files of the repository that a proof runs: a workflow of one job, the probe, and its list. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Attack, Probe, ReplayAttack, Turn } from './attack.ts';
+import type { Attack, FloodAttack, Probe, ReplayAttack, Turn } from './attack.ts';
 import { JOB_SECRET } from './attacks/credentials.ts';
 import { NEIGHBOUR, neighbourScript } from './attacks/neighbour.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import { LEASE_LABEL } from './leases.ts';
-import { JOB_MINUTES } from './limits.ts';
+import { JOB_MINUTES, LOG_FLOOD_BYTES, MESSAGE_FLOOD_BYTES } from './limits.ts';
 
 export const WORKFLOW_FILE = '.github/workflows/prove.yml';
 
@@ -45,6 +45,44 @@ runs:
   using: node24
   main: probe.mjs
 `;
+
+/** Says a row every second until it is ended. */
+export const witnessFiles = (): Record<string, string> => ({
+  [WORKFLOW_FILE]: `name: prove
+on: push
+jobs:
+  witness:
+    runs-on: ubuntu-latest
+    timeout-minutes: ${JOB_MINUTES}
+    steps:
+      - run: while true; do echo "witness $(date)"; sleep 1; done
+`,
+});
+
+const LOG_FLOOD = `row=$(head -c 16000 /dev/zero | tr '\\0' x); yes "$row" | head -c ${LOG_FLOOD_BYTES}`;
+
+/** A flood of the log takes a shell; one of the link an action, which is run by the runner's own Node. */
+export function floodFiles({ flood, id }: Pick<FloodAttack, 'flood' | 'id'>) {
+  const head = `name: prove
+on: push
+jobs:
+  flood:
+    runs-on: ubuntu-latest
+    timeout-minutes: ${JOB_MINUTES}
+    steps:
+`;
+  if (flood === 'log') {
+    return { [WORKFLOW_FILE]: `${head}      - run: ${JSON.stringify(LOG_FLOOD)}\n` };
+  }
+  return {
+    [WORKFLOW_FILE]: `${head}      - uses: actions/checkout@v4
+      - uses: ./prove
+        env: { FLOOD: ${flood}, ID: ${id}, BYTES: ${MESSAGE_FLOOD_BYTES} }
+`,
+    'prove/action.yml': ACTION.replace('probe.mjs', 'flood.mjs'),
+    'prove/flood.mjs': readFileSync(join(import.meta.dirname, 'probe', 'flood.mjs'), 'utf8'),
+  };
+}
 
 const CONTENT_PROBE = 'content';
 

@@ -4,7 +4,7 @@
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Job, Run } from '@onejob/protocol';
+import type { Job, NetworkMode, Run } from '@onejob/protocol';
 import {
   WORKFLOW_FILE,
   type EndedProbeJob,
@@ -27,14 +27,16 @@ export async function openLab(options: {
   work: string;
   cache: string;
   driver: string;
+  network: NetworkMode;
+  engineSocket: string | undefined;
   say: (line: string) => void;
   signal: AbortSignal;
 }): Promise<ProofLab> {
-  const { work, cache, driver, say, signal } = options;
+  const { work, cache, driver, network, engineSocket, say, signal } = options;
   const data = join(work, 'data');
   const platform = await openPlatform({
     directories: { data, cache },
-    driver,
+    ...{ driver, network, engineSocket },
     image: undefined,
     withAgent: true,
     imageWatcher: { show: () => {}, end: () => {} },

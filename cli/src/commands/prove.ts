@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { NetworkMode } from '@onejob/protocol';
 import {
   checkOnly,
   countVerdicts,
@@ -21,7 +22,9 @@ import {
   runIsolated,
   setScene,
   signReport,
+  startEngineOfProof,
   verifyReport,
+  whyNoEngine,
   whyNotIsolated,
   type Proof,
   type Report,
@@ -34,7 +37,7 @@ import {
 } from '../config/environment.ts';
 import type { Directories } from '../config/environment.ts';
 import { ImageStore } from '../embedded/images.ts';
-import { tryDrivers } from '../embedded/platform.ts';
+import { tryDrivers, unpackInto } from '../embedded/platform.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
@@ -45,6 +48,7 @@ import { openLab } from './prove-lab.ts';
 
 export type ProveFlags = {
   driver: string;
+  network: NetworkMode;
   only?: string[];
   json: boolean;
   report?: string;
@@ -76,21 +80,22 @@ export async function proveCommand(
   const only = flags.only ?? [];
   usable(() => checkOnly(only));
   const directories = findDirectories(dataDirectory);
-  const driver = await chooseDriver(flags.driver, directories);
-  const image = driver === 'process' ? '' : await readyImage(directories, interrupts.signal);
+  const notIsolated = (await whyNotIsolated()) ?? '';
+  const { network } = flags;
+  const driver = await chooseDriver(flags, directories, notIsolated);
+  const image =
+    driver === 'process' ? '' : await readyImage(driver, directories, interrupts.signal);
   const key = await ensureHostKey(join(directories.data, KEY_FILE)).catch(refuse);
   const startedAt = new Date().toISOString();
-  const notIsolated = (await whyNotIsolated()) ?? '';
   if (notIsolated !== '') tell(`no namespaces for the proof: ${notIsolated}; less is tried`);
-  const task = { driver, only, notIsolated, cache: directories.cache };
+  const task = { driver, network, only, notIsolated, cache: directories.cache };
   const proof = await inScratch(task, interrupts.signal);
   const report: Report = {
     version: REPORT_VERSION,
     startedAt,
     finishedAt: new Date().toISOString(),
     onejob: VERSION,
-    driver: proof.driver,
-    image,
+    ...{ driver: proof.driver, network, image },
     host: hostFacts(),
     notIsolated,
     only: [...only],
@@ -105,27 +110,64 @@ export async function proveCommand(
   return isProved(report.totals) ? EXIT.success : EXIT.jobFailed;
 }
 
-/** The driver's own name, where it works here. */
-async function chooseDriver(wish: string, directories: Directories): Promise<string> {
+/**
+ * The driver's own name, where it works here. A proof has a container engine of its own: the host's runs
+ * its containers on the real host, where nothing that an attack looks for is laid out.
+ */
+async function chooseDriver(
+  { driver: wish, network }: ProveFlags,
+  directories: Directories,
+  notIsolated: string,
+): Promise<string> {
+  if (network === 'nat' && notIsolated !== '') {
+    const message = `--network nat cannot be proved here without a host of the proof's own: ${notIsolated}.`;
+    throw new CliError('driver_unavailable', message);
+  }
+  const hasOwnEngine = notIsolated === '';
   const drivers = await tryDrivers(directories);
-  const found = drivers.find(({ driver, probe }) =>
-    wish === 'auto' ? probe.works && probe.auto : probe.works && driver.name === wish,
+  const fitting = drivers.filter(({ probe }) => probe.networkModes.includes(network));
+  const found = fitting.find(({ driver, probe }) => {
+    if (wish === 'auto') return probe.works && probe.auto;
+    return driver.name === wish && (probe.works || (wish === 'docker' && hasOwnEngine));
+  })?.driver.name;
+  const whyNot = found === 'docker' && hasOwnEngine ? whyNoEngine() : undefined;
+  if (whyNot !== undefined) {
+    const message = `A proof of docker starts a container engine of its own: ${whyNot}.`;
+    throw new CliError('driver_unavailable', message);
+  }
+  if (found !== undefined) return found;
+  const notes = drivers.map(({ driver, probe }) => {
+    const isFitting = fitting.some((one) => one.driver === driver);
+    return `\n  ${driver.name}: ${isFitting ? probe.note : `its machines have no network mode ${network}`}`;
+  });
+  const which = network === 'link' ? wish : `${wish} with --network ${network}`;
+  throw new CliError(
+    'driver_unavailable',
+    `There is no driver ${which} to prove here:${notes.join('')}`,
   );
-  if (found !== undefined) return found.driver.name;
-  const notes = drivers.map(({ driver, probe }) => `\n  ${driver.name}: ${probe.note}`).join('');
-  throw new CliError('driver_unavailable', `There is no driver ${wish} to prove here:${notes}`);
 }
 
 /** Its digest. Built here: in the namespaces of the proof it would be gone with them. */
-async function readyImage({ cache }: Directories, signal: AbortSignal): Promise<string> {
+async function readyImage(
+  driver: string,
+  directories: Directories,
+  signal: AbortSignal,
+): Promise<string> {
   const live = terminalStyle(process.stderr).live ? process.stderr : undefined;
   const progress = buildProgress(live, (line) => void process.stderr.write(`${line}\n`));
-  const store = new ImageStore(cache, signal);
+  const store = new ImageStore(directories.cache, signal);
   const image = await store.build(false, (one) => progress.show(one)).finally(() => progress.end());
+  if (driver !== 'qemu' && process.getuid?.() === 0) await unpackInto(directories, image);
   return image.digest;
 }
 
-type Task = { driver: string; only: readonly string[]; notIsolated: string; cache: string };
+type Task = {
+  driver: string;
+  network: NetworkMode;
+  only: readonly string[];
+  notIsolated: string;
+  cache: string;
+};
 /** What the process inside is told, in a file. */
 type InsideTask = Task & { work: string; mark: string };
 
@@ -172,14 +214,30 @@ async function proveInside(file: string): Promise<ExitCode> {
 }
 
 async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> {
-  const { work, mark, driver, only, notIsolated, cache } = task;
+  const { work, mark, driver, network, only, notIsolated, cache } = task;
   await using undo = new AsyncDisposableStack();
   const scene =
     mark === ''
       ? undefined
-      : undo.use(await setScene(mark, environmentValue(AGENT_VARIABLE) ?? '').catch(refuse));
-  const lab = undo.use(await openLab({ work, cache, driver, say: tell, signal }));
-  return await prove({ driver, only, lab, scene, notIsolated, say: tell });
+      : undo.use(
+          await setScene(mark, environmentValue(AGENT_VARIABLE) ?? '', { network, work }).catch(
+            refuse,
+          ),
+        );
+  const engine =
+    scene === undefined || driver !== 'docker'
+      ? undefined
+      : undo.use(await startEngineOfProof(work, mark));
+  const both = { cache, engineSocket: engine?.socketPath, say: tell, signal };
+  const lab = undo.use(await openLab({ ...both, work, driver, network }));
+  const all = { driver, network, only, lab, scene, notIsolated, say: tell };
+  if (network === 'link') return await prove(all);
+  // Machines of the driver process have no network of their own, so the control's have none to lose.
+  const off = join(work, 'off');
+  const controlLab = undo.use(
+    await openLab({ ...both, work: off, driver: 'process', network: 'link' }),
+  );
+  return await prove({ ...all, controlLab });
 }
 
 async function verify(file: string, { key, json }: ProveFlags): Promise<ExitCode> {

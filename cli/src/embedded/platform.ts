@@ -18,6 +18,7 @@ import {
   needsImage,
   reapOnce,
   startAgent,
+  unpackImage,
   WorkflowRepositories,
   type Agent,
   type AgentConfig,
@@ -60,6 +61,8 @@ export type PlatformOptions = {
   driver: string;
   /** Name or digest of a stored image; undefined: onejob's own, built when missing. */
   image: string | undefined;
+  /** Of a container engine in place of the one that the operator's settings name. */
+  engineSocket?: string | undefined;
   /** What machines have of a network; undefined: onejob's default, `link`. */
   network?: NetworkMode | undefined;
   /** Machines that wait for jobs, at most; undefined: none. */
@@ -301,7 +304,7 @@ async function agentConfig(
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
-    ...driverSettings(),
+    ...driverSettings(options.engineSocket),
     ...egressSettings(),
     image: async () =>
       await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
@@ -314,13 +317,21 @@ async function agentConfig(
   };
 }
 
-/** What the operator says of drivers, in the files that these variables name. */
-function driverSettings(): Pick<AgentConfig, 'docker' | 'firecracker' | 'process'> {
-  const docker = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
+/**
+ * What the operator says of drivers, in the files that these variables name. Another engine has none of
+ * the images that its operator put into theirs, so it runs onejob's own.
+ */
+function driverSettings(
+  engineSocket?: string,
+): Pick<AgentConfig, 'docker' | 'firecracker' | 'process'> {
+  const file = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
   const firecracker = environmentValue('ONEJOB_FIRECRACKER_SETTINGS') ?? '';
   const own = environmentValue('ONEJOB_PROCESS_SETTINGS') ?? '';
+  const { image, allowedImages, ...settings } = file === '' ? {} : readDockerSettings(file);
+  const images = { ...(image && { image }), ...(allowedImages && { allowedImages }) };
+  const place = engineSocket === undefined ? images : { socketPath: engineSocket };
   return {
-    ...(docker === '' ? {} : { docker: readDockerSettings(docker) }),
+    docker: { ...settings, ...place },
     ...(firecracker === '' ? {} : { firecracker: readFirecrackerSettings(firecracker) }),
     // Who starts a run here is the person whose machine it is, and asks for this driver by its name.
     process: {
@@ -342,6 +353,10 @@ export async function tryDrivers(directories: Directories) {
   await makeCacheDirectory(directories.cache);
   return await probeDrivers(offlineConfig(directories));
 }
+
+/** An image's files as drivers without disks need them: kept in the cache from then on. */
+export const unpackInto = async ({ cache }: Directories, image: GuestImage): Promise<string> =>
+  await unpackImage(image, cache);
 
 /** Whether this host can give machines a network of their own, tried: for `doctor`. */
 export const tryNetwork = async (directories: Directories): Promise<NetworkProbe> =>

@@ -9,7 +9,12 @@ import { makeValues } from '../scene/values.ts';
 import { allAttacks } from './all-attacks.ts';
 import { NEIGHBOUR } from './neighbour.ts';
 
-const world = { dataDirectory: '/data', mark: 'sandbox-1', disk: { major: 8, minor: 1 } };
+const world = {
+  dataDirectory: '/data',
+  mark: 'sandbox-1',
+  disk: { major: 8, minor: 1 },
+  network: 'link',
+} as const;
 const attacks = allAttacks(world, 'prove-secret-1234');
 
 const scriptsOf = (attack: Attack): string[] => {

@@ -6,6 +6,7 @@ import type { Attack } from '../attack.ts';
 import { burialAttacks } from './burial.ts';
 import { credentialAttacks } from './credentials.ts';
 import { escapeAttacks } from './escape.ts';
+import { floodAttacks } from './floods.ts';
 import { identityAttacks } from './identity.ts';
 import { kernelAttacks } from './kernel.ts';
 import { leaseAttacks } from './leases.ts';
@@ -23,11 +24,12 @@ export const allAttacks = (world: World, jobSecret: string): Attack[] => [
   ...kernelAttacks(world),
   ...monitorAttacks(),
   ...neighbourAttacks(),
-  ...networkAttacks(),
+  ...networkAttacks(world),
   ...credentialAttacks(world, jobSecret),
   ...replayAttacks(),
   ...leaseAttacks(),
   ...resourceAttacks(),
+  ...floodAttacks(),
   ...persistenceAttacks(world),
   ...burialAttacks(),
 ];

@@ -3,10 +3,21 @@
  * and answers with a value that only the host knows. In the control the sandbox has the host's
  * network, and a proxy that connects to whatever it is asked for.
  */
-import type { Evidence, SandboxAttack } from '../attack.ts';
+import type { SandboxAttack } from '../attack.ts';
+import { CHECKSUM, FOREIGN_ADDRESS, lies, packedAddress, type RawTry } from './spoofing.ts';
+import type { World } from './world.ts';
 
 const CONTROL = 'the driver process on the network itself, with a proxy that judges nothing';
-const NO_ANSWER = 'nothing but the proxy is there, and it refuses';
+const EXPECTED = {
+  link: {
+    connection: 'nothing but the proxy is there, and it refuses',
+    packet: 'no network card leads there',
+  },
+  nat: {
+    connection: 'rules of packets refuse it, and so does the proxy',
+    packet: 'rules of packets refuse it',
+  },
+} as const;
 
 /** Where names of the proof lead, in order; `later`: from the second question on. */
 export type NameAnswer = {
@@ -101,7 +112,8 @@ const TARGETS: readonly [id: string, what: string, target: string, address?: str
 const SHIFTY = new Set(['rebinding', 'mixed']);
 const SHIFTY_CONNECTS = 3;
 
-export function networkAttacks(): SandboxAttack[] {
+export function networkAttacks({ network }: Pick<World, 'network'>): SandboxAttack[] {
+  const expected = EXPECTED[network];
   const reached = TARGETS.map(([id, what, target, address]): SandboxAttack => {
     const times = SHIFTY.has(id) ? SHIFTY_CONNECTS : 1;
     return {
@@ -109,13 +121,13 @@ export function networkAttacks(): SandboxAttack[] {
       id,
       class: 'network',
       title: `reaches ${what}`,
-      expected: NO_ANSWER,
+      expected: expected.connection,
       control: CONTROL,
       probes: [{ turn: 'first', probe: { do: 'connect', target, times } }],
       evidence: address === undefined ? { by: 'arrival' } : { by: 'arrival', address },
     };
   });
-  return [...reached, ...rawAttacks()];
+  return [...reached, ...rawAttacks(expected.packet)];
 }
 
 /** What a sandbox must reach: else nothing that is refused was refused by the guard. */
@@ -125,27 +137,23 @@ export const PUBLIC_CONTROL = {
 } as const;
 
 const perl = (program: string): string => `perl -e '${program}'`;
-/** Internet checksum (RFC 1071). */
-const CHECKSUM =
-  'sub sum { my $s = 0; $s += $_ for unpack("n*", $_[0]); $s = ($s >> 16) + ($s & 65535) while $s >> 16; ~$s & 65535 } ';
-const address = (text: string): string => `pack("C4", ${text.replaceAll('.', ', ')})`;
 const place = (port: number, text: string): string =>
-  `pack("S n a4 x8", 2, ${port}, ${address(text)})`;
-
-type RawTry = [id: string, title: string, script: string, evidence: Evidence];
+  `pack("S n a4 x8", 2, ${port}, ${packedAddress(text)})`;
 
 /** Packets that no proxy carries. */
-const rawAttacks = (): SandboxAttack[] =>
-  [...datagrams(), ...rawSockets()].map(([id, title, script, evidence]) => ({
+function rawAttacks(expected: string): SandboxAttack[] {
+  const tries: RawTry[] = [...datagrams(), ...rawSockets(), ...lies(PUBLIC_ADDRESS)];
+  return tries.map(([id, title, script, evidence]) => ({
     kind: 'sandbox',
     id,
     class: 'network',
     title,
-    expected: 'no network card leads there',
+    expected,
     control: "the driver process on the host's network",
     probes: [{ turn: 'first', probe: { do: 'script', script } }],
     evidence,
   }));
+}
 
 function datagrams(): RawTry[] {
   return [
@@ -199,7 +207,7 @@ function rawSockets(): RawTry[] {
           `send(S, $p, 0, ${place(0, '10.20.30.40')}) or die $!; ` +
           'local $SIG{ALRM} = sub { exit 1 }; alarm 3; ' +
           'while (1) { my $from = recv(S, my $in, 500, 0); ' +
-          `if (substr($from, 4, 4) eq ${address('10.20.30.40')}) { print "answered by 10.20.30.40"; exit 0 } }`,
+          `if (substr($from, 4, 4) eq ${packedAddress('10.20.30.40')}) { print "answered by 10.20.30.40"; exit 0 } }`,
       ),
       { by: 'text', text: 'answered by' },
     ],
@@ -209,10 +217,10 @@ function rawSockets(): RawTry[] {
       perl(
         'socket(S, 2, 3, 255) or die; my $d = "GET /spoofing"; ' +
           'my $udp = pack("nnnn", 4000, 53, 8 + length($d), 0) . $d; ' +
-          `my $ip = pack("CCnnnCCn a4 a4", 69, 0, 20 + length($udp), 7, 0, 64, 17, 0, ${address('198.51.100.77')}, ${address('10.20.30.53')}); ` +
+          `my $ip = pack("CCnnnCCn a4 a4", 69, 0, 20 + length($udp), 7, 0, 64, 17, 0, ${packedAddress(FOREIGN_ADDRESS)}, ${packedAddress('10.20.30.53')}); ` +
           `send(S, $ip . $udp, 0, ${place(0, '10.20.30.53')}) or die $!;`,
       ),
-      { by: 'arrival', from: '198.51.100.77' },
+      { by: 'arrival', from: FOREIGN_ADDRESS },
     ],
     [
       'sniffing',

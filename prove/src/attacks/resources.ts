@@ -1,7 +1,8 @@
 /** More than a sandbox's share: of processes, memory, disk, log and connections. Bounded, so that no try does harm. */
-import type { Probe, SandboxAttack } from '../attack.ts';
+import type { Probe, SandboxAttack, Turn } from '../attack.ts';
 import {
   HELD_CONNECTIONS,
+  LARGE_FILE_GIB,
   LONG_ROW_CHARACTERS,
   MANY_FILES,
   MANY_PROCESSES,
@@ -10,18 +11,22 @@ import {
 import { PUBLIC_ADDRESS } from './network.ts';
 import { FILE_FLOOD, PROCESS_CONTROL } from './world.ts';
 
-const TOO_LARGE_GIB = 9;
-
 type Try = Omit<SandboxAttack, 'kind' | 'class' | 'probes' | 'control'> & {
   control?: string;
+  turn?: Turn;
   probe: Probe;
 };
 
-const asAttack = ({ probe, control = PROCESS_CONTROL, ...rest }: Try): SandboxAttack => ({
+const asAttack = ({
+  probe,
+  turn = 'first',
+  control = PROCESS_CONTROL,
+  ...rest
+}: Try): SandboxAttack => ({
   kind: 'sandbox',
   class: 'resources',
   control,
-  probes: [{ turn: 'first', probe }],
+  probes: [{ turn, probe }],
   ...rest,
 });
 
@@ -41,19 +46,18 @@ const ofHost = (): Try[] => [
   },
   {
     id: 'large-file',
-    title: 'takes more disk than its shape has',
-    expected: 'its disk is full before',
-    probe: script(
-      `fallocate -l ${TOO_LARGE_GIB}G large-file && echo "has ${TOO_LARGE_GIB} GiB"; rm -f large-file`,
-    ),
-    evidence: { by: 'text', text: 'has ' },
+    title: "takes more of the host's disk than its shape has",
+    expected: "its own disk is full before, or is none of the host's",
+    probe: script(`fallocate -l ${LARGE_FILE_GIB}G large-file && sleep 1; rm -f large-file`),
+    evidence: { by: 'change', name: 'disk' },
   },
   {
     id: 'much-memory',
     title: 'takes more memory than its shape has',
-    expected: 'its kernel stops who asks for it',
+    expected: 'who asks for it is stopped, or its whole machine',
     controlOn: 'host',
     control: 'the same script on the host of the proof, without a shape',
+    turn: 'alone',
     // Who takes it is the first to be killed, and no other.
     probe: script(
       `(echo 1000 > /proc/self/oom_score_adj; exec perl -e 'my @m; for (1 .. ${MUCH_MEMORY_MIB / 16}) { push @m, "x" x 16777216 } print "has ${MUCH_MEMORY_MIB} MiB"')`,

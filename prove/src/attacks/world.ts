@@ -3,7 +3,12 @@
  * place, only the host knows.
  */
 
+import type { NetworkMode } from '@onejob/protocol';
+import { SECRET_BYTES } from '../limits.ts';
+
 export type World = {
+  /** What the machines under proof have of one. */
+  network: NetworkMode;
   /** Of the platform that runs the proof. */
   dataDirectory: string;
   /** Says which try made something: of the sandbox, or of the control. */
@@ -66,8 +71,9 @@ export const HOST_CREDENTIALS = {
   netrc: { path: '/root/.netrc', what: 'passwords of servers' },
 } as const;
 
-/** A value of the host's: recognised in any output by its form. */
-export const secretForm = (name: string): string => `prove-${name}-[0-9a-f]*`;
+/** A value of the host's: recognised in any output by its form, which this form itself does not have. */
+export const secretForm = (name: string): string =>
+  `prove-${name}-[0-9a-f]\\{${2 * SECRET_BYTES}\\}`;
 
 /**
  * Runs a script where the job's own /proc is taken away. A process that only has a /proc of its own on

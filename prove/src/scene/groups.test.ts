@@ -19,6 +19,7 @@ test('a group is made in each hierarchy that holds a sandbox, below the own one'
   assert.deepEqual(parseHierarchies(MOUNTS, own), [
     { controllers: 'cpu,cpuacct', parent: '/sys/fs/cgroup/cpu,cpuacct/a/b' },
     { controllers: 'memory', parent: '/sys/fs/cgroup/memory/c' },
+    { controllers: 'freezer', parent: '/sys/fs/cgroup/freezer' },
     { controllers: 'unified', parent: '/sys/fs/cgroup/unified' },
   ]);
 });

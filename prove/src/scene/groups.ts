@@ -7,8 +7,8 @@ import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What holds a sandbox; the one of disks where it is there. */
-const WANTED = ['memory', 'cpu', 'pids', 'blkio'];
+/** What holds a sandbox, the one of disks where it is there, and what container engines take. */
+const WANTED = ['memory', 'cpu', 'pids', 'blkio', 'devices', 'freezer'];
 const NAME = 'onejob-prove-';
 /** A proof enters its groups at once; empty ones that are older were left by one that was killed. */
 const ABANDONED_MS = 60_000;
@@ -113,7 +113,8 @@ async function isInhabited(path: string): Promise<boolean> {
   return false;
 }
 
-async function removeTree(path: string, tries = REMOVE_TRIES): Promise<void> {
+/** Innermost first; succeeds where there is nothing. */
+export async function removeTree(path: string, tries = REMOVE_TRIES): Promise<void> {
   for (let left = tries; ; left -= 1) {
     try {
       const below = await readdir(path, { withFileTypes: true });

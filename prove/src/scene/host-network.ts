@@ -14,7 +14,7 @@ import { HOST_ADDRESSES, NAMES } from '../attacks/network.ts';
 import { startResolver } from './dns-server.ts';
 import { listenEverywhere, type Arrival } from './listeners.ts';
 import { startPlainProxy } from './plain-proxy.ts';
-import { runScript, startLasting } from './tools.ts';
+import { runScript, startLasting, tryScript } from './tools.ts';
 
 /** How often the host says something on its network. */
 const TRAFFIC_MS = 150;
@@ -43,6 +43,8 @@ const SETUP = `
   '
   ip route add default via 203.0.113.2 dev near0
   ip -6 route add default via 2001:db8:ffff::2 dev near0
+  echo $FORWARDS > /proc/sys/net/ipv4/ip_forward
+  echo $FORWARDS > /proc/sys/net/ipv6/conf/all/forwarding
 `;
 
 export type HostNetwork = AsyncDisposable & {
@@ -50,10 +52,13 @@ export type HostNetwork = AsyncDisposable & {
   readonly proxy: string;
   /** What came since it was last asked, to the host and beyond it. */
   take(): Promise<{ arrivals: Arrival[]; peak: number }>;
+  /** Cards that the host and its neighbours send to, a line each. */
+  neighbours(): Promise<string>;
 };
 
-/** @param values what listeners answer with, and what the host says on its network */
+/** What listeners answer with, what the host says on its network, and whether it is a way to others. */
 export async function openHostNetwork(values: {
+  forwards: boolean;
   listener: string;
   traffic: string;
 }): Promise<HostNetwork> {
@@ -69,7 +74,7 @@ export async function openHostNetwork(values: {
   const lines = createInterface({ input: far.child.stdout! })[Symbol.asyncIterator]();
   const nextLine = async (): Promise<string> => String((await lines.next()).value);
   if ((await nextLine()) !== 'ready') throw new Error('The far side of the proof did not start.');
-  await runScript(SETUP, { FAR: String(far.pid) });
+  await runScript(SETUP, { FAR: String(far.pid), FORWARDS: values.forwards ? '1' : '0' });
   const near = await listenEverywhere(values.listener, false);
   const resolver = await startResolver(NAMES);
   const proxy = await startPlainProxy();
@@ -83,6 +88,7 @@ export async function openHostNetwork(values: {
       const arrivals = [...near.take(), ...beyond.arrivals, ...resolver.take()];
       return { arrivals, peak: beyond.peak };
     },
+    neighbours: async () => await tryScript(`ip neigh; nsenter --target ${far.pid} --net ip neigh`),
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }

@@ -3,10 +3,12 @@
  * and what an attack would change is noticed. Set only in the namespaces of the proof
  * (namespaces.ts), with which it goes.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { chmod, mkdir, open, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NetworkMode } from '@onejob/protocol';
 import { settingChange } from '../attacks/kernel.ts';
+import { BELIEVED_CHANGE, FOREIGN_CARD } from '../attacks/spoofing.ts';
 import {
   addKey,
   FILE_FLOOD,
@@ -17,7 +19,14 @@ import {
   removeKey,
   STAND_INS,
 } from '../attacks/world.ts';
-import { COUNT_MS, HELD_CONNECTIONS, KEY_SECONDS, MANY_FILES, MANY_PROCESSES } from '../limits.ts';
+import {
+  COUNT_MS,
+  HELD_CONNECTIONS,
+  KEY_SECONDS,
+  LARGE_FILE_GIB,
+  MANY_FILES,
+  MANY_PROCESSES,
+} from '../limits.ts';
 import { listenOnHostSockets, writeHostFiles } from './host-places.ts';
 import { openHostNetwork, type HostNetwork } from './host-network.ts';
 import type { Arrival } from './listeners.ts';
@@ -25,6 +34,7 @@ import { runScript, startLasting, tryScript } from './tools.ts';
 import { makeValues, valueOf, type Values } from './values.ts';
 import { checkWalls } from './walls.ts';
 
+const GIBIBYTE = 1024 ** 3;
 const CGROUPS = '/sys/fs/cgroup';
 
 /** What a try did to the host. */
@@ -42,35 +52,45 @@ export type Scene = AsyncDisposable & {
   effects(): Promise<Effects>;
 };
 
-/** @param mark of the namespaces; anywhere else nothing is set */
-export async function setScene(mark: string, agentValue: string): Promise<Scene> {
+/**
+ * @param mark of the namespaces; anywhere else nothing is set
+ * @param options what the machines under proof have of a network; a place on the disk of their files
+ */
+export async function setScene(
+  mark: string,
+  agentValue: string,
+  { network, work }: { network: NetworkMode; work: string },
+): Promise<Scene> {
   checkWalls(mark);
   await using undo = new AsyncDisposableStack();
   const values = makeValues(agentValue);
   undo.defer(removeKeys);
   await writeHostFiles(values);
   await listenOnHostSockets(values);
-  const network = undo.use(
+  const hostNetwork = undo.use(
     await openHostNetwork({
+      forwards: network === 'nat',
       listener: valueOf(values, 'listener'),
       traffic: valueOf(values, 'traffic'),
     }),
   );
   const canary = undo.use(await startCanary(values));
-  const processes = undo.use(countProcesses());
+  const processes = undo.use(watchPeak(countProcesses));
+  const disk = undo.use(watchPeak(() => usedBytes(work)));
   let current = '';
   const owned = undo.move();
   return {
     values,
-    proxy: network.proxy,
+    proxy: hostNetwork.proxy,
     begin: async (next) => {
       current = next;
-      await network.take();
+      await hostNetwork.take();
       await restore(values, canary.pid);
       processes.restart();
+      disk.restart();
     },
     effects: async () =>
-      await readEffects(network, { mark: current, canary: canary.pid, processes }),
+      await readEffects(hostNetwork, { mark: current, canary: canary.pid, processes, disk }),
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }
@@ -125,11 +145,19 @@ async function fillMemory(shared: string, message: string): Promise<void> {
     msgsnd($id, pack("l! a*", 1, "${message}"), 04000) or die $!;'`);
 }
 
-type ProcessCount = Disposable & { restart(): void; more(): number };
+type Peak = Disposable & { restart(): void; more(): number };
 
-/** The most processes the host had beyond those it had at first. */
-function countProcesses(): ProcessCount {
-  const count = (): number => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length;
+const countProcesses = (): number =>
+  readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length;
+
+/** Of the whole disk that holds a path. */
+function usedBytes(path: string): number {
+  const { blocks, bfree, bsize } = statfsSync(path);
+  return (blocks - bfree) * bsize;
+}
+
+/** The most there was of something beyond what there was at first. */
+function watchPeak(count: () => number): Peak {
   let before = count();
   let most = before;
   const timer = setInterval(() => (most = Math.max(most, count())), COUNT_MS);
@@ -143,10 +171,10 @@ function countProcesses(): ProcessCount {
   };
 }
 
-type Watched = { mark: string; canary: number; processes: ProcessCount };
+type Watched = { mark: string; canary: number; processes: Peak; disk: Peak };
 
 async function readEffects(network: HostNetwork, watched: Watched): Promise<Effects> {
-  const { mark, canary, processes } = watched;
+  const { mark, canary, processes, disk } = watched;
   const { arrivals, peak } = await network.take();
   const read = (path: string): string => readOr(path).trim();
   const changes = new Map<string, string>();
@@ -171,8 +199,14 @@ async function readEffects(network: HostNetwork, watched: Watched): Promise<Effe
   note('route', route.trim() !== '', `it is there: ${route.trim()}`);
   const groups = await takeGroups(`onejob-prove-${mark}`);
   note('cgroup', groups.length > 0, `it is there: ${groups.join(', ')}`);
+  const believed = (await network.neighbours())
+    .split('\n')
+    .filter((line) => line.includes(FOREIGN_CARD));
+  note(BELIEVED_CHANGE, believed.length > 0, `a neighbour believes it: ${believed.join(', ')}`);
   const more = processes.more();
   note('processes', more >= MANY_PROCESSES, `it had ${more} processes more`);
+  const gibibytes = Math.round(disk.more() / GIBIBYTE);
+  note('disk', gibibytes >= LARGE_FILE_GIB, `its disk had ${gibibytes} GiB more`);
   note('connections', peak >= HELD_CONNECTIONS, `${peak} were open at the same time`);
   return { arrivals, changes };
 }

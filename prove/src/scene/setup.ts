@@ -41,6 +41,11 @@ const DEVICE_FILES = `
     if [ "$1" != kvm ] || [ -c /dev/kvm ]; then mknod -m "$4" "$new/dev/$1" c "$2" "$3"; fi
     shift 4
   done
+  # networks of machines begin with it
+  if [ -c /dev/net/tun ]; then
+    mkdir "$new/dev/net"
+    mknod -m 600 "$new/dev/net/tun" c 10 200
+  fi
   mkdir "$new/dev/pts" "$new/dev/shm"
   mount -t devpts -o newinstance,ptmxmode=0666 devpts "$new/dev/pts"
   mount -t tmpfs -o mode=1777 tmpfs "$new/dev/shm"
@@ -112,8 +117,15 @@ const PLACES = `
   ip link set lo up
 `;
 
+/** Not chroot(2): root leaves that at will, and gets no user namespaces in it, which gVisor takes. */
+const ENTER = `
+  cd "$new"
+  pivot_root . .
+  umount -l .
+  cd /
+  "$@"
+  exit $?
+`;
+
 /** For `sh -e`; its arguments are what runs in the new root. The shell stays the first process. */
-export const SETUP = [
-  ...[ROOT, DEVICE_FILES, KERNEL, CONTROL_GROUPS, PLACES],
-  'chroot "$new" "$@"\nexit $?\n',
-].join('');
+export const SETUP = [ROOT, DEVICE_FILES, KERNEL, CONTROL_GROUPS, PLACES, ENTER].join('');

@@ -3,7 +3,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { promisify } from 'node:util';
 import { TOOL_MS } from '../limits.ts';
 
-const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+export const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const OUTPUT_BYTES = 1024 * 1024;
 
 /** What a script of `sh` prints; throws with its words when it fails. */
@@ -38,6 +38,11 @@ export async function runWhole(script: string): Promise<{ output: string; errors
   }).catch((error: unknown) => error as Said);
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   return { output: text(said.stdout), errors: text(said.stderr) };
+}
+
+/** So many bytes through a pipe, to somebody who takes them: how many came. */
+export async function countBytes(bytes: number): Promise<number> {
+  return Number(await runScript(`head -c ${bytes} /dev/zero | wc -c`));
 }
 
 export type Lasting = AsyncDisposable & { readonly pid: number; readonly child: ChildProcess };
