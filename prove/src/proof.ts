@@ -4,8 +4,9 @@
  *     sandbox   the driver under proof, the secret a secret, the guard's proxy
  *     control   the driver process, the secret an ordinary variable, a proxy that judges nothing
  *
- * Each round is at most two jobs: the first tries, the next looks for what the first left. Jobs go
- * the way of any job; a lab runs them.
+ * Each round is two jobs, the first tries, the next looks for what the first left, and one more for
+ * each attack that may end its machine. Jobs go the way of any job; a lab runs them. With a network that
+ * the driver process cannot have, the control's lab is another one.
  */
 import type { NetworkMode } from '@onejob/protocol';
 import {

@@ -19,9 +19,9 @@ export const CHECKSUM =
   'sub sum { my $s = 0; $s += $_ for unpack("n*", $_[0]); $s = ($s >> 16) + ($s & 65535) while $s >> 16; ~$s & 65535 } ';
 export const packedAddress = (text: string): string => `pack("C4", ${text.replaceAll('.', ', ')})`;
 
-/** A datagram that says whose attack it is. */
+/** A datagram that says whose attack it is, to a port that is open: names have the resolver's alone. */
 const datagram = (id: string): string =>
-  `my $d = "GET /${id}"; my $udp = pack("nnnn", 4000, 53, 8 + length($d), 0) . $d; `;
+  `my $d = "GET /${id}"; my $udp = pack("nnnn", 4000, 443, 8 + length($d), 0) . $d; `;
 
 /** $gw, $dev, $index and $card: the next hop, the way to it and its card, which is asked for first. */
 const NEXT_HOP =

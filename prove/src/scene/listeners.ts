@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 
 const TCP_PORTS = [25, 53, 80, 443, 2375, 8080];
-const UDP_PORT = 53;
+/** The second one is open to machines with an interface of their own: QUIC's. */
+const UDP_PORTS = [53, 443];
 /** A probe asks in one short line; who says more is no probe. */
 const QUESTION_CHARACTERS = 200;
 /** Who does not ask is not waited for. */
@@ -55,13 +56,13 @@ export async function listenEverywhere(secret: string, udp: boolean): Promise<Li
     await once(server, 'listening');
     server.unref();
   }
-  if (udp) {
+  for (const port of udp ? UDP_PORTS : []) {
     const socket = createSocket({ type: 'udp6' });
     socket.on('message', (message, peer) => {
       const [, id = ''] = /^GET \/?([\w-]+)/.exec(message.toString('latin1')) ?? [];
       arrivals.push({ id, address: '', from: plain(peer.address) });
     });
-    socket.bind(UDP_PORT, '::');
+    socket.bind(port, '::');
     await once(socket, 'listening');
     socket.unref();
   }

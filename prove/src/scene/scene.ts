@@ -156,17 +156,22 @@ function usedBytes(path: string): number {
   return (blocks - bfree) * bsize;
 }
 
-/** The most there was of something beyond what there was at first. */
+/** The most there was of something beyond the least there was before: others give some back meanwhile. */
 function watchPeak(count: () => number): Peak {
-  let before = count();
-  let most = before;
-  const timer = setInterval(() => (most = Math.max(most, count())), COUNT_MS);
+  let least = count();
+  let most = 0;
+  const look = (): void => {
+    const now = count();
+    least = Math.min(least, now);
+    most = Math.max(most, now - least);
+  };
+  const timer = setInterval(look, COUNT_MS);
   return {
     restart: () => {
-      before = count();
-      most = before;
+      least = count();
+      most = 0;
     },
-    more: () => most - before,
+    more: () => most,
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }
