@@ -250,11 +250,12 @@ async function verify(file: string, { key, json }: ProveFlags): Promise<ExitCode
     return EXIT.success;
   }
   const { held, broken } = report.totals;
+  const network = report.network ?? 'link';
   print(
     `Signed by the key ${fingerprint} on ${safeText(report.finishedAt, false)}; not altered since.`,
   );
   print(
-    `It says: driver ${safeText(report.driver.name, false)} (${safeText(report.driver.note, false)}), ${held} attacks held, ${broken} broken, ` +
+    `It says: driver ${safeText(report.driver.name, false)} (${safeText(report.driver.note, false)}), network ${network}, ${held} attacks held, ${broken} broken, ` +
       `${report.totals['not counted']} not counted, ${report.totals['not tried']} not tried.`,
   );
   print(

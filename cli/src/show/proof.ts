@@ -42,7 +42,7 @@ export function showProof(report: Report, paint: Paint): string {
     ...(report.notIsolated === ''
       ? []
       : [`Less was tried, without namespaces of the proof's own: ${report.notIsolated}.`]),
-    `driver ${driver.name}: ${safeText(driver.note, false)}`,
+    `driver ${driver.name}${report.network === 'nat' ? ', network nat' : ''}: ${safeText(driver.note, false)}`,
     `${totals.held} held, ${totals.broken} broken, ${totals['not counted']} not counted, ${totals['not tried']} not tried`,
   ].join('\n');
 }
