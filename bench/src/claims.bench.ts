@@ -56,9 +56,15 @@ export async function benchClaims(): Promise<Record<string, unknown>> {
     postgres:
       binaries === undefined
         ? 'not installed: apt-get install postgresql'
-        : { ...summary(await measureOnPostgres(binaries)), targetPerSecond: TARGET_PER_SECOND },
+        : besideTarget(await measureOnPostgres(binaries)),
   };
 }
+
+const besideTarget = (perSecond: number[]): Record<string, unknown> => ({
+  ...summary(perSecond),
+  targetPerSecond: TARGET_PER_SECOND,
+  isTargetMet: median(perSecond) >= TARGET_PER_SECOND,
+});
 
 const summary = (perSecond: number[]): Record<string, unknown> => ({
   claimsPerSecond: Math.round(median(perSecond)),

@@ -172,6 +172,6 @@ export async function benchEgress(): Promise<Record<string, unknown>> {
     },
     ratioToRelay: { down: rounded(ratio('Down'), 2), up: rounded(ratio('Up'), 2) },
     targetRatio: TARGET_RATIO,
-    isUnderTarget: worst >= TARGET_RATIO,
+    isTargetMet: worst >= TARGET_RATIO,
   };
 }
