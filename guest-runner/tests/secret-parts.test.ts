@@ -229,7 +229,11 @@ test('no message about a text shows a part of a secret in it', async () => {
       messages += shown.texts.length;
       shown.assertHidden(JSON.stringify(text));
     }),
-    { numRuns: 600 },
+    {
+      numRuns: 600,
+      // A sign in the secret's first line ends the command's properties, which masking then takes away.
+      examples: [[['жжжж=жжж]жж\nZQ9ж', (value) => `##[error file=${value};line=1]${value}`]]],
+    },
   );
   assert.ok(messages > 4000, `only ${messages} messages were looked at`);
 });

@@ -132,12 +132,17 @@ export class StepCommands {
     return true;
   }
 
-  /** What is only shown is cut from the masked line: a comma in a secret would end a property. */
+  /**
+   * What is only shown is cut from the masked line: a comma in a secret would end a property. A line that is
+   * the command no more, since a sign in a secret made it one, is shown masked and whole.
+   */
   private masked(command: Command, line: string): Command {
     if (!SHOWN.has(command.name)) return command;
     const masked = this.effects.mask(line);
-    const again = masked === line ? undefined : parseCommand(masked);
-    return again?.name === command.name ? again : command;
+    if (masked === line) return command;
+    const again = parseCommand(masked);
+    if (again?.name === command.name) return again;
+    return { ...command, properties: new Map(), data: masked };
   }
 
   private problem(message: string): void {
