@@ -152,7 +152,7 @@ function describeNetwork(place: FirecrackerLab): void {
 }
 
 function describeDeath(place: FirecrackerLab): void {
-  test('every process of it dies with its agent, and the reaper takes the rest', async () => {
+  test('every process of it dies with its agent, and the reaper takes the rest', async (t) => {
     await using lab = await SandboxLab.open(place.image, place.guestRunnerPath);
     const words = [join(import.meta.dirname, '_provisioning-agent.ts'), lab.hostMarker, lab.root];
     const { image, guestRunnerPath, directory } = place;
@@ -161,6 +161,7 @@ function describeDeath(place: FirecrackerLab): void {
     const agent = spawn(process.execPath, [...words, JSON.stringify({ ...request, firecracker })], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    t.after(() => agent.kill('SIGKILL'));
     const exited = once(agent, 'exit').then(() => [Buffer.from('it ended')]);
     const [said] = (await Promise.race([once(agent.stdout, 'data'), exited])) as [Buffer];
     const [, sandboxId = ''] = /^provisioned (sb\w+)/.exec(said.toString()) ?? [];

@@ -30,7 +30,9 @@ class HostLab implements Disposable {
     const words = ['--pdeathsig', 'KILL', '--', 'unshare', '--net', '--mount', 'sh', '-c', hold];
     this.#holder = spawn('setpriv', words, { stdio: ['ignore', 'ignore', 'inherit'] });
     for (const deadline = Date.now() + 10_000; !this.#isReady();) {
-      assert.ok(Date.now() < deadline, 'no namespaces');
+      if (Date.now() < deadline) continue;
+      this.#holder.kill();
+      assert.fail('no namespaces');
     }
     this.hasNft = spawnSync('nsenter', [...this.#inside(), 'nft', 'list', 'tables']).status === 0;
   }

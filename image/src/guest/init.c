@@ -228,6 +228,8 @@ static void mount_everything(void) {
         {"/new/work/.system/root", "/new/root", 0700}, {"/new/work/.system/home", "/new/home", 0755},
         {"/new/work/.system/docker", "/new/var/lib/docker", 0710}}; /* its layers cannot lie on the root's overlay */
     mkdir("/new/work/.system", 0755);
+    mkdir("/new/var", 0755); /* an imported root may have neither */
+    mkdir("/new/var/lib", 0755);
     for (size_t i = 0; i < sizeof bulky / sizeof *bulky; i++) {
         mkdir(bulky[i].from, bulky[i].mode);
         chmod(bulky[i].from, bulky[i].mode);
