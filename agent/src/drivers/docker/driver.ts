@@ -11,10 +11,17 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { explainError } from '@onejob/protocol';
-import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { startGuardian } from '../../host/guardian.ts';
 import { AgentError } from '../../errors.ts';
-import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
+import { isHostDiskFull } from '../../host/work-disk.ts';
+import type {
+  DriverProbe,
+  ProvisionRequest,
+  SandboxDriver,
+  SandboxHandle,
+} from '../../sandbox/driver.ts';
+import { ComingUp } from '../../sandbox/coming-up.ts';
+import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
@@ -27,7 +34,7 @@ import {
 } from './config.ts';
 import { containerBody, containerName } from './container.ts';
 import { Engine, isObject } from './engine.ts';
-import { Container, DockerHandle } from './handle.ts';
+import { Container } from './handle.ts';
 import { importImage } from './image-import.ts';
 import { checkImageName, checkSettings, type CheckedSettings } from './rules.ts';
 
@@ -131,7 +138,7 @@ async function provision(
   host: Host,
   request: ProvisionRequest,
   stack: ProvisionStack,
-): Promise<DockerHandle> {
+): Promise<SandboxHandle> {
   if (request.image === null && config.settings.image === undefined) {
     throw new AgentError(
       'image_missing',
@@ -139,41 +146,32 @@ async function provision(
     );
   }
   checkShape(request.shape, SHAPE_LIMITS);
-  const startedAt = performance.now();
-  const failure = new AbortController();
-  const signal = AbortSignal.any([request.signal, failure.signal]);
-  const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
-  await using undo = new AsyncDisposableStack();
-  const acquire = async <T>(what: Acquisition, make: () => T | Promise<T>): Promise<T> => {
-    signal.throwIfAborted();
-    return await stack.acquire(what, make);
-  };
+  await using coming = new ComingUp(request, stack);
+  const { signal, acquire } = coming;
   const linkDirectory = join(request.directory, 'link');
   await acquire({ kind: 'directory', path: linkDirectory }, async () => {
     await mkdir(linkDirectory, { mode: 0o700 });
   });
-  const listen = async (name: string): Promise<CarrierSocket> => {
-    const path = join(linkDirectory, name);
-    const make = async () => await listenForCarrier(path, signal);
-    return undo.use(await acquire({ kind: 'socket', path }, make));
-  };
-  const control = await listen('control.sock');
-  const bulk = await listen('bulk.sock');
+  await coming.listen(linkDirectory);
   signal.throwIfAborted();
   const image = await imageFor(config, host, request);
   // An import may take a minute, once; what is timed is the machine.
-  const timer = setTimeout(() => failure.abort(tooLate(timeoutMs)), timeoutMs);
-  undo.defer(() => clearTimeout(timer));
+  const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
+  coming.setDeadline(timeoutMs, ' after its container was created');
   const container = await startContainer({ config, host, request, linkDirectory, image, acquire });
   void container.ended.then(({ detail }) => {
     const message = `The container ended before its guest runner connected: ${detail}.`;
-    failure.abort(new AgentError('boot_failed', message));
+    coming.fail(new AgentError('boot_failed', message));
   });
   try {
-    const carriers = await bothCarriers(control.connected, bulk.connected);
-    const phasesMs = { provision: performance.now() - startedAt };
+    const carriers = await coming.carriers();
+    const phasesMs = coming.phasesMs();
     const { engineDirectory, note } = host;
-    return new DockerHandle({ container, engineDirectory, note, carriers, phasesMs });
+    return new MachineHandle({
+      ...{ driver: 'docker', note, machine: container, carriers, phasesMs },
+      // Where the engine keeps what containers write.
+      isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
+    });
   } catch (error) {
     await container.kill();
     throw error;
@@ -219,9 +217,3 @@ async function imageFor(
   checkImageName(name, settings.allowedImages);
   return name;
 }
-
-const tooLate = (timeoutMs: number): AgentError =>
-  new AgentError(
-    'boot_timeout',
-    `The guest runner did not connect to its agent in ${timeoutMs} ms after its container was created.`,
-  );

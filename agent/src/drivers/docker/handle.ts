@@ -7,11 +7,10 @@
  * platform failed. A container that ends by itself ended with its guest runner.
  */
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import type { SandboxId } from '@onejob/protocol';
 import { explainError } from '@onejob/protocol';
-import { isHostDiskFull } from '../../host/work-disk.ts';
-import type { MachineEnd, SandboxHandle } from '../../sandbox/driver.ts';
+import type { MachineEnd } from '../../sandbox/driver.ts';
+import type { Machine } from '../../sandbox/machine-handle.ts';
 import { TAIL_BYTES } from './config.ts';
 import { containerName, removeContainer } from './container.ts';
 import { isObject, type Engine } from './engine.ts';
@@ -45,7 +44,7 @@ export function explainEnd(seen: {
 }
 
 /** The container from its start on. */
-export class Container {
+export class Container implements Machine {
   /** Settles once, never rejects. */
   readonly ended: Promise<MachineEnd>;
   readonly #engine: Engine;
@@ -165,48 +164,5 @@ export class Container {
       rest = (lines.pop() ?? '').slice(-EVENT_LINE_BYTES);
       this.#oomKills += lines.filter((line) => line.trim() !== '').length;
     });
-  }
-}
-
-export class DockerHandle implements SandboxHandle {
-  readonly driver = 'docker';
-  readonly note: string;
-  readonly carriers: { control: Socket; bulk: Socket };
-  readonly phasesMs: Readonly<Record<string, number>>;
-  readonly ended: Promise<MachineEnd>;
-  readonly #container: Container;
-  readonly #engineDirectory: string;
-
-  constructor(parts: {
-    container: Container;
-    /** Where the engine keeps what containers write. */
-    engineDirectory: string;
-    note: string;
-    carriers: { control: Socket; bulk: Socket };
-    phasesMs: Record<string, number>;
-  }) {
-    this.#container = parts.container;
-    this.#engineDirectory = parts.engineDirectory;
-    this.ended = parts.container.ended;
-    this.note = parts.note;
-    this.carriers = parts.carriers;
-    this.phasesMs = parts.phasesMs;
-  }
-
-  oomKills(): number {
-    return this.#container.oomKills;
-  }
-
-  async isHostDiskFull(): Promise<boolean> {
-    return await isHostDiskFull(this.#engineDirectory).catch(() => false);
-  }
-
-  async kill(): Promise<void> {
-    try {
-      await this.#container.kill();
-    } finally {
-      this.carriers.control.destroy();
-      this.carriers.bulk.destroy();
-    }
   }
 }

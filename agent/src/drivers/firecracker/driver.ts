@@ -18,13 +18,14 @@ import { bothCarriers, checkSocketPath } from '../../host/carrier-socket.ts';
 import { cgroupOomKills, cgroupPaths, cgroupPrefix, createCgroup } from '../../host/cgroup.ts';
 import { claimUser, SANDBOX_USERS, takeUser } from '../../host/sandbox-user.ts';
 import { superviseProcess } from '../../host/supervised-process.ts';
-import { createWorkDisk } from '../../host/work-disk.ts';
+import { createWorkDisk, isHostDiskFull } from '../../host/work-disk.ts';
 import type {
   DriverProbe,
   MachineImage,
   ProvisionRequest,
   SandboxDriver,
 } from '../../sandbox/driver.ts';
+import { MachineHandle, ProcessMachine } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
@@ -41,7 +42,7 @@ import {
   type FirecrackerDriverConfig,
 } from './config.ts';
 import { checkImage } from './guest-image.ts';
-import { FirecrackerHandle, FirecrackerMachine } from './handle.ts';
+import { explainEnd } from './handle.ts';
 import { findHost, type Host } from './host.ts';
 import { furnishJail, jailRoot, type JailedFirecracker } from './jail.ts';
 import { machineRequests, SEEN } from './machine.ts';
@@ -106,7 +107,7 @@ class Boot implements Disposable {
   /** Fires at the deadline, when Firecracker ends, or when the request is withdrawn. */
   readonly #signal: AbortSignal;
   #groups: readonly string[] = [];
-  #machine: FirecrackerMachine | undefined;
+  #machine: ProcessMachine | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -115,7 +116,7 @@ class Boot implements Disposable {
     this.#signal = AbortSignal.any([parts.request.signal, this.#failure.signal]);
   }
 
-  async run(): Promise<FirecrackerHandle> {
+  async run(): Promise<MachineHandle> {
     const startedAtMs = performance.now();
     const { sockets, machine } = await this.#start();
     const api = new FirecrackerApi(sockets.api, this.#signal);
@@ -131,8 +132,9 @@ class Boot implements Disposable {
       configure: bootedAtMs - readyAtMs,
       boot: performance.now() - bootedAtMs,
     };
-    return new FirecrackerHandle({
-      ...{ machine, directory, carriers, phasesMs, note: this.#parts.host.note },
+    return new MachineHandle({
+      ...{ driver: 'firecracker', note: this.#parts.host.note, machine, carriers, phasesMs },
+      isHostDiskFull: async () => await isHostDiskFull(directory),
     });
   }
 
@@ -159,7 +161,7 @@ class Boot implements Disposable {
     return await this.#parts.stack.acquire(what, make);
   }
 
-  async #start(): Promise<{ sockets: Sockets; machine: FirecrackerMachine }> {
+  async #start(): Promise<{ sockets: Sockets; machine: ProcessMachine }> {
     const { config, host, request, image } = this.#parts;
     const { directory, sandboxId, shape, network } = request;
     const sockets = { api: join(directory, 'api.sock'), vsock: join(directory, 'vsock.sock') };
@@ -226,7 +228,7 @@ class Boot implements Disposable {
     });
   }
 
-  #spawn(words: readonly string[]): FirecrackerMachine {
+  #spawn(words: readonly string[]): ProcessMachine {
     const { hostMarker } = this.#parts.config;
     const { sandboxId, directory } = this.#parts.request;
     const [command = '', ...args] = [...cgroupPrefix(this.#groups), ...words];
@@ -234,7 +236,7 @@ class Boot implements Disposable {
       ...{ command, args, hostMarker, sandboxId, directory, environment: {} },
     });
     const oomKills = (): number => cgroupOomKills(this.#groups);
-    const machine = new FirecrackerMachine({ hostMarker, sandboxId, process, oomKills });
+    const machine = new ProcessMachine({ hostMarker, sandboxId, process, oomKills, explainEnd });
     this.#machine = machine;
     void machine.ended.then(({ detail }) =>
       this.#failure.abort(

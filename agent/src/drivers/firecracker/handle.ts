@@ -5,12 +5,9 @@
  *
  *     running -> ended      killed | vmm_died | runner_gone
  */
-import type { Socket } from 'node:net';
-import type { SandboxId } from '@onejob/protocol';
-import { killSandboxProcesses } from '../../host/processes.ts';
-import type { ProcessExit, SupervisedProcess } from '../../host/supervised-process.ts';
-import { isHostDiskFull } from '../../host/work-disk.ts';
-import type { MachineEnd, SandboxHandle } from '../../sandbox/driver.ts';
+import type { ProcessExit } from '../../host/supervised-process.ts';
+import type { MachineEnd } from '../../sandbox/driver.ts';
+import type { SeenEnd } from '../../sandbox/machine-handle.ts';
 import { SHOWN_OUTPUT_CHARACTERS } from './config.ts';
 
 /** An exit status above is a signal's number and this (POSIX, section 2.8.2) ... */
@@ -20,13 +17,7 @@ const OWN_STATUS = { first: 148, last: 157 } as const;
 const KILL_STATUS = SIGNAL_STATUS + 9;
 
 /** Pure: from what was seen to who is to blame. */
-export function explainEnd(seen: {
-  exit: ProcessExit;
-  killedByUs: boolean;
-  /** Times the host's kernel killed in the machine's control group. */
-  oomKills: number;
-  output: string;
-}): MachineEnd {
+export function explainEnd(seen: SeenEnd): MachineEnd {
   const { exit, killedByUs, oomKills } = seen;
   if (killedByUs) return { cause: 'killed', detail: 'killed by the agent' };
   const output = seen.output.trim().slice(-SHOWN_OUTPUT_CHARACTERS);
@@ -52,92 +43,4 @@ function howOf({ code, signal }: ProcessExit): string {
   return status <= SIGNAL_STATUS || isOwn
     ? `exit status ${status}`
     : `signal ${status - SIGNAL_STATUS}`;
-}
-
-export class FirecrackerHandle implements SandboxHandle {
-  readonly driver = 'firecracker';
-  readonly note: string;
-  readonly carriers: { control: Socket; bulk: Socket };
-  readonly phasesMs: Readonly<Record<string, number>>;
-  readonly ended: Promise<MachineEnd>;
-  readonly #machine: FirecrackerMachine;
-  readonly #directory: string;
-
-  constructor(parts: {
-    machine: FirecrackerMachine;
-    directory: string;
-    carriers: { control: Socket; bulk: Socket };
-    phasesMs: Record<string, number>;
-    note: string;
-  }) {
-    this.#machine = parts.machine;
-    this.#directory = parts.directory;
-    this.note = parts.note;
-    this.carriers = parts.carriers;
-    this.phasesMs = parts.phasesMs;
-    this.ended = parts.machine.ended;
-  }
-
-  /** What the guest's own kernel kills is not told: Firecracker has no port for it. */
-  oomKills(): number {
-    return this.#machine.oomKills();
-  }
-
-  async isHostDiskFull(): Promise<boolean> {
-    return await isHostDiskFull(this.#directory);
-  }
-
-  async kill(): Promise<void> {
-    try {
-      await this.#machine.kill();
-    } finally {
-      this.carriers.control.destroy();
-      this.carriers.bulk.destroy();
-    }
-  }
-}
-
-/** Firecracker's process, from its start on. */
-export class FirecrackerMachine {
-  /** Settles once, never rejects. */
-  readonly ended: Promise<MachineEnd>;
-  readonly #parts: {
-    hostMarker: string;
-    sandboxId: SandboxId;
-    process: SupervisedProcess;
-    oomKills(): number;
-  };
-  #isKilled = false;
-  #hasEnded = false;
-  #lastOomKills = 0;
-
-  constructor(parts: {
-    hostMarker: string;
-    sandboxId: SandboxId;
-    process: SupervisedProcess;
-    oomKills(): number;
-  }) {
-    this.#parts = parts;
-    this.ended = parts.process.exited.then((exit) => {
-      this.#hasEnded = true;
-      return explainEnd({
-        ...{ exit, killedByUs: this.#isKilled, oomKills: this.oomKills() },
-        output: parts.process.tail(),
-      });
-    });
-  }
-
-  /** The highest ever seen: its control group goes with its burial. */
-  oomKills(): number {
-    this.#lastOomKills = Math.max(this.#lastOomKills, this.#parts.oomKills());
-    return this.#lastOomKills;
-  }
-
-  async kill(): Promise<void> {
-    if (!this.#hasEnded) this.#isKilled = true;
-    const { process, hostMarker, sandboxId } = this.#parts;
-    process.kill();
-    await killSandboxProcesses(hostMarker, sandboxId);
-    await process.exited;
-  }
 }

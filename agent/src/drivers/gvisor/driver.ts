@@ -17,18 +17,20 @@ import {
   findCgroups,
   type Cgroups,
 } from '../../host/cgroup.ts';
-import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import { findTool, runTool } from '../../host/short-tool.ts';
-import {
-  superviseProcess,
-  type ProcessExit,
-  type SupervisedProcess,
-} from '../../host/supervised-process.ts';
+import { superviseProcess, type SupervisedProcess } from '../../host/supervised-process.ts';
 import { unpackImage } from '../../host/unpacked-image.ts';
 import { AgentError } from '../../errors.ts';
-import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
-import type { Acquisition } from '../../sandbox/journal.ts';
+import { isHostDiskFull } from '../../host/work-disk.ts';
+import type {
+  DriverProbe,
+  ProvisionRequest,
+  SandboxDriver,
+  SandboxHandle,
+} from '../../sandbox/driver.ts';
+import { ComingUp } from '../../sandbox/coming-up.ts';
+import { MachineHandle, ProcessMachine } from '../../sandbox/machine-handle.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import { ociConfig } from './bundle.ts';
@@ -41,7 +43,7 @@ import {
   VERSION_TIMEOUT_MS,
   type GvisorDriverConfig,
 } from './config.ts';
-import { GvisorHandle } from './handle.ts';
+import { explainEnd } from './handle.ts';
 import { findOnce } from '../find-once.ts';
 
 /** What works on this host, found out once, by running it. */
@@ -143,7 +145,7 @@ async function provision(
   host: Host,
   request: ProvisionRequest,
   stack: ProvisionStack,
-): Promise<GvisorHandle> {
+): Promise<SandboxHandle> {
   const { sandboxId, directory, image } = request;
   if (image === null) {
     throw new AgentError(
@@ -152,15 +154,8 @@ async function provision(
     );
   }
   checkShape(request.shape, SHAPE_LIMITS);
-  const startedAt = performance.now();
-  const failure = new AbortController();
-  const signal = AbortSignal.any([request.signal, failure.signal]);
-  const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
-  await using undo = new AsyncDisposableStack();
-  const acquire = async <T>(what: Acquisition, make: () => T | Promise<T>): Promise<T> => {
-    signal.throwIfAborted();
-    return await stack.acquire(what, make);
-  };
+  await using coming = new ComingUp(request, stack);
+  const { signal, acquire } = coming;
   const paths = {
     link: join(directory, 'link'),
     bundle: join(directory, 'bundle'),
@@ -169,13 +164,7 @@ async function provision(
   for (const path of Object.values(paths)) {
     await acquire({ kind: 'directory', path }, async () => await mkdir(path, { mode: 0o700 }));
   }
-  const listen = async (name: string): Promise<CarrierSocket> => {
-    const path = join(paths.link, name);
-    const make = async () => await listenForCarrier(path, signal);
-    return undo.use(await acquire({ kind: 'socket', path }, make));
-  };
-  const control = await listen('control.sock');
-  const bulk = await listen('bulk.sock');
+  await coming.listen(paths.link);
   signal.throwIfAborted();
   const rootPath = await unpackImage(image, config.cacheDirectory);
   const { hostMarker } = config;
@@ -184,8 +173,7 @@ async function provision(
   await writeFile(memoryFile, memoryOf(request.shape));
   const oci = ociConfig({ hostMarker, sandboxId, rootPath, linkDirectory });
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(oci));
-  const timer = setTimeout(() => failure.abort(tooLate(timeoutMs)), timeoutMs);
-  undo.defer(() => clearTimeout(timer));
+  coming.setDeadline(config.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   const groups = cgroupPaths(host.cgroups, sandboxId);
   await acquire({ kind: 'cgroup', sandboxId, paths: groups }, async () => {
     await createCgroup(host.cgroups, groups, request.shape);
@@ -193,12 +181,14 @@ async function provision(
   const process = await acquire({ kind: 'process', role: 'runsc', sandboxId }, () =>
     start(host, { hostMarker, sandboxId, directory, groups, memoryFile, ...paths }),
   );
-  void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
-  const carriers = await bothCarriers(control.connected, bulk.connected);
-  return new GvisorHandle({
-    ...{ hostMarker, sandboxId, directory, process, carriers, note: host.note },
-    oomKills: () => cgroupOomKills(groups),
-    phasesMs: { provision: performance.now() - startedAt },
+  coming.watch('runsc', process);
+  const carriers = await coming.carriers();
+  const oomKills = (): number => cgroupOomKills(groups);
+  return new MachineHandle({
+    ...{ driver: 'gvisor', note: host.note, carriers },
+    machine: new ProcessMachine({ hostMarker, sandboxId, process, oomKills, explainEnd }),
+    phasesMs: coming.phasesMs(),
+    isHostDiskFull: async () => await isHostDiskFull(directory),
   });
 }
 
@@ -235,15 +225,3 @@ const memoryPrefix = (memoryFile: string): string[] => {
   const script = 'mount --bind "$1" /proc/meminfo && shift && exec "$@"';
   return ['/bin/sh', '-e', '-c', script, 'sh', memoryFile];
 };
-
-const tooLate = (timeoutMs: number): AgentError =>
-  new AgentError(
-    'boot_timeout',
-    `The guest runner did not connect to its agent in ${timeoutMs} ms.`,
-  );
-
-const endedEarly = (process: SupervisedProcess, exit: ProcessExit): AgentError =>
-  new AgentError(
-    'boot_failed',
-    `runsc ended (exit ${exit.code ?? exit.signal}) before the guest runner connected. It said:\n${process.tail().trim() || '(nothing)'}`,
-  );

@@ -15,23 +15,24 @@ import {
   createCgroup,
   findCgroups,
 } from '../../host/cgroup.ts';
-import { bothCarriers, listenForCarrier, type CarrierSocket } from '../../host/carrier-socket.ts';
 import { mayRunFrom } from '../../host/exec-allowed.ts';
 import { inView, ownUserCommand, whyNoOwnUser } from '../../host/own-user.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import { claimUser, takeUser } from '../../host/sandbox-user.ts';
-import {
-  superviseProcess,
-  type ProcessExit,
-  type SupervisedProcess,
-} from '../../host/supervised-process.ts';
+import { superviseProcess, type SupervisedProcess } from '../../host/supervised-process.ts';
 import { AgentError } from '../../errors.ts';
-import type { DriverProbe, ProvisionRequest, SandboxDriver } from '../../sandbox/driver.ts';
-import type { Acquisition } from '../../sandbox/journal.ts';
+import type {
+  DriverProbe,
+  ProvisionRequest,
+  SandboxDriver,
+  SandboxHandle,
+} from '../../sandbox/driver.ts';
+import { ComingUp, LINK_SOCKETS } from '../../sandbox/coming-up.ts';
+import { MachineHandle, ProcessMachine } from '../../sandbox/machine-handle.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import { SHAPE_LIMITS, type ProcessDriverConfig } from './config.ts';
-import { ProcessHandle } from './handle.ts';
+import { explainEnd } from './handle.ts';
 import { checkTrust } from './trust.ts';
 
 /** What of this host is used, found out once, by trying. */
@@ -117,19 +118,12 @@ async function provision(
   host: Host,
   request: ProvisionRequest,
   stack: ProvisionStack,
-): Promise<ProcessHandle> {
+): Promise<SandboxHandle> {
   refuse(config, host, request);
-  const startedAt = performance.now();
   const { sandboxId, directory } = request;
-  const failure = new AbortController();
-  const signal = AbortSignal.any([request.signal, failure.signal]);
-  const timer = setTimeout(() => failure.abort(tooLate(config)), config.bootTimeoutMs);
-  await using undo = new AsyncDisposableStack();
-  undo.defer(() => clearTimeout(timer));
-  const acquire = async <T>(what: Acquisition, make: () => T | Promise<T>): Promise<T> => {
-    signal.throwIfAborted();
-    return await stack.acquire(what, make);
-  };
+  await using coming = new ComingUp(request, stack);
+  const { signal, acquire } = coming;
+  coming.setDeadline(config.bootTimeoutMs);
   const { hostMarker, users } = config;
   const claim = async (uid: number): Promise<boolean> =>
     await acquire({ kind: 'user', sandboxId, uid }, () =>
@@ -153,11 +147,11 @@ async function provision(
     await give(path);
   }
   await refuseExec(config, paths.work);
-  const sockets = { control: join(directory, 'control.sock'), bulk: join(directory, 'bulk.sock') };
-  const listen = async (path: string): Promise<CarrierSocket> =>
-    undo.use(await acquire({ kind: 'socket', path }, () => listenForCarrier(path, signal)));
-  const control = await listen(sockets.control);
-  const bulk = await listen(sockets.bulk);
+  await coming.listen(directory);
+  const sockets = {
+    control: join(directory, LINK_SOCKETS.control),
+    bulk: join(directory, LINK_SOCKETS.bulk),
+  };
   for (const path of Object.values(sockets)) await give(path);
   const { cgroups } = host;
   const groups = 'version' in cgroups ? cgroupPaths(cgroups, sandboxId) : [];
@@ -171,15 +165,19 @@ async function provision(
   const process = await acquire({ kind: 'process', role: 'guest-runner', sandboxId }, () =>
     start(config, words, request, { ...seen, directory: paths.work }),
   );
-  void process.exited.then((exit) => failure.abort(endedEarly(process, exit)));
-  const carriers = await bothCarriers(control.connected, bulk.connected);
-  return new ProcessHandle({
-    hostMarker: config.hostMarker,
-    sandboxId,
-    process,
+  coming.watch('The guest runner', process);
+  const carriers = await coming.carriers();
+  return new MachineHandle({
+    driver: 'process',
+    note: 'a process of this host, no isolation',
+    machine: new ProcessMachine({
+      ...{ hostMarker: config.hostMarker, sandboxId, process, explainEnd },
+      oomKills: () => cgroupOomKills(groups),
+    }),
     carriers,
-    oomKills: () => cgroupOomKills(groups),
-    phasesMs: { provision: performance.now() - startedAt },
+    phasesMs: coming.phasesMs(),
+    // Its disk is the host's: who filled it is not to be told.
+    isHostDiskFull: async () => await Promise.resolve(false),
   });
 }
 
@@ -248,15 +246,3 @@ function start(
 
 /** What PATH calls relative, or leaves empty, is the directory somebody stands in. */
 const absoluteOnly = (path: string): string => path.split(':').filter(isAbsolute).join(':');
-
-const tooLate = ({ bootTimeoutMs }: ProcessDriverConfig): AgentError =>
-  new AgentError(
-    'boot_timeout',
-    `The guest runner did not connect to its agent in ${bootTimeoutMs} ms.`,
-  );
-
-const endedEarly = (process: SupervisedProcess, exit: ProcessExit): AgentError =>
-  new AgentError(
-    'boot_failed',
-    `The guest runner ended (exit ${exit.code ?? exit.signal}) before it connected. It said:\n${process.tail().trim() || '(nothing)'}`,
-  );

@@ -23,10 +23,12 @@ import {
   createEncryptedOverlay,
   createEncryptedWorkDisk,
   createWorkDisk,
+  isHostDiskFull,
 } from '../../host/work-disk.ts';
 import { tapPrefix } from '../../network/tap.ts';
 import { synchronise, warmUp } from '../../link/sync.ts';
 import type { MachineImage, MachineToSave } from '../../sandbox/driver.ts';
+import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
 import {
   CPU_WEIGHT,
@@ -36,7 +38,7 @@ import {
   type QemuDriverConfig,
 } from './config.ts';
 import { ConfinedMachine, JAIL_STATE_PATH, type Acquire } from './confinement.ts';
-import { QemuHandle, QemuMachine } from './handle.ts';
+import { QemuMachine } from './handle.ts';
 import type { Host } from './host.ts';
 import { qemuArguments, type Machine, type WorkDisk } from './machine.ts';
 import { Monitor } from './monitor.ts';
@@ -103,7 +105,7 @@ export class Boot implements AsyncDisposable {
     this.signal = AbortSignal.any([of.request.signal, this.#failure.signal]);
   }
 
-  async cold(slotMs: number): Promise<QemuHandle> {
+  async cold(slotMs: number): Promise<MachineHandle> {
     const { control, bulk } = await this.#start({ use: 'cold' });
     const connectedAtMs = performance.now();
     await this.#synchronise(control, bulk);
@@ -111,7 +113,7 @@ export class Boot implements AsyncDisposable {
     return this.#handOver({ control, bulk }, phasesMs, '');
   }
 
-  async restore(snapshot: Snapshot, slotMs: number): Promise<QemuHandle> {
+  async restore(snapshot: Snapshot, slotMs: number): Promise<MachineHandle> {
     const { control, bulk, monitor } = await this.#start({ use: 'restore', ...snapshot });
     const connectedAtMs = performance.now();
     if (monitor !== undefined) {
@@ -328,12 +330,16 @@ export class Boot implements AsyncDisposable {
     carriers: { control: Socket; bulk: Socket },
     phasesMs: Record<string, number>,
     how: string,
-  ): QemuHandle {
+  ): MachineHandle {
     const machine = this.#machine;
     if (machine === undefined) throw new AgentError('boot_failed', 'There is no machine.');
     const { directory } = this.#request;
     this.#connected.length = 0; // the handle's from now on
-    return new QemuHandle({ machine, directory, note: this.#host.note + how, carriers, phasesMs });
+    const note = this.#host.note + how;
+    return new MachineHandle({
+      ...{ driver: 'qemu', note, machine, carriers, phasesMs },
+      isHostDiskFull: async () => await isHostDiskFull(directory),
+    });
   }
 
   /** The kernel's first event waits for its port's driver, so its time is counted back. */

@@ -21,6 +21,7 @@ import type {
   MachineRequest,
   MachineToSave,
   SandboxDriver,
+  SandboxHandle,
   Snapshots,
 } from '../../sandbox/driver.ts';
 import { checkShape } from '../../sandbox/shape.ts';
@@ -36,7 +37,6 @@ import {
   TCG_BOOT_TIMEOUT_MS,
   type QemuDriverConfig,
 } from './config.ts';
-import type { QemuHandle } from './handle.ts';
 import { findHost, type Host } from './host.ts';
 import { qemuArguments } from './machine.ts';
 import { snapshotKey, SnapshotStore, type Snapshot } from './snapshot-store.ts';
@@ -106,7 +106,7 @@ class Provisioning {
     this.#snapshots = snapshots;
   }
 
-  async run(request: MachineRequest, stack: ProvisionStack): Promise<QemuHandle> {
+  async run(request: MachineRequest, stack: ProvisionStack): Promise<SandboxHandle> {
     const image = checkImage(request.image);
     checkShape(request.shape, SHAPE_LIMITS);
     const askedAtMs = performance.now();
@@ -119,7 +119,7 @@ class Provisioning {
     request: MachineRequest & { image: MachineImage },
     stack: ProvisionStack,
     slotMs: number,
-  ): Promise<QemuHandle> {
+  ): Promise<SandboxHandle> {
     const { image } = request;
     const restored = await this.#restore(request, stack, slotMs);
     if (restored !== undefined && 'driver' in restored) return restored;
@@ -159,7 +159,7 @@ class Provisioning {
     request: MachineRequest & { image: MachineImage },
     stack: ProvisionStack,
     slotMs: number,
-  ): Promise<QemuHandle | { whyNot: string } | undefined> {
+  ): Promise<SandboxHandle | { whyNot: string } | undefined> {
     const { encryptDisks = true, useSnapshots = true } = this.#config;
     if (request.keep === true || !encryptDisks || !useSnapshots) return undefined;
     const key = await keyOf(this.#host, request);
@@ -183,7 +183,7 @@ class Provisioning {
     request: MachineRequest & { image: MachineImage },
     stack: ProvisionStack,
     slotMs: number,
-  ): Promise<QemuHandle> {
+  ): Promise<SandboxHandle> {
     const { image } = request;
     const of = { config: this.#config, host: this.#host, request, image, stack };
     const boot = new Boot(of, Math.min(RESTORE_TIMEOUT_MS, this.#bootMs));

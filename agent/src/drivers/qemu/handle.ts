@@ -11,8 +11,8 @@ import type { Socket } from 'node:net';
 import type { SandboxId } from '@onejob/protocol';
 import { killSandboxProcesses } from '../../host/processes.ts';
 import type { ProcessExit, SupervisedProcess } from '../../host/supervised-process.ts';
-import { isHostDiskFull } from '../../host/work-disk.ts';
-import type { MachineEnd, SandboxHandle } from '../../sandbox/driver.ts';
+import type { MachineEnd } from '../../sandbox/driver.ts';
+import type { Machine } from '../../sandbox/machine-handle.ts';
 import { INIT_TOTAL_BYTES, LAST_EVENT_PATIENCE_MS, POWER_OFF_PATIENCE_MS } from './config.ts';
 import { InitEventReader, shownOutput, type InitEvent } from './init-events.ts';
 
@@ -58,7 +58,7 @@ function explainLastEvent(last: LastEvent): string {
   return `the guest runner ended with ${how}${output}`;
 }
 
-export class QemuMachine {
+export class QemuMachine implements Machine {
   /** Settles once, never rejects. */
   readonly ended: Promise<MachineEnd>;
   /** Host time (performance.now) and the guest's own of each first event, in order of arrival. */
@@ -161,44 +161,5 @@ export class QemuMachine {
       output: this.#process.tail(),
       hostOomKills: this.#hostOomKills(),
     });
-  }
-}
-
-export class QemuHandle implements SandboxHandle {
-  readonly driver = 'qemu';
-  readonly note: string;
-  readonly carriers: { control: Socket; bulk: Socket };
-  readonly phasesMs: Readonly<Record<string, number>>;
-  readonly ended: Promise<MachineEnd>;
-  readonly #machine: QemuMachine;
-  readonly #directory: string;
-
-  constructor(parts: {
-    machine: QemuMachine;
-    directory: string;
-    note: string;
-    carriers: { control: Socket; bulk: Socket };
-    phasesMs: Record<string, number>;
-  }) {
-    this.#machine = parts.machine;
-    this.#directory = parts.directory;
-    this.ended = parts.machine.ended;
-    this.note = parts.note;
-    this.carriers = parts.carriers;
-    this.phasesMs = parts.phasesMs;
-  }
-
-  oomKills(): number {
-    return this.#machine.oomKills;
-  }
-
-  async isHostDiskFull(): Promise<boolean> {
-    return await isHostDiskFull(this.#directory);
-  }
-
-  async kill(): Promise<void> {
-    await this.#machine.kill();
-    this.carriers.control.destroy();
-    this.carriers.bulk.destroy();
   }
 }
