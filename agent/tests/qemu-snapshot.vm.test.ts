@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { bundleGuestRunner, ensureImage } from '@onejob/image';
 import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
-import type { MachineImage, SandboxDriver, SandboxHandle } from '../src/sandbox/driver.ts';
-import { findQemu, runScript, SandboxLab } from './_sandbox-lab.ts';
+import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
+import { RANDOM_VALUES, said } from './_restored-machines.ts';
+import { findQemu, SandboxLab } from './_sandbox-lab.ts';
 
 const cacheDir = join(homedir(), '.cache', 'onejob');
 const cacheDirectory = await mkdtemp(join(tmpdir(), 'onejob-snapshots-'));
@@ -23,23 +24,6 @@ const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
 const openLab = async (): Promise<SandboxLab> => await SandboxLab.open(image, guestRunnerPath);
 const newDriver = ({ hostMarker }: SandboxLab): SandboxDriver =>
   createQemuDriver({ hostMarker, cacheDirectory, settleMs: 0 });
-
-/** What is said on lines `name=value` by one job on a machine of its own, which is then buried. */
-async function said(
-  lab: SandboxLab,
-  driver: SandboxDriver,
-  script: string,
-): Promise<{ values: Map<string, string>; handle: SandboxHandle }> {
-  const sandbox = await lab.newSandbox();
-  const handle = await driver.provision(sandbox.request, sandbox.stack);
-  const { log, finished, violation } = await runScript(handle, script);
-  assert.equal(violation, undefined);
-  assert.equal(finished?.conclusion, 'success', log);
-  await handle.kill();
-  await lab.bury(sandbox);
-  const lines = log.matchAll(/^=(\S+?)=(.+)$/gm);
-  return { values: new Map([...lines].map(([, name = '', value = '']) => [name, value])), handle };
-}
 
 /** The one snapshot that all tests here use, made when it is not there. */
 async function withSnapshot(lab: SandboxLab): Promise<SandboxDriver> {
@@ -53,46 +37,6 @@ async function withSnapshot(lab: SandboxLab): Promise<SandboxDriver> {
   assert.equal(await driver.snapshots?.isMissing({ shape, image }), false);
   return driver;
 }
-
-/**
- * Every source of random values that a program has, each read by a process that was started for it.
- * A TLS client's first message holds its random and its key share.
- */
-const RANDOM_VALUES = String.raw`
-echo "=urandom=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')"
-echo "=bash=$RANDOM$RANDOM$RANDOM"
-echo "=mktemp=$(mktemp -u)"
-echo "=openssl=$(openssl rand -hex 16)"
-echo "=boot_id=$(cat /proc/sys/kernel/random/boot_id)"
-echo "=uuid=$(cat /proc/sys/kernel/random/uuid)"
-echo "=machine_id=$(cat /etc/machine-id)"
-echo "=at_random=$(perl -e 'open(F,"/proc/self/auxv");local $/;%a=unpack("Q*",<F>);printf "%s", unpack("H*",unpack("P16",pack("Q",$a{25})))')"
-echo "=stack=$(grep '\[stack\]' /proc/self/maps)"
-echo "=getrandom=$(perl -e '$b="\0"x16;syscall(318,$b,16,0);print unpack("H*",$b)')"
-cat > "$RUNNER_TEMP/values.mjs" <<'EOF'
-import { randomBytes, randomUUID, webcrypto, generateKeyPairSync } from 'node:crypto';
-import { createServer } from 'node:net';
-import { connect } from 'node:tls';
-import { once } from 'node:events';
-const say = (name, value) => console.log('=' + name + '=' + value);
-say('randomBytes', randomBytes(16).toString('hex'));
-say('randomUUID', randomUUID());
-say('Math.random', [Math.random(), Math.random()]);
-say('getRandomValues', Buffer.from(webcrypto.getRandomValues(new Uint8Array(16))).toString('hex'));
-say('key', generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }).d);
-const server = createServer().listen(0, '127.0.0.1');
-await once(server, 'listening');
-const client = connect({ port: server.address().port, host: '127.0.0.1', rejectUnauthorized: false });
-client.on('error', () => {});
-const [socket] = await once(server, 'connection');
-const [hello] = await once(socket, 'data');
-say('tls.random', hello.subarray(11, 43).toString('hex'));
-say('tls.session', hello.subarray(44, 76).toString('hex'));
-say('tls.keyShare', hello.subarray(-32).toString('hex'));
-process.exit();
-EOF
-node "$RUNNER_TEMP/values.mjs"
-`;
 
 /** Asks the runner itself, which was alive in the snapshot, through its debugger. */
 const RUNNER_VALUES = String.raw`
