@@ -6,10 +6,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { parentPort, workerData } from 'node:worker_threads';
-import { openSessions } from '@onejob/guest-runner/carrier';
-import { sayHello } from '@onejob/guest-runner/host';
 import { openTunnel } from '@onejob/guest-runner/tunnel';
-import { GUEST_PROTOCOL } from '@onejob/protocol';
+import { openGreetedSessions } from './greeted-sessions.ts';
 
 export type GuestOptions = {
   controlSocketPath: string;
@@ -56,13 +54,7 @@ async function up(stream: Duplex, bytes: number): Promise<void> {
 async function measure(options: GuestOptions): Promise<GuestTimes> {
   const { controlSocketPath, bulkSocketPath, relayPath, authority, bytes, rounds } = options;
   const carrier = { kind: 'unix', controlSocketPath, bulkSocketPath } as const;
-  const { control, bulk } = await openSessions(carrier, async () => {});
-  await sayHello(control, {
-    protocol: GUEST_PROTOCOL,
-    runnerVersion: 'bench',
-    nodeVersion: process.version,
-    uptimeMs: 0,
-  });
+  const { control, bulk } = await openGreetedSessions(carrier);
   const byGuard = async (): Promise<Duplex> => await openTunnel(async () => await bulk, authority);
   const byRelay = async (): Promise<Duplex> => {
     const socket = connect({ path: relayPath, allowHalfOpen: true });

@@ -1,8 +1,7 @@
 /** In the guest, in the runner's place: load on a stream of the link, as the runner opens it for a job. */
-import { openSessions } from '@onejob/guest-runner/carrier';
-import { sayHello } from '@onejob/guest-runner/host';
 import { openTunnel } from '@onejob/guest-runner/tunnel';
-import { GUEST_PROTOCOL, MACHINE } from '@onejob/protocol';
+import { MACHINE } from '@onejob/protocol';
+import { openGreetedSessions } from './greeted-sessions.ts';
 import { drive } from './link-load.ts';
 
 const port = (name: string): string => `/dev/virtio-ports/${name}`;
@@ -14,13 +13,7 @@ const carrier = {
 } as const;
 
 async function load(): Promise<void> {
-  const { control, bulk } = await openSessions(carrier, async () => {});
-  await sayHello(control, {
-    protocol: GUEST_PROTOCOL,
-    runnerVersion: 'bench',
-    nodeVersion: process.version,
-    uptimeMs: 0,
-  });
+  const { bulk } = await openGreetedSessions(carrier);
   await drive(await openTunnel(async () => await bulk, 'load.example.org:1'));
 }
 

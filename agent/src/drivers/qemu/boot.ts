@@ -61,11 +61,14 @@ type Plan =
   | { use: 'save'; memoryDescriptor: number };
 type Disk = { workDisk: WorkDisk; passphrase: string };
 
-/** From MEMORY_DESCRIPTOR on; a tap comes behind them. */
+/** From MEMORY_DESCRIPTOR on. */
 const inheritedBy = (plan: Plan): number[] => [
   ...(plan.use === 'cold' ? [] : [plan.memoryDescriptor]),
   ...(plan.use === 'restore' ? [plan.stateDescriptor] : []),
 ];
+
+/** Behind them. */
+const tapDescriptorOf = (plan: Plan): number => MEMORY_DESCRIPTOR + inheritedBy(plan).length;
 
 export class Boot implements AsyncDisposable {
   /** Fires at the deadline, when the machine dies, or when the request is withdrawn. */
@@ -224,8 +227,7 @@ export class Boot implements AsyncDisposable {
   #networkCard(plan: Plan): Pick<Machine, 'network'> {
     const { network } = this.#request;
     if (network === undefined) return {};
-    const tapDescriptor = MEMORY_DESCRIPTOR + inheritedBy(plan).length;
-    return { network: { tapDescriptor, hasIpv6: network.hasIpv6 } };
+    return { network: { tapDescriptor: tapDescriptorOf(plan), hasIpv6: network.hasIpv6 } };
   }
 
   /** What QEMU writes of its devices, to a file that it has never had open. */
@@ -279,15 +281,14 @@ export class Boot implements AsyncDisposable {
   ): QemuMachine {
     const { sandboxId, directory, network } = this.#request;
     const { hostMarker } = this.#config;
-    const descriptors = inheritedBy(plan);
     const [command = '', ...args] = [
-      ...(network === undefined ? [] : tapPrefix(network, MEMORY_DESCRIPTOR + descriptors.length)),
+      ...(network === undefined ? [] : tapPrefix(network, tapDescriptorOf(plan))),
       ...[qemu.command, ...qemu.args],
     ];
     const process = asProgramInJail(
       superviseProcess({
         ...{ command, args, hostMarker, sandboxId, directory, environment: {}, input: passphrase },
-        descriptors,
+        descriptors: inheritedBy(plan),
       }),
     );
     const machine = new QemuMachine({ hostMarker, sandboxId, process, hostOomKills: oomKills });
