@@ -1,6 +1,6 @@
 /**
  * `npm test`: runs the tests of all workspaces, first those that run beside each other, then those
- * that boot machines, one by one. `npm run test:long` (or `--long`) runs the long ones only. Writes
+ * that boot machines, one a core. `npm run test:long` (or `--long`) runs the long ones only. Writes
  * nothing itself. Exit code 0 if at least one test ran and none failed, 1 otherwise, 2 for wrong flags.
  */
 
@@ -20,18 +20,22 @@ const USAGE = `Usage: npm test -- [options] [part of a path ...]
   --only             only tests marked with { only: true }
   --list             print the files that would run
 
-Tests of *.vm.test.ts boot machines and run one file at a time.
+Tests of *.vm.test.ts boot machines and run after the others, one file a core.
 `;
 
 /** Per file. Far above what a healthy file takes, so that only a hang meets it. */
 const TIMEOUT_MS: Record<TestKind, number> = {
   parallel: 300_000,
-  serial: 600_000,
+  machines: 600_000,
   long: 3_600_000,
 };
 
-/** Files at the same time: each waits for some of its time, for timers, disks and other processes. */
-const WIDTH = os.availableParallelism() + 1;
+/** Files at the same time. One that boots no machine waits for some of its time, so one more fits. */
+const WIDTH: Record<TestKind, number> = {
+  parallel: os.availableParallelism() + 1,
+  machines: os.availableParallelism(),
+  long: 1,
+};
 
 interface Request {
   readonly root: string;
@@ -73,11 +77,10 @@ async function runTests(request: Request): Promise<number> {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   try {
-    const ofKind = (...kinds: TestKind[]): TestFile[] =>
-      request.files.filter((file) => kinds.includes(file.kind));
-    const { signal } = interrupt;
-    await runPass(request, ofKind('parallel'), WIDTH, report, signal);
-    await runPass(request, ofKind('serial', 'long'), 1, report, signal);
+    for (const kind of ['parallel', 'machines', 'long'] as const) {
+      const files = request.files.filter((file) => file.kind === kind);
+      await runPass(request, files, WIDTH[kind], report, interrupt.signal);
+    }
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);

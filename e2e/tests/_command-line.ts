@@ -14,6 +14,8 @@ import { giveBackDataDirectory, makeDataDirectory } from '@onejob/testing/data-d
 export const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'src', 'main.ts');
 /** Far above what a command takes on a busy machine: only a hang meets it. */
 const HANG_MS = 120_000;
+/** As long as a file of tests may take. */
+const SERVED_MS = 300_000;
 
 export type Place = {
   directory?: string;
@@ -78,12 +80,21 @@ export class CommandLine implements AsyncDisposable {
   readonly data: string;
   readonly #base: string;
   #isPrepared = false;
+  #platform: StartedCommand | undefined;
 
   /** With an empty data directory that is there already: its first use takes seconds less. */
   static async prepared(): Promise<CommandLine> {
     const line = new CommandLine();
     await makeDataDirectory(line.data);
     line.#isPrepared = true;
+    return line;
+  }
+
+  /** With a platform that is up: a command that joins it takes a third of the time. */
+  static async served(environment: Record<string, string> = {}): Promise<CommandLine> {
+    const line = await CommandLine.prepared();
+    line.#platform = line.start(['up', '--pool', '0'], { environment, hangMs: SERVED_MS });
+    await line.#platform.saw(/^onejob is up\./m);
     return line;
   }
 
@@ -160,6 +171,8 @@ export class CommandLine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#platform?.child.kill('SIGINT');
+    await this.#platform?.ended;
     // A process that was told to end may need a moment to be gone.
     for (let turn = 0; turn < 100 && this.processes().length > 0; turn += 1) await sleep(50);
     const left = [...this.processes(), ...this.sandboxes()];

@@ -17,7 +17,7 @@ jobs:
     strategy: { matrix: { node: [22, 24] } }
     steps: [{ run: 'echo node \${{ matrix.node }}' }]
 `;
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 const checkout = makeCheckout({ [FILE]: WORKFLOW });
 after(async () => {
   await checkout[Symbol.asyncDispose]();

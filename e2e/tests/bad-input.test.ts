@@ -12,7 +12,7 @@ const GOOD =
   'on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hi\n';
 const RUN = ['run', '--driver', 'process'];
 
-const shared = await CommandLine.prepared();
+const shared = await CommandLine.served();
 const good = makeCheckout({ [FILE]: GOOD });
 const bad = makeCheckout({});
 after(async () => {
@@ -107,10 +107,12 @@ test('what onejob does not do yet is refused with its line before anything is st
 });
 
 test('an image that is not there is refused by name', async () => {
-  const environment = { ONEJOB_CACHE_DIR: `${shared.data}-no-images` };
+  // Only who starts a platform chooses its image.
+  await using alone = new CommandLine();
+  const environment = { ONEJOB_CACHE_DIR: `${alone.data}-no-images` };
   const place = { directory: good.directory, environment };
   checkRefusal(
-    await shared.run(['run', '--image', 'nope'], place),
+    await alone.run(['run', '--image', 'nope'], place),
     3,
     /no guest image "nope" in .*no-images/,
   );

@@ -60,7 +60,8 @@ const checkout = makeCheckout({
   'call-nothing.yml': 'on: push\njobs:\n  a: { uses: acme/none/.github/workflows/x.yml@v1 }\n',
   'missing.yml': workflow('      - run: echo never\n      - uses: acme/nothing@v9\n'),
 });
-const line = await CommandLine.prepared();
+const actions = { ONEJOB_ACTION_MIRRORS: mirrors, ONEJOB_ACTIONS_URL: 'none' };
+const line = await CommandLine.served(actions);
 after(async () => {
   await line[Symbol.asyncDispose]();
   await checkout[Symbol.asyncDispose]();
@@ -68,14 +69,16 @@ after(async () => {
   rmSync(mirrors, { recursive: true, force: true });
 });
 
-const place = (environment: Record<string, string> = {}) => ({
-  directory: checkout.directory,
-  environment: { ONEJOB_ACTION_MIRRORS: mirrors, ONEJOB_ACTIONS_URL: 'none', ...environment },
+const here = { directory: checkout.directory };
+/** For who starts a platform: one that is up has chosen where its actions are. */
+const place = (environment: Record<string, string>) => ({
+  ...here,
+  environment: { ...actions, ...environment },
 });
 const RUN = ['run', '--driver', 'process'];
 
 test('actions of a mirror run with pre, main and post; log and run say what they were resolved to', async () => {
-  const { code, stderr, stdout } = await line.run([...RUN, '--json'], place());
+  const { code, stderr, stdout } = await line.run([...RUN, '--json'], here);
   assert.equal(code, 0, stderr + stdout);
   const events = jsonLines<RunStreamEvent>(stdout);
   const rows = events.flatMap((event) => (event.type === 'log' ? event.rows : []));
@@ -114,13 +117,13 @@ test('actions of a mirror run with pre, main and post; log and run say what they
 });
 
 test('an action that is nowhere fails the job before its first step, with the line', async () => {
-  const ended = await line.run([...RUN, '-W', 'missing.yml'], place());
+  const ended = await line.run([...RUN, '-W', 'missing.yml'], here);
   checkRefusal(ended, 1, /missing\.yml:7:15: Unable to resolve action `acme\/nothing@v9`/);
   assert.doesNotMatch(ended.stdout, /never/);
 });
 
 test('a workflow of a mirror is called, and what it calls at the same commit', async () => {
-  const { code, stderr, stdout } = await line.run([...RUN, '-W', 'call.yml', '--json'], place());
+  const { code, stderr, stdout } = await line.run([...RUN, '-W', 'call.yml', '--json'], here);
   assert.equal(code, 0, stderr + stdout);
   const events = jsonLines<RunStreamEvent>(stdout);
   const run = events.flatMap((event) => (event.type === 'run' ? [event.run] : [])).at(-1);
@@ -131,7 +134,7 @@ test('a workflow of a mirror is called, and what it calls at the same commit', a
   ]);
   assert.match(stdout, /"shared you"/);
   assert.match(stdout, /"deeper"/);
-  const none = await line.run([...RUN, '-W', 'call-nothing.yml'], place());
+  const none = await line.run([...RUN, '-W', 'call-nothing.yml'], here);
   checkRefusal(
     none,
     1,
@@ -140,11 +143,12 @@ test('a workflow of a mirror is called, and what it calls at the same commit', a
 });
 
 test('onejob’s own checkout stands in as the policy says', async () => {
-  const never = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'never' }));
+  await using alone = await CommandLine.prepared();
+  const never = await alone.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'never' }));
   checkRefusal(never, 1, /Unable to resolve action `actions\/checkout@v4`/);
-  const wrong = await line.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'sometimes' }));
+  const wrong = await alone.run(RUN, place({ ONEJOB_BUILTIN_ACTIONS: 'sometimes' }));
   checkRefusal(wrong, 2, /ONEJOB_BUILTIN_ACTIONS is sometimes: one of fallback, always, never/);
-  const secret = await line.run(
+  const secret = await alone.run(
     RUN,
     place({ ONEJOB_ACTIONS_URL: 'https://me:secret@git.example' }),
   );
@@ -155,16 +159,17 @@ test('onejob’s own checkout stands in as the policy says', async () => {
   );
   assert.doesNotMatch(secret.stderr, /secret/);
   const twice = { ONEJOB_ACTIONS_URL: 'acme=https://a.example Acme=https://b.example' };
-  checkRefusal(await line.run(RUN, place(twice)), 2, /names two servers of the owner acme/);
-  const gone = await line.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
+  checkRefusal(await alone.run(RUN, place(twice)), 2, /names two servers of the owner acme/);
+  const gone = await alone.run(RUN, place({ ONEJOB_ACTION_MIRRORS: '/nowhere/at/all' }));
   checkRefusal(gone, 2, /ONEJOB_ACTION_MIRRORS names \/nowhere\/at\/all/);
 });
 
 test('a repository that is not the run’s is looked for where actions are, through the guard', async () => {
-  const nowhere = await line.run([...RUN, '-W', 'other.yml'], place());
+  await using alone = await CommandLine.prepared();
+  const nowhere = await alone.run([...RUN, '-W', 'other.yml'], place({}));
   checkRefusal(nowhere, 1, /other\.yml:6:17: .*This host names no server of other repositories/);
   const forge = { ONEJOB_ACTIONS_URL: 'http://10.0.0.1' };
-  const guarded = await line.run([...RUN, '-W', 'other.yml'], place(forge));
+  const guarded = await alone.run([...RUN, '-W', 'other.yml'], place(forge));
   assert.equal(guarded.code, 1, guarded.stdout);
   assert.match(guarded.stdout, /http:\/\/10\.0\.0\.1\/acme\/lib could not be read: .*403/);
   assert.match(guarded.stdout, /onejob refuses 10\.0\.0\.1:80: it is a private address/);

@@ -38,7 +38,7 @@ jobs:
           echo "from=[$FROM] outer=[\${{ secrets.OUTER }}] length=\${#KEY} key=$KEY job=$GITHUB_JOB"
 `,
 });
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -32,7 +32,7 @@ jobs:
   after: { needs: release, runs-on: ubuntu-latest, steps: [{ run: echo after }] }
 `;
 const checkout = makeCheckout({ '.github/workflows/ci.yml': WORKFLOW });
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -17,7 +17,7 @@ jobs:
 `,
   'note.txt': 'words',
 });
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -36,7 +36,7 @@ const checkout = makeCheckout({
   word: 'first\n',
 });
 const here = { directory: checkout.directory };
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 
 before(async () => {
   const first = await line.run(['run', '--driver', 'process', '-s', 'WORD=sesame'], here);

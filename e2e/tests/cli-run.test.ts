@@ -51,7 +51,7 @@ const checkout = makeCheckout({
   '.github/workflows/side.yml': SIDE,
   'note.txt': 'committed',
 });
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -27,7 +27,7 @@ jobs:
 const files = { '.github/workflows/ci.yml': WORKFLOW, '.github/workflows/slow.yml': SLOW };
 const here = makeCheckout(files);
 const there = makeCheckout(files);
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 const RUN = ['run', '--driver', 'process'];
 
 before(async () => {

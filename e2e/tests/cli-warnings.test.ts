@@ -18,7 +18,7 @@ jobs:
 jobs: { b: { runs-on: ubuntu-latest, environment: elsewhere, steps: [{ run: echo b }] } }
 `,
 });
-const line = await CommandLine.prepared();
+const line = await CommandLine.served();
 after(async () => {
   await checkout[Symbol.asyncDispose]();
   await line[Symbol.asyncDispose]();

@@ -1,13 +1,13 @@
 /**
  * Which test files there are, and how each is run. The name decides: `x.test.ts` runs beside others,
- * `x.vm.test.ts` alone (it boots machines, which take all cores), `x.long.test.ts` alone and only when
- * asked for.
+ * `x.vm.test.ts` after them (it boots machines, each of which takes a core), `x.long.test.ts` alone and
+ * only when asked for.
  */
 
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-export type TestKind = 'parallel' | 'serial' | 'long';
+export type TestKind = 'parallel' | 'machines' | 'long';
 
 export interface TestFile {
   /** Relative to the checkout, with forward slashes. */
@@ -46,7 +46,7 @@ function kindOf(file: string): TestKind | undefined {
   if (!/\.test\.(ts|mjs)$/.test(file)) return undefined;
   const marks = path.basename(file).split('.');
   if (marks.includes('long')) return 'long';
-  return marks.includes('vm') ? 'serial' : 'parallel';
+  return marks.includes('vm') ? 'machines' : 'parallel';
 }
 
 /** The test files of all workspaces; with `patterns` only those whose path contains one of them. */

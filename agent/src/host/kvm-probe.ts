@@ -14,11 +14,11 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { release } from 'node:os';
+import { access, chmod, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { AgentError } from '../errors.ts';
+import { keepFinding, recallFinding, writeAtomically } from './findings.ts';
 import { runTool, type ToolResult } from './short-tool.ts';
 
 export type Acceleration =
@@ -43,8 +43,7 @@ const KVM_TRIES_MS = [1_000, 3_000] as const;
 /** TCG on a host so loaded that it needs longer would not boot a guest in time either. */
 const TCG_TRIES_MS = [5_000, 15_000] as const;
 
-const CACHE_FILE = 'qemu-acceleration.json';
-const CACHE_BYTES = 16 * 1024;
+const FINDING_FILE = 'qemu-acceleration.json';
 
 /** How KVM is looked at; tests put their own in. */
 export type KvmTrial = {
@@ -55,7 +54,12 @@ export type KvmTrial = {
 
 type Failure = { why: string; timedOut: boolean };
 
-type Remembered = { key: string; candidate: 'kvm' | 'tcg'; found: Acceleration };
+/** What a finding about this QEMU is about: another one, or another guest, is tried anew. */
+export const probeOf = (options: { qemuPath: string; qemuVersion: string }): readonly string[] => [
+  options.qemuPath,
+  options.qemuVersion,
+  PROBE_SHA256,
+];
 
 /** Throws `driver_unavailable` when QEMU cannot even emulate a guest here. */
 export async function probeAcceleration(options: {
@@ -68,11 +72,11 @@ export async function probeAcceleration(options: {
   const kvm = options.kvm ?? { obstacle: obstacleToKvm, triesMs: KVM_TRIES_MS };
   const obstacle = await kvm.obstacle();
   const candidate = obstacle === undefined ? 'kvm' : 'tcg';
-  const key = await hostKey(options);
-  const cachePath = join(options.cacheDirectory, CACHE_FILE);
-  const known = await recall(cachePath);
-  if (known?.key === key && known.candidate === candidate) {
-    return obstacle === undefined ? known.found : { accelerator: 'tcg', whyNotKvm: obstacle };
+  const about = [candidate, ...probeOf(options)];
+  const findingPath = join(options.cacheDirectory, FINDING_FILE);
+  const known = readFound(await recallFinding(findingPath, about));
+  if (known !== undefined) {
+    return obstacle === undefined ? known : { accelerator: 'tcg', whyNotKvm: obstacle };
   }
   await mkdir(options.cacheDirectory, { recursive: true, mode: 0o700 });
   const probePath = await writeProbe(options.cacheDirectory);
@@ -82,7 +86,7 @@ export async function probeAcceleration(options: {
       : { why: obstacle, timedOut: false };
   const found = await foundAfterKvm(kvmFailure, options.qemuPath, probePath);
   if (kvmFailure?.timedOut !== true) {
-    await writeAtomically(cachePath, JSON.stringify({ key, candidate, found }));
+    await keepFinding(findingPath, about, found);
   }
   return found;
 }
@@ -184,30 +188,13 @@ async function writeProbe(directory: string): Promise<string> {
   return path;
 }
 
-/** What was found stays true for this boot, this kernel and this QEMU. */
-export async function hostKey(options: { qemuPath: string; qemuVersion: string }): Promise<string> {
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  return JSON.stringify([bootId, release(), options.qemuPath, options.qemuVersion, PROBE_SHA256]);
-}
-
-async function recall(path: string): Promise<Remembered | undefined> {
-  try {
-    const text = await readFile(path, 'utf8');
-    const value = text.length <= CACHE_BYTES ? (JSON.parse(text) as Partial<Remembered>) : {};
-    const { key, candidate, found } = value;
-    const isWhole =
-      typeof key === 'string' &&
-      (candidate === 'kvm' || candidate === 'tcg') &&
-      (found?.accelerator === 'kvm' ||
-        (found?.accelerator === 'tcg' && typeof found.whyNotKvm === 'string'));
-    return isWhole ? { key, candidate, found } : undefined;
-  } catch {
-    return undefined; // the first start on this host, or a torn file: it is run again
-  }
-}
-
-export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
-  const draft = `${path}.${process.pid}`;
-  await writeFile(draft, content, { mode: 0o600 });
-  await rename(draft, path);
+function readFound(value: unknown): Acceleration | undefined {
+  const { accelerator, whyNotKvm } = (value ?? {}) as {
+    accelerator?: unknown;
+    whyNotKvm?: unknown;
+  };
+  if (accelerator === 'kvm') return { accelerator };
+  return accelerator === 'tcg' && typeof whyNotKvm === 'string'
+    ? { accelerator, whyNotKvm }
+    : undefined;
 }

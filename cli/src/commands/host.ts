@@ -11,7 +11,7 @@ import {
   tryDrivers,
   tryNetwork,
   type ReapEntry,
-} from '../embedded/platform.ts';
+} from '../embedded/owner.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { painter } from '../show/style.ts';
 import { table } from '../show/table.ts';

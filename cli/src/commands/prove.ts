@@ -37,7 +37,7 @@ import {
 } from '../config/environment.ts';
 import type { Directories } from '../config/environment.ts';
 import { ImageStore } from '../embedded/images.ts';
-import { tryDrivers, unpackInto } from '../embedded/platform.ts';
+import { tryDrivers, unpackInto } from '../embedded/owner.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';

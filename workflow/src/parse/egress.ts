@@ -1,7 +1,7 @@
 /** What an `env` says of `ONEJOB_EGRESS`: its text, and where it stands. */
 import { isString } from '@actions/workflow-parser/templates/tokens/type-guards';
 import type { TemplateToken } from '@actions/workflow-parser/templates/tokens/index';
-import { EGRESS_KEY } from '@onejob/protocol';
+import { EGRESS_KEY } from '@onejob/protocol/egress';
 import type { EgressEntry } from '../model.ts';
 import { entriesOf } from './mapping.ts';
 import type { Problems } from './problems.ts';

@@ -2,7 +2,7 @@
  * The egress policy that a file gives its jobs: `ONEJOB_EGRESS` in the `env` of the job, else of the
  * workflow, as variables go. It stands there as text, so that it is known before a machine is.
  */
-import { EGRESS_KEY, parseEgressPolicy } from '@onejob/protocol';
+import { EGRESS_KEY, parseEgressPolicy } from '@onejob/protocol/egress';
 import type { EgressEntry, PlannedJob, Workflow } from '../model.ts';
 import { entryOf } from '../template-entry.ts';
 import type { Refusal } from './refusal.ts';

@@ -1,7 +1,7 @@
 /** What the gvisor driver needs to know of its host, and its limits. */
 export type GvisorDriverConfig = {
   hostMarker: string;
-  /** Where guest images are kept unpacked, one directory a digest. */
+  /** Where guest images are kept unpacked, one directory a digest, and what was found out by trying. */
   cacheDirectory: string;
   /** The program; default: `runsc` in the system's directories. */
   runscPath?: string;
@@ -18,6 +18,8 @@ export const BOOT_TIMEOUT_MS = 60 * SECOND_MS;
  */
 export const PLATFORM_TIMEOUT_MS = 10 * SECOND_MS;
 export const VERSION_TIMEOUT_MS = 5 * SECOND_MS;
+
+export const FINDING_FILE = 'gvisor-mode.json';
 
 /** How system calls are caught, the quickest first. `kvm` is not tried: where it works qemu does. */
 export const PLATFORMS = ['systrap', 'ptrace'] as const;

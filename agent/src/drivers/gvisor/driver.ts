@@ -17,6 +17,7 @@ import {
   findCgroups,
   type Cgroups,
 } from '../../host/cgroup.ts';
+import { keepFinding, recallFinding } from '../../host/findings.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import { findTool, runTool } from '../../host/short-tool.ts';
 import { superviseProcess, type SupervisedProcess } from '../../host/supervised-process.ts';
@@ -37,6 +38,7 @@ import { ociConfig } from './bundle.ts';
 import {
   BOOT_TIMEOUT_MS,
   DIALECTS,
+  FINDING_FILE,
   PLATFORM_TIMEOUT_MS,
   PLATFORMS,
   SHAPE_LIMITS,
@@ -108,29 +110,49 @@ async function findHost(config: GvisorDriverConfig): Promise<Host> {
     timeoutMs: VERSION_TIMEOUT_MS,
   });
   const version = /version (\S+)/.exec(standardOutput)?.[1] ?? 'of unknown version';
-  const { platform, flags } = await findFlags(runscPath, leash);
+  const { platform, flags } = await findMode(config, { runscPath, version, leash });
   const note = `gVisor ${version}, ${platform}: a kernel in user space, files slow, its disk is memory`;
   return { runscPath, flags, leash, cgroups, note };
 }
 
-/** The first platform and wording that runs a program to its end, in time. */
-async function findFlags(
-  runscPath: string,
-  leash: readonly string[],
-): Promise<{ platform: string; flags: readonly string[] }> {
+type Mode = { platform: string; flags: readonly string[] };
+
+const MODES: readonly Mode[] = PLATFORMS.flatMap((platform) =>
+  DIALECTS.map((dialect) => ({
+    platform,
+    flags: [`--platform=${platform}`, '--network=none', '--ignore-cgroups', ...dialect],
+  })),
+);
+
+/**
+ * The first platform and wording that runs a program to its end, in time. One that does is remembered:
+ * the tries before it take a second of each start.
+ */
+async function findMode(
+  { cacheDirectory }: GvisorDriverConfig,
+  runsc: { runscPath: string; version: string; leash: readonly string[] },
+): Promise<Mode> {
+  const findingPath = join(cacheDirectory, FINDING_FILE);
+  const about = [runsc.runscPath, runsc.version, MODES];
+  const known = MODES[Number(await recallFinding(findingPath, about))];
+  if (known !== undefined) return known;
+  const mode = await tryModes(runsc.runscPath, runsc.leash);
+  await keepFinding(findingPath, about, MODES.indexOf(mode)).catch(() => {}); // tried again, then
+  return mode;
+}
+
+async function tryModes(runscPath: string, leash: readonly string[]): Promise<Mode> {
   const refusals: string[] = [];
+  const hanging = new Set<string>(); // another wording does not help
   const [command = '', ...words] = leash;
-  for (const platform of PLATFORMS) {
-    for (const dialect of DIALECTS) {
-      const flags = [`--platform=${platform}`, '--network=none', '--ignore-cgroups', ...dialect];
-      const args = [...words, runscPath, ...flags, 'do', '/bin/true'];
-      const limits = { timeoutMs: PLATFORM_TIMEOUT_MS };
-      const tried = await runTool((await findTool(command)) ?? command, args, limits);
-      if (tried.exitCode === 0) return { platform, flags };
-      const said = tried.timedOut ? 'hangs' : lastLine(tried.standardError);
-      refusals.push(`${platform}: ${said}`);
-      if (tried.timedOut) break; // another wording does not help
-    }
+  for (const mode of MODES) {
+    if (hanging.has(mode.platform)) continue;
+    const args = [...words, runscPath, ...mode.flags, 'do', '/bin/true'];
+    const limits = { timeoutMs: PLATFORM_TIMEOUT_MS };
+    const tried = await runTool((await findTool(command)) ?? command, args, limits);
+    if (tried.exitCode === 0) return mode;
+    if (tried.timedOut) hanging.add(mode.platform);
+    refusals.push(`${mode.platform}: ${tried.timedOut ? 'hangs' : lastLine(tried.standardError)}`);
   }
   throw new AgentError(
     'driver_unavailable',

@@ -6,7 +6,7 @@
  *
  *     user -> files -> control group -> jail directory -> process      as a sandbox acquires them
  */
-import { chown, mkdir, readFile, rm, statfs } from 'node:fs/promises';
+import { chown, mkdir, rm, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { explainError, newSandboxId, type SandboxId } from '@onejob/protocol';
 import {
@@ -25,13 +25,8 @@ import {
   type Jail,
   type JailFile,
 } from '../../host/jail.ts';
-import {
-  hostKey,
-  isProbeRun,
-  probeMachine,
-  writeAtomically,
-  type Acceleration,
-} from '../../host/kvm-probe.ts';
+import { keepFinding, recallFinding } from '../../host/findings.ts';
+import { isProbeRun, probeMachine, probeOf, type Acceleration } from '../../host/kvm-probe.ts';
 import { claimUser, releaseUser, takeUser, type UserRange } from '../../host/sandbox-user.ts';
 import { runTool } from '../../host/short-tool.ts';
 import type { MachineImage, Shape } from '../../sandbox/driver.ts';
@@ -56,7 +51,7 @@ const QEMU_PARTS = [
 const MEMORY_FILE_SYSTEMS = new Set([0x01021994, 0x858458f6]);
 /** Where a machine in a jail sees the socket that it is saved to. */
 export const JAIL_STATE_PATH = '/link/state';
-const REMEMBERED_FILE = 'qemu-jail.json';
+const FINDING_FILE = 'qemu-jail.json';
 
 /** What this host allows, tried. */
 export type Confinement = {
@@ -105,13 +100,12 @@ export async function findConfinement(options: Trial): Promise<Confinement> {
 async function findWorkingJail(trial: Trial): Promise<Jail | { whyNot: string }> {
   try {
     const jail = await findJail(trial.qemuPath, QEMU_PARTS);
-    const remembered = join(trial.cacheDirectory, REMEMBERED_FILE);
-    const key = JSON.stringify([await hostKey(trial), process.getuid?.(), trial.accelerator]);
-    const known = await readFile(remembered, 'utf8').catch(() => '');
-    if (known === key) return jail;
+    const findingPath = join(trial.cacheDirectory, FINDING_FILE);
+    const about = [...probeOf(trial), process.getuid?.(), trial.accelerator];
+    if ((await recallFinding(findingPath, about)) === true) return jail;
     const whyNot = await tryJail(jail, trial);
     if (whyNot !== undefined) return { whyNot };
-    await writeAtomically(remembered, key).catch(() => {}); // it is tried again, then
+    await keepFinding(findingPath, about, true).catch(() => {}); // it is tried again, then
     return jail;
   } catch (error) {
     return { whyNot: explainError(error) };
