@@ -23,6 +23,8 @@ export type ManyMachines = {
 };
 
 const MiB = 1024 * 1024;
+/** How long each takes is not asked: emulated, they all share the processors of one host. */
+const BOOT_TIMEOUT_MS = 900_000;
 const SHAPE = { cpus: 1, memoryBytes: 192 * MiB, diskBytes: 64 * MiB };
 
 const { stateDirectory, cacheDirectory, image, machines, dieAt } = JSON.parse(
@@ -41,7 +43,10 @@ function saw(what: Moment['what']): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-const driver = createQemuDriver({ hostMarker, cacheDirectory, useSnapshots: false });
+const driver = createQemuDriver({
+  ...{ hostMarker, cacheDirectory, useSnapshots: false },
+  bootTimeoutMs: BOOT_TIMEOUT_MS,
+});
 const undo = undoOn(hostMarker);
 
 async function bringUp(): Promise<ProvisionStack> {

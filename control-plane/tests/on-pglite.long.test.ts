@@ -9,6 +9,8 @@ const SUITES = [
   'concurrency-jobs',
   'concurrency',
   'dependents',
+  'leases',
+  'logs',
   'minutes',
   'queue-order',
   'reruns-of-calls',

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ensureImage, findImage } from '@onejob/image';
 import type { Run } from '@onejob/protocol';
 import { makeCheckout } from '@onejob/testing';
-import { CommandLine, jsonLines, type Place } from './_command-line.ts';
+import { CommandLine, jsonLines } from './_command-line.ts';
 
 const checkout = makeCheckout({
   '.github/workflows/ci.yml': `name: ci
@@ -34,7 +30,6 @@ after(async () => {
   await line[Symbol.asyncDispose]();
 });
 const place = { directory: checkout.directory };
-const CACHE = join(homedir(), '.cache', 'onejob');
 
 before(async () => {
   const { code, stdout, stderr } = await line.run(['image', 'build']);
@@ -64,45 +59,3 @@ test('Ctrl-C twice leaves no machine', async () => {
   assert.equal((await command.ended).code, 130);
   assert.deepEqual([line.processes(), line.sandboxes()], [[], []]);
 });
-
-test('an image is imported under a name, used by it, listed and removed', async () => {
-  const { digest } = await ensureImage({ cacheDir: CACHE });
-  assert.match((await line.run(['image', 'list', '--json'])).stdout, new RegExp(digest));
-  const source = join(CACHE, 'images', digest);
-  assert.ok(existsSync(source), readdirSync(CACHE).join());
-  assert.equal((await findImage(CACHE, digest)).digest, digest);
-  const far = { ...place, environment: { ONEJOB_CACHE_DIR: `${line.data}-cache` } };
-  const imported = await line.run(['image', 'import', source, '--name', 'mine'], far);
-  assert.equal(imported.code, 0, imported.stderr);
-  assert.match(imported.stdout, /^imported mine [0-9a-f]{12}/);
-  const ran = await line.run(['run', '--image', 'mine', '-j', 'kernel'], far);
-  assert.equal(ran.code, 0, ran.stdout + ran.stderr);
-  assert.match((await line.run(['image', 'list'], far)).stdout, /^[0-9a-f]{12} +mine /m);
-  await removeWhileUsed(far);
-  const removed = await line.run(['image', 'remove', 'mine'], far);
-  assert.match(removed.stdout, /^removed [0-9a-f]{12}/);
-  assert.match((await line.run(['image', 'list'], far)).stdout, /No images yet/);
-});
-
-/** New jobs get what was promoted; a job that runs keeps it, and so does the store. */
-async function removeWhileUsed(far: Place): Promise<void> {
-  assert.equal(
-    (await line.run(['image', 'promote', 'mine', '--max-severity', 'none'], far)).code,
-    0,
-  );
-  const slow = line.start(['run', '-j', 'slow'], far);
-  await slow.saw(/\| asleep/);
-  const current = await line.run(['image', 'remove', 'mine'], far);
-  assert.match(current.stderr, /mine is current: new jobs get it/);
-  assert.match((await line.run(['image', 'rollback'], far)).stdout, /the image that onejob builds/);
-  const used = await line.run(['image', 'remove', 'mine'], far);
-  assert.match(used.stderr, /mine is used by .*process \d+ \(qemu/);
-  assert.equal(used.code, 3);
-  for (const _ of ['politely', 'at once']) {
-    slow.child.kill('SIGINT');
-    await slow.saw(/Cancelling/);
-  }
-  assert.equal((await slow.ended).code, 130);
-  const images = JSON.parse((await line.run(['image', 'list', '--json'], far)).stdout) as unknown[];
-  assert.equal(images.length, 1, 'nothing was built for a job that got what was promoted');
-}

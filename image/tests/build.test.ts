@@ -1,86 +1,20 @@
 /**
- * Building for real: several processes, killed ones, missing tools, failing tools, full disks. The
- * base layer is taken from the cache shared by all tests; what is built on it is not.
+ * Building for real: several processes, missing tools, failing tools, full disks. The base layer is
+ * taken from the cache shared by all tests; what is built on it is not.
  */
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import {
-  chmod,
-  mkdir,
-  mkdtempDisposable,
-  readdir,
-  readFile,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { before, suite, test } from 'node:test';
+import { ensureImage, verifyImage } from '../src/index.ts';
 import {
-  ensureImage,
-  listImages,
-  verifyImage,
-  type GuestImage,
-  type ImageProgress,
-} from '../src/index.ts';
-import { sharedCacheDir } from './_guest.ts';
-
-interface Outcome {
-  progress: ImageProgress[];
-  image?: GuestImage;
-  error?: { code: string; message: string };
-}
-
-interface Scratch extends AsyncDisposable {
-  cacheDir: string;
-  entry: string;
-  path: string;
-}
-
-/** A cache directory with the shared base layer, and a guest runner that says `word`. */
-async function makeScratch(word: string): Promise<Scratch> {
-  const scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-build-'));
-  const cacheDir = join(scratch.path, 'cache');
-  const entry = join(scratch.path, 'main.ts');
-  await mkdir(cacheDir);
-  await symlink(join(sharedCacheDir(), 'bases'), join(cacheDir, 'bases'));
-  await writeFile(entry, `console.log(${JSON.stringify(word)});\n`);
-  return { cacheDir, entry, path: scratch.path, [Symbol.asyncDispose]: () => scratch.remove() };
-}
-
-function start(
-  scratch: Scratch,
-  options: { path?: string; wrapper?: string[] } = {},
-): ChildProcess {
-  const script = join(import.meta.dirname, '_ensure-process.ts');
-  const node = [process.execPath, script, scratch.cacheDir, scratch.entry];
-  const [command = '', ...words] = [...(options.wrapper ?? []), ...node];
-  const env = { ...process.env, PATH: options.path ?? process.env['PATH'] };
-  return spawn(command, words, { stdio: ['ignore', 'pipe', 'inherit'], env });
-}
-
-/** Collects what the process reports, until its end. */
-async function outcomeOf(
-  child: ChildProcess,
-  onProgress: (progress: ImageProgress) => void = () => undefined,
-): Promise<Outcome> {
-  const outcome: Outcome = { progress: [] };
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const said = JSON.parse(line) as { progress?: ImageProgress } & Omit<Outcome, 'progress'>;
-    if (said.progress !== undefined) {
-      outcome.progress.push(said.progress);
-      onProgress(said.progress);
-    } else {
-      Object.assign(outcome, said);
-    }
-  }
-  return outcome;
-}
-
-function stepsOf(outcome: Outcome): string[] {
-  return [...new Set(outcome.progress.map(({ step }) => step))];
-}
+  buildSharedImage,
+  makeScratch,
+  outcomeOf,
+  start,
+  stepsOf,
+  type Outcome,
+} from './_building.ts';
 
 /** A PATH with all programs of the present one but those `replaced`; text becomes a shell script. */
 async function pathWith(
@@ -104,10 +38,7 @@ async function pathWith(
 }
 
 suite('building the guest image', () => {
-  before(async () => {
-    const guestRunnerEntry = join(import.meta.dirname, '_probe-runner.ts');
-    await ensureImage({ cacheDir: sharedCacheDir(), guestRunnerEntry });
-  });
+  before(buildSharedImage);
 
   test('two processes that want the same image build it once', async () => {
     await using scratch = await makeScratch('same');
@@ -128,34 +59,6 @@ suite('building the guest image', () => {
     assert.match(image.nodeVersion, /^24\./);
     assert.match(image.kernelVersion, /-cloud-amd64$/);
     assert.ok(image.sizeBytes > 100e6);
-  });
-
-  test('another guest runner is another image; the earlier one is not built again', async () => {
-    await using scratch = await makeScratch('first');
-    const options = { cacheDir: scratch.cacheDir, guestRunnerEntry: scratch.entry };
-    const first = await ensureImage(options);
-    await writeFile(scratch.entry, 'console.log("second");\n');
-    const second = await ensureImage(options);
-    assert.notEqual(second.digest, first.digest);
-    await writeFile(scratch.entry, 'console.log("first");\n');
-    assert.deepEqual(await ensureImage(options), first);
-  });
-
-  test('what a killed build leaves is cleared by the next one, which waits for its tools', async () => {
-    await using scratch = await makeScratch('killed');
-    const killed = start(scratch);
-    await outcomeOf(killed, ({ step }) => {
-      if (step === 'root') killed.kill('SIGKILL');
-    });
-    assert.equal((await readdir(join(scratch.cacheDir, 'scratch'))).length, 1);
-    assert.deepEqual(await listImages(scratch.cacheDir), { images: [], broken: [] });
-
-    const next = await outcomeOf(start(scratch));
-    assert.equal(next.error, undefined);
-    assert.deepEqual(await readdir(join(scratch.cacheDir, 'scratch')), []);
-    assert.equal((await listImages(scratch.cacheDir)).images.length, 1);
-    const left = await processesNaming(scratch.path);
-    assert.deepEqual(left, []);
   });
 
   test('missing tools are named before anything is built', async () => {
@@ -201,13 +104,3 @@ suite('building the guest image', () => {
     });
   });
 });
-
-/** Command lines of living processes that name this path. */
-async function processesNaming(path: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (line.includes(path)) found.push(line.replaceAll('\0', ' '));
-  }
-  return found;
-}

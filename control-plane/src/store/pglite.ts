@@ -26,6 +26,10 @@ export { PGlite };
 // failed: jit_page_->allocations_.erase(addr) == 1" (nodejs/node#64500, seen here too). Kept, that
 // code is a few megabytes.
 setFlagsFromString('--no-wasm-code-gc');
+// Most processes live for seconds, in which V8's optimizing compiler takes more processor time than its
+// code saves: a quarter of `onejob run`. What goes on being called is optimized all the same.
+setFlagsFromString('--wasm-tiering-budget=1000000000');
+setFlagsFromString('--wasm-wrapper-tiering-budget=100000');
 
 /** What PostgreSQL throws out of WebAssembly for an ordinary error: its main loop goes on. */
 const POSTGRES_MAIN_LONGJMP = 100;
