@@ -24,13 +24,13 @@ export type DockerLab = {
 };
 
 /** Everything of it is gone after the test file. */
-export async function openDockerLab(): Promise<DockerLab> {
+export async function openDockerLab(startEngine = startTestEngine): Promise<DockerLab> {
   const cacheDir = join(homedir(), '.cache', 'onejob');
   const image: MachineImage = await ensureImage({ cacheDir });
   const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
   const cacheDirectory = await mkdtemp(join(tmpdir(), 'onejob-docker-cache-'));
   after(async () => await rm(cacheDirectory, { recursive: true, force: true }));
-  const started = await startTestEngine();
+  const started = await startEngine();
   after(async () => await started[Symbol.asyncDispose]());
   const own = { ...started, engine: new Engine(started.socketPath) };
   const createDriver: DockerLab['createDriver'] = ({ hostMarker }, settings = {}) =>

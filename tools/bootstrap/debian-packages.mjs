@@ -74,6 +74,11 @@ const FOR_DRIVERS = [
   { name: 'runsc', why: 'tests run sandboxes of gVisor with it', proof: ['runsc'] },
   { name: 'docker.io', why: 'tests start an engine of their own from it', proof: ['dockerd'] },
 ];
+/** @type {DebianPackage[]} */
+const FOR_LONG_TESTS = [
+  { name: 'podman', why: 'tests run the driver docker on an engine of it', proof: ['podman'] },
+  { name: 'catatonit', why: 'the first process of its containers', proof: ['catatonit'] },
+];
 const SHELLS = ['zsh', 'fish'].map((name) => ({
   name,
   why: 'tests complete a line in it',
@@ -105,7 +110,7 @@ export const PACKAGES_OF_COMMAND = {
   onejob: SANDBOX,
   demo: SANDBOX,
   test: [...SANDBOX, ...FOR_TESTS],
-  'test:long': [...SANDBOX, ...FOR_TESTS],
+  'test:long': [...SANDBOX, ...FOR_TESTS, ...FOR_LONG_TESTS],
   bench: [...SANDBOX, ...NETWORKS, POSTGRES],
   check: [],
 };

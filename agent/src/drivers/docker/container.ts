@@ -10,6 +10,7 @@ import type { Shape } from '../../sandbox/driver.ts';
 import { LINK_DIRECTORY, MOST_PROCESSES } from './config.ts';
 import { isObject, type Engine } from './engine.ts';
 import type { CheckedSettings } from './rules.ts';
+import { containerUlimits } from './ulimits.ts';
 
 export const HOST_LABEL = 'onejob.host';
 export const SANDBOX_LABEL = 'onejob.sandbox';
@@ -59,7 +60,7 @@ export function containerBody(options: {
       SecurityOpt: ['no-new-privileges'],
       ...{ Memory: memory, MemorySwap: memory, PidsLimit: MOST_PROCESSES },
       NanoCpus: Math.round(shape.cpus * 1e9),
-      Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
+      Ulimits: containerUlimits(),
       RestartPolicy: { Name: 'no' },
       // What a job writes to its machine's console is kept nowhere on the host's disk.
       LogConfig: { Type: 'none', Config: {} },
