@@ -14,6 +14,7 @@ import {
   SANDBOX_LABEL,
 } from '../src/drivers/docker/container.ts';
 import { imageName } from '../src/drivers/docker/image-import.ts';
+import { containerUlimits } from '../src/drivers/docker/ulimits.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { containerFinder } from '../src/sandbox/finders/containers.ts';
 import { reap, type ReapReport } from '../src/sandbox/reaper.ts';
@@ -59,7 +60,7 @@ function describeConfinement(docker: DockerLab): void {
       'test -w /proc/sysrq-trigger && echo wrote-sysrq',
       'dd if=/dev/kmsg of=/dev/null count=1 2>/dev/null && echo read-kmsg',
       'ls -A /var/run/docker.sock /run/docker.sock 2>/dev/null && echo engine-socket',
-      'echo "core=$(ulimit -c)"',
+      'echo "core=$(ulimit -c) files=$(ulimit -Sn) $(ulimit -Hn)"',
       'true',
     ].join('\n');
     const log = await docker.run(script);
@@ -71,7 +72,8 @@ function describeConfinement(docker: DockerLab): void {
     assert.match(log, /^Seccomp:\s+2$/m);
     assert.match(log, /^resolvers=nameserver 127\.0\.0\.1$/m);
     assert.match(log, /^left in link: *$/m);
-    assert.match(log, /^core=0$/m);
+    const files = containerUlimits().find(({ Name }) => Name === 'nofile');
+    assert.match(log, new RegExp(`^core=0 files=${files?.Soft} ${files?.Hard}$`, 'm'));
     assert.doesNotMatch(log, /wrote-|mounted|unshared|read-kmsg|engine-socket/);
   });
 }
