@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -94,16 +95,33 @@ function describeAgent({ own, image, guestRunnerPath, cacheDirectory }: DockerLa
   });
 }
 
-function describeEnds({ createDriver, newLab, own }: DockerLab): void {
+function describeEnds({ createDriver, newLab, own, cacheDirectory }: DockerLab): void {
   test('a container that somebody else removes is the platform failing', async () => {
     await using lab = await newLab();
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-    const path = `/containers/${containerName(sandbox.sandboxId)}?force=1`;
-    await own.engine.must('remove', 'DELETE', path, [204]);
+    await remove(own, containerName(sandbox.sandboxId));
     assert.equal((await handle.ended).cause, 'vmm_died', (await handle.ended).detail);
     await handle.kill();
     await lab.bury(sandbox);
+  });
+
+  test('an engine that goes is the platform failing, and one that is back removes the container', async () => {
+    await using lab = await newLab();
+    const sandbox = await lab.newSandbox();
+    const socketPath = join(cacheDirectory, 'engine.sock');
+    const front = await openFront(`${socketPath}.front`, own.socketPath);
+    await symlink(`${socketPath}.front`, socketPath);
+    const driver = createDriver(lab, { socketPath });
+    const handle = await driver.provision(sandbox.request, sandbox.stack);
+    await front[Symbol.asyncDispose]();
+    assert.equal((await handle.ended).cause, 'vmm_died', (await handle.ended).detail);
+    await assert.rejects(handle.kill(), { code: 'driver_unavailable' });
+    await rm(socketPath);
+    await symlink(own.socketPath, socketPath);
+    await handle.kill();
+    await lab.bury(sandbox);
+    assert.deepEqual(await listContainers(own.engine, lab.hostMarker), []);
   });
 
   test('a missing image is refused before anything is acquired', async () => {
@@ -134,6 +152,25 @@ function describeEnds({ createDriver, newLab, own }: DockerLab): void {
     assert.equal(sysbox.works, false);
     assert.match(sysbox.note, /has no runtime sysbox-runc/);
   });
+}
+
+/** The engine at another path, where it is gone when this is disposed. */
+async function openFront(path: string, enginePath: string): Promise<AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(enginePath);
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}));
+    near.pipe(far).pipe(near);
+  });
+  await once(server.listen(path), 'listening');
+  return {
+    [Symbol.asyncDispose]: async () => {
+      const closed = once(server, 'close');
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
 }
 
 const reapAll = async (own: DockerLab['own'], lab: SandboxLab): Promise<ReapReport> =>
@@ -198,8 +235,7 @@ function describeLeftovers({ own, image, guestRunnerPath, cacheDirectory, newLab
     assert.ok(report.removed.some((what) => what.includes(orphan.sandboxId)));
     assert.deepEqual(await listContainers(own.engine, lab.hostMarker), []);
     for (const name of foreign) {
-      await own.engine.must(`find ${name}`, 'GET', `/containers/${name}/json`, [200]);
-      await own.engine.must('remove', 'DELETE', `/containers/${name}`, [204]);
+      await remove(own, name);
     }
   });
 
@@ -210,7 +246,7 @@ function describeLeftovers({ own, image, guestRunnerPath, cacheDirectory, newLab
     await create(own, image, name, { [SANDBOX_LABEL]: sandboxId, [HOST_LABEL]: 'another' });
     const acquisition = { kind: 'container', sandboxId, socketPath: own.socketPath } as const;
     await assert.rejects(lab.undo(acquisition), /does not have this agent's labels/);
-    await own.engine.must('remove', 'DELETE', `/containers/${name}`, [204]);
+    await remove(own, name);
     await lab.undo(acquisition);
   });
 }
@@ -239,6 +275,11 @@ async function create(
   name: string,
   Labels: Record<string, string>,
 ): Promise<void> {
-  const body = { Image: imageName(image.digest), Cmd: ['true'], Labels };
-  await engine.must('create', 'POST', `/containers/create?name=${name}`, [201], { body });
+  const options = { name, Image: imageName(image.digest), Cmd: ['true'], Labels };
+  await engine.ask('create', async (docker) => docker.createContainer(options));
+}
+
+/** Fails where it is not there. */
+async function remove({ engine }: DockerLab['own'], name: string): Promise<void> {
+  await engine.ask('remove', async (docker) => docker.getContainer(name).remove({ force: true }));
 }

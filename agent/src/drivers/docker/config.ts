@@ -109,8 +109,6 @@ export const ENGINE_TIMEOUT_MS = 30 * SECOND_MS;
 export const PROBE_TIMEOUT_MS = 5 * SECOND_MS;
 /** Half a gigabyte is unpacked and imported, once an image. */
 export const IMPORT_TIMEOUT_MS = 300 * SECOND_MS;
-/** An answer of the engine: what it says of a container has 10 KiB. */
-export const ANSWER_BYTES = 4 * 1024 * 1024;
 /** Last output of the container that is kept for the message when it fails. */
 export const TAIL_BYTES = 16 * 1024;
 /** A build with every tool's threads stays far below; a fork bomb ends before the host notices. */

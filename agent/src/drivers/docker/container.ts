@@ -3,12 +3,13 @@
  * container is ours when its labels name this agent's host marker and the sandbox; a name alone is
  * nobody's proof, and nothing without both labels is ever touched.
  */
+import type { ContainerCreateOptions, MountSettings } from 'dockerode';
 import { isSandboxId, MACHINE, type SandboxId } from '@onejob/protocol';
 import { HOST_VARIABLE, SANDBOX_VARIABLE } from '../../host/processes.ts';
 import { AgentError } from '../../errors.ts';
 import type { Shape } from '../../sandbox/driver.ts';
 import { LINK_DIRECTORY, MOST_PROCESSES } from './config.ts';
-import { isObject, type Engine } from './engine.ts';
+import { statusOf, type Engine } from './engine.ts';
 import type { CheckedSettings } from './rules.ts';
 import { containerUlimits } from './ulimits.ts';
 
@@ -17,8 +18,8 @@ export const SANDBOX_LABEL = 'onejob.sandbox';
 
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
-/** Body of `POST /containers/create`. Holds no secret: whoever may ask the engine sees it. */
-export function containerBody(options: {
+/** What the engine makes a container from. Holds no secret: whoever may ask the engine sees it. */
+export function containerOptions(options: {
   hostMarker: string;
   sandboxId: SandboxId;
   image: string;
@@ -26,14 +27,15 @@ export function containerBody(options: {
   settings: CheckedSettings;
   /** Directory of this host with the carriers' sockets and nothing else. */
   linkDirectory: string;
-}): Record<string, unknown> {
+}): ContainerCreateOptions {
   const { hostMarker, sandboxId, image, shape, settings } = options;
   const memory = Math.round(shape.memoryBytes);
-  const mount = (Source: string, Target: string) => ({
-    ...{ Type: 'bind', Source, Target, ReadOnly: true },
+  const mount = (Source: string, Target: string): MountSettings => ({
+    ...({ Type: 'bind', Source, Target, ReadOnly: true } as const),
     BindOptions: { Propagation: 'rprivate' },
   });
   return {
+    name: containerName(sandboxId),
     Image: image,
     Hostname: 'onejob',
     User: '0:0',
@@ -76,46 +78,44 @@ export function containerBody(options: {
 
 type Ours = { hostMarker: string; sandboxId: string };
 
-const labelsOf = (body: unknown): Record<string, unknown> => {
-  const config = isObject(body) ? body['Config'] : undefined;
-  const labels = isObject(config) ? config['Labels'] : undefined;
-  return isObject(labels) ? labels : {};
-};
-
 /** Kills and removes the sandbox's container, with its volumes. Succeeds where there is none. */
 export async function removeContainer(engine: Engine, { hostMarker, sandboxId }: Ours) {
-  const path = `/containers/${containerName(sandboxId)}`;
-  const found = await engine.must('look at a container', 'GET', `${path}/json`, [200, 404]);
-  if (found.status === 404) return;
-  const labels = labelsOf(found.body);
-  if (labels[HOST_LABEL] !== hostMarker || labels[SANDBOX_LABEL] !== sandboxId) {
+  const name = containerName(sandboxId);
+  const found = await engine.find('look at a container', async (docker) =>
+    docker.getContainer(name).inspect(),
+  );
+  if (found === undefined) return;
+  const labels = found.Config.Labels;
+  if (labels?.[HOST_LABEL] !== hostMarker || labels[SANDBOX_LABEL] !== sandboxId) {
     throw new AgentError(
       'boot_failed',
-      `The container ${containerName(sandboxId)} does not have this agent's labels; it is left alone.`,
+      `The container ${name} does not have this agent's labels; it is left alone.`,
     );
   }
-  const id = isObject(found.body) ? String(found.body['Id']) : containerName(sandboxId);
-  // 409: somebody removes it already.
-  const good = [204, 200, 404, 409];
-  const remove = `/containers/${id}?force=1&v=1`;
-  const { status } = await engine.must('remove a container', 'DELETE', remove, good);
-  if (status === 409) await engine.ask('POST', `/containers/${id}/wait?condition=removed`);
+  await engine.find('remove a container', async (docker) => {
+    const container = docker.getContainer(found.Id);
+    try {
+      await container.remove({ force: true, v: true });
+    } catch (error) {
+      // Somebody else removes it already.
+      if (statusOf(error) !== 409) throw error;
+      await container.wait({ condition: 'removed' });
+    }
+  });
 }
 
 /** Sandboxes of this agent that have a container, running or not. Read from labels, never from names. */
 export async function listContainers(
   engine: Engine,
   hostMarker: string,
-): Promise<{ sandboxId: SandboxId; bornAtMs: number | undefined }[]> {
-  const filters = JSON.stringify({ label: [`${HOST_LABEL}=${hostMarker}`] });
-  const path = `/containers/json?all=1&filters=${encodeURIComponent(filters)}`;
-  const { body } = await engine.must('list its containers', 'GET', path, [200]);
-  const containers = Array.isArray(body) ? body.filter(isObject) : [];
+): Promise<{ sandboxId: SandboxId; bornAtMs: number }[]> {
+  const filters = { label: [`${HOST_LABEL}=${hostMarker}`] };
+  const containers = await engine.ask('list its containers', async (docker) =>
+    docker.listContainers({ all: true, filters }),
+  );
   return containers.flatMap(({ Labels, Created }) => {
-    const labels = isObject(Labels) ? Labels : {};
-    const sandboxId = labels[SANDBOX_LABEL];
-    if (labels[HOST_LABEL] !== hostMarker || typeof sandboxId !== 'string') return [];
-    if (!isSandboxId(sandboxId)) return [];
-    return [{ sandboxId, bornAtMs: typeof Created === 'number' ? Created * 1000 : undefined }];
+    const sandboxId = Labels?.[SANDBOX_LABEL];
+    if (Labels?.[HOST_LABEL] !== hostMarker || sandboxId === undefined) return [];
+    return isSandboxId(sandboxId) ? [{ sandboxId, bornAtMs: Created * 1000 }] : [];
   });
 }

@@ -32,7 +32,7 @@ import {
   SHAPE_LIMITS,
   type DockerDriverConfig,
 } from './config.ts';
-import { containerBody, containerName } from './container.ts';
+import { containerOptions } from './container.ts';
 import { Engine, isObject } from './engine.ts';
 import { Container } from './handle.ts';
 import { importImage } from './image-import.ts';
@@ -94,11 +94,13 @@ const probeResult = (works: boolean, limits: DriverProbe['limits'], note: string
 
 async function findHost(config: DockerDriverConfig, settings: CheckedSettings): Promise<Host> {
   const engine = new Engine(config.settings.socketPath ?? DEFAULT_SOCKET_PATH);
-  const { status, body, message } = await engine.ask('GET', '/info', {
-    timeoutMs: PROBE_TIMEOUT_MS,
-  });
-  if (status !== 200 || !isObject(body)) {
-    throw new AgentError('driver_unavailable', `The container engine refuses: ${message}`);
+  const body: unknown = await engine.ask(
+    'tell of itself',
+    async (docker) => docker.info() as Promise<unknown>,
+    PROBE_TIMEOUT_MS,
+  );
+  if (!isObject(body)) {
+    throw new AgentError('driver_unavailable', 'The container engine does not tell what it is.');
   }
   if (body['OSType'] !== undefined && body['OSType'] !== 'linux') {
     throw new AgentError('driver_unavailable', 'The container engine runs no Linux containers.');
@@ -194,10 +196,11 @@ async function startContainer(parts: {
   const { socketPath } = engine;
   // Once more: a link of the operator's may lead elsewhere by now.
   checkSettings(config.settings, realpathSync);
-  const body = containerBody({ hostMarker, sandboxId, image, shape, settings, linkDirectory });
+  const options = containerOptions({
+    ...{ hostMarker, sandboxId, image, shape, settings, linkDirectory },
+  });
   await acquire({ kind: 'container', sandboxId, socketPath }, async () => {
-    const create = `/containers/create?name=${containerName(sandboxId)}`;
-    await engine.must('create a container', 'POST', create, [201], { body });
+    await engine.ask('create a container', async (docker) => docker.createContainer(options));
   });
   await acquire({ kind: 'process', role: 'guardian', sandboxId }, () => {
     const args = [REMOVE_PROGRAM, socketPath, hostMarker, sandboxId];

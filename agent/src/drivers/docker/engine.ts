@@ -1,32 +1,15 @@
 /**
- * Docker's Engine API over its Unix socket, as far as the driver needs it: a dozen requests. Podman
- * answers the same ones. Node's own HTTP is used and no client library: the usual one (dockerode)
- * brings gRPC, protobuf and an SSH client, a hundred packages for what is here in one file.
+ * Docker's Engine API over its Unix socket, by the client of its field, dockerode; Podman answers the same
+ * requests. It is loaded when an engine is first asked: most agents never ask one.
  *
- * The engine is trusted: who answers on that socket is root on this host. Its answers are bounded all
- * the same, and every request but those that wait for a container ends by its deadline.
+ * The engine is trusted: who answers on that socket is root on this host. Every question but those
+ * that wait for a container's end has a deadline.
  */
-import { request, type ClientRequest, type IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { Agent } from 'node:http';
+import { Readable } from 'node:stream';
+import type Docker from 'dockerode';
 import { AgentError } from '../../errors.ts';
-import { ANSWER_BYTES, ENGINE_TIMEOUT_MS } from './config.ts';
-
-export type EngineAnswer = {
-  status: number;
-  /** Parsed; a text where it is no JSON. */
-  body: unknown;
-  /** What the engine says is wrong. */
-  message: string;
-};
-
-type Question = {
-  /** Sent as JSON. */
-  body?: unknown;
-  /** Sent as it is, a tar. */
-  upload?: Readable;
-  timeoutMs?: number;
-};
+import { ENGINE_TIMEOUT_MS } from './config.ts';
 
 export class Engine {
   readonly socketPath: string;
@@ -35,103 +18,85 @@ export class Engine {
     this.socketPath = socketPath;
   }
 
-  /** Any status is an answer; throws `driver_unavailable` where the engine gives none. */
-  async ask(method: string, path: string, question: Question = {}): Promise<EngineAnswer> {
-    const response = await this.#send(method, path, question);
-    const deadline = setTimeout(
-      () => response.destroy(this.#unreachable(`no end of its answer to ${method} ${path}`)),
-      question.timeoutMs ?? ENGINE_TIMEOUT_MS,
-    );
-    try {
-      return await readAnswer(response);
-    } finally {
-      clearTimeout(deadline);
-    }
-  }
-
-  /** Throws `boot_failed` with the engine's words unless the status is one of `good`. */
-  async must(
+  /**
+   * @param what what it is asked to do: "create a container"
+   * @param timeoutMs until its whole answer is there; Infinity: the caller watches it
+   * @throws AgentError `driver_unavailable` where it gives no answer, `boot_failed` with its words where
+   *   it refuses
+   */
+  async ask<T>(
     what: string,
-    method: string,
-    path: string,
-    good: readonly number[],
-    question: Question = {},
-  ): Promise<EngineAnswer> {
-    const answer = await this.ask(method, path, question);
-    if (good.includes(answer.status)) return answer;
-    const said = answer.message === '' ? `status ${answer.status}` : answer.message;
-    throw new AgentError('boot_failed', `The container engine could not ${what}: ${said}`);
-  }
-
-  /** An answer whose end is far: what a container writes, its end. The caller destroys it. */
-  async open(method: string, path: string): Promise<IncomingMessage> {
-    const response = await this.#send(method, path, {});
-    response.on('error', () => {}); // its end says the same
-    return response;
-  }
-
-  async #send(method: string, path: string, question: Question): Promise<IncomingMessage> {
-    const { body, upload, timeoutMs = ENGINE_TIMEOUT_MS } = question;
-    const json = body === undefined ? undefined : JSON.stringify(body);
-    const headers: Record<string, string | number> = { host: 'engine' };
-    if (json !== undefined) {
-      headers['content-type'] = 'application/json';
-      headers['content-length'] = Buffer.byteLength(json);
-    } else if (upload !== undefined) headers['content-type'] = 'application/x-tar';
-    else if (method !== 'GET') headers['content-length'] = 0;
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const sent: ClientRequest = request(
-      // A connection of its own: none is left open when it ends.
-      { socketPath: this.socketPath, method, path, headers, agent: false },
-      resolve,
-    );
-    sent.on('error', (cause) => reject(this.#unreachable(cause.message, cause)));
-    const deadline = setTimeout(
-      () => sent.destroy(new Error(`no answer to ${method} ${path} in ${timeoutMs} ms`)),
-      timeoutMs,
-    );
+    question: (docker: Docker) => Promise<T>,
+    timeoutMs = ENGINE_TIMEOUT_MS,
+  ): Promise<T> {
+    const connections = new Agent({ keepAlive: false });
+    const late = Promise.withResolvers<never>();
+    const fail = (): void => late.reject(new Error(`it did not ${what} in ${timeoutMs} ms`));
+    const deadline = timeoutMs === Infinity ? undefined : setTimeout(fail, timeoutMs);
     try {
-      if (upload === undefined) sent.end(json);
-      else pipeline(upload, sent).catch((error: unknown) => sent.destroy(error as Error));
-      return await promise;
+      const docker = await this.#connect(connections);
+      // An answer that is cut off is one that the client waits for without an end.
+      return await Promise.race([question(docker), late.promise]);
+    } catch (error) {
+      connections.destroy();
+      throw this.#explain(what, error);
     } finally {
       clearTimeout(deadline);
     }
   }
 
-  #unreachable(why: string, cause?: Error): AgentError {
+  /** Undefined where the engine has no such thing. */
+  async find<T>(what: string, question: (docker: Docker) => Promise<T>): Promise<T | undefined> {
+    return await this.ask(what, async (docker) => {
+      try {
+        return await question(docker);
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** An answer whose end is far: what a container writes, its events. The caller destroys it. */
+  async open(
+    what: string,
+    question: (docker: Docker) => Promise<NodeJS.ReadableStream>,
+  ): Promise<Readable> {
+    const stream = await this.ask(what, question);
+    if (!(stream instanceof Readable)) throw new TypeError('an answer that cannot be destroyed');
+    stream.on('error', () => {}); // its end says the same
+    return stream;
+  }
+
+  async #connect(agent: Agent): Promise<Docker> {
+    const { default: Client } = await import('dockerode');
+    // Said in full, since the client takes what is missing from DOCKER_HOST.
+    return new Client({ socketPath: this.socketPath, host: '', protocol: 'http', ...{ agent } });
+  }
+
+  #explain(what: string, error: unknown): AgentError {
+    if (error instanceof AgentError) return error;
+    if (statusOf(error) !== undefined) {
+      const said = saidBy(error);
+      return new AgentError('boot_failed', `The container engine could not ${what}: ${said}`);
+    }
     return new AgentError(
       'driver_unavailable',
-      `The container engine at ${this.socketPath} does not answer: ${why}. Is it running?`,
-      cause === undefined ? undefined : { cause },
+      `The container engine at ${this.socketPath} does not answer: ${saidBy(error)}. Is it running?`,
+      { cause: error },
     );
   }
 }
 
-async function readAnswer(response: IncomingMessage): Promise<EngineAnswer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > ANSWER_BYTES) {
-      response.destroy();
-      throw new AgentError('driver_unavailable', 'The container engine gave an endless answer.');
-    }
-    chunks.push(chunk);
-  }
-  const text = Buffer.concat(chunks).toString('utf8');
-  const body = parse(text);
-  const message = isObject(body) && typeof body['message'] === 'string' ? body['message'] : '';
-  const status = response.statusCode ?? 0;
-  return { status, body, message: message === '' && status >= 400 ? text.trim() : message };
-}
+/** Of the engine's answer, where it refused. */
+export const statusOf = (error: unknown): number | undefined =>
+  isObject(error) && typeof error['statusCode'] === 'number' ? error['statusCode'] : undefined;
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+/** The engine's own words, without the client's around them. */
+function saidBy(error: unknown): string {
+  const body = isObject(error) ? error['json'] : undefined;
+  if (isObject(body) && typeof body['message'] === 'string') return body['message'];
+  return error instanceof Error ? error.message : String(error);
 }
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>

@@ -6,22 +6,37 @@
  * The engine stands for the machine monitor: when it goes, or somebody else removes the container, the
  * platform failed. A container that ends by itself ended with its guest runner.
  */
-import type { IncomingMessage } from 'node:http';
+import { Writable, type Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { SandboxId } from '@onejob/protocol';
 import { explainError } from '@onejob/protocol';
 import type { MachineEnd } from '../../sandbox/driver.ts';
 import type { Machine } from '../../sandbox/machine-handle.ts';
 import { TAIL_BYTES } from './config.ts';
 import { containerName, removeContainer } from './container.ts';
-import { isObject, type Engine } from './engine.ts';
+import type { Engine } from './engine.ts';
 
 /** An exit status above is a signal's number and this (POSIX, section 2.8.2). */
 const SIGNAL_STATUS = 128;
-/** Bytes before each piece of output: which stream, and how much (Engine API, "attach"). */
-const FRAME_HEADER_BYTES = 8;
 const EVENT_LINE_BYTES = 64 * 1024;
 
 type Ended = { exitCode: number; error: string; isOutOfMemory: boolean } | { gone: string };
+
+const ATTACHED = { stream: true, stdout: true, stderr: true };
+
+/** The last that was written, kept. */
+class Tail extends Writable {
+  #kept = Buffer.alloc(0);
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-TAIL_BYTES);
+    done();
+  }
+
+  override toString(): string {
+    return this.#kept.toString('utf8');
+  }
+}
 
 /** Pure: from what was seen to who is to blame. */
 export function explainEnd(seen: {
@@ -49,8 +64,9 @@ export class Container implements Machine {
   readonly ended: Promise<MachineEnd>;
   readonly #engine: Engine;
   readonly #owner: { hostMarker: string; sandboxId: SandboxId };
-  readonly #streams: IncomingMessage[];
-  #output = Buffer.alloc(0);
+  readonly #events: Readable;
+  readonly #streams: Readable[];
+  readonly #output: Tail;
   #oomKills = 0;
   #killedByUs = false;
   #hasEnded = false;
@@ -58,15 +74,14 @@ export class Container implements Machine {
   private constructor(
     engine: Engine,
     owner: { hostMarker: string; sandboxId: SandboxId },
-    streams: { output: IncomingMessage; events: IncomingMessage },
+    { streams, events, output }: { streams: Readable[]; events: Readable; output: Tail },
   ) {
     this.#engine = engine;
     this.#owner = owner;
-    this.#streams = [streams.output, streams.events];
-    streams.output.on('data', (chunk: Buffer) => {
-      this.#output = Buffer.concat([this.#output, chunk]).subarray(-TAIL_BYTES);
-    });
-    this.#countKills(streams.events);
+    this.#streams = streams;
+    this.#output = output;
+    this.#events = events;
+    this.#countKills(events);
     this.ended = this.#watch();
   }
 
@@ -76,16 +91,23 @@ export class Container implements Machine {
     owner: { hostMarker: string; sandboxId: SandboxId },
   ): Promise<Container> {
     const name = containerName(owner.sandboxId);
-    const streams: IncomingMessage[] = [];
+    const streams: Readable[] = [];
+    const open: Engine['open'] = async (what, question) => {
+      const stream = await engine.open(what, question);
+      streams.push(stream);
+      return stream;
+    };
     try {
-      const filters = JSON.stringify({ container: [name], event: ['oom'] });
-      const events = await engine.open('GET', `/events?filters=${encodeURIComponent(filters)}`);
-      streams.push(events);
-      const attach = `/containers/${name}/attach?stream=1&stdout=1&stderr=1`;
-      const output = await engine.open('POST', attach);
-      streams.push(output);
-      await engine.must('start a container', 'POST', `/containers/${name}/start`, [204, 304]);
-      return new Container(engine, owner, { output, events });
+      const filters = { container: [name], event: ['oom'] };
+      const events = await open('tell of events', async (docker) => docker.getEvents({ filters }));
+      const output = new Tail();
+      await open('attach to a container', async (docker) => {
+        const framed = await docker.getContainer(name).attach(ATTACHED);
+        docker.modem.demuxStream(framed, output, output);
+        return framed;
+      });
+      await engine.ask('start a container', async (docker) => docker.getContainer(name).start());
+      return new Container(engine, owner, { streams, events, output });
     } catch (error) {
       for (const stream of streams) stream.destroy();
       throw error;
@@ -96,16 +118,8 @@ export class Container implements Machine {
     return this.#oomKills;
   }
 
-  /** The last output, without the frames around its pieces where one is cut. */
   output(): string {
-    let text = '';
-    let rest = this.#output;
-    while (rest.length >= FRAME_HEADER_BYTES && rest.readUInt32BE(0) % 0x1_00_00_00 === 0) {
-      const end = FRAME_HEADER_BYTES + rest.readUInt32BE(4);
-      text += rest.subarray(FRAME_HEADER_BYTES, end).toString('utf8');
-      rest = rest.subarray(end);
-    }
-    return text + rest.toString('utf8');
+    return this.#output.toString();
   }
 
   /** May be called again, and after the end. */
@@ -135,29 +149,31 @@ export class Container implements Machine {
   }
 
   async #end(): Promise<Ended> {
-    const path = `/containers/${containerName(this.#owner.sandboxId)}`;
+    const name = containerName(this.#owner.sandboxId);
     try {
-      const waited = await this.#engine.open('POST', `${path}/wait?condition=not-running`);
-      this.#streams.push(waited);
-      for await (const _ of waited as AsyncIterable<Buffer>);
-      const { status, body } = await this.#engine.ask('GET', `${path}/json`);
-      const state = isObject(body) ? body['State'] : undefined;
+      // An engine that goes ends its events, and leaves a question after a container's end open.
+      await Promise.race([
+        this.#engine.ask('wait', async (docker) => docker.getContainer(name).wait(), Infinity),
+        finished(this.#events).catch(() => {}),
+      ]);
+      const found = await this.#engine.find('look at a container', async (docker) =>
+        docker.getContainer(name).inspect(),
+      );
+      const state = found?.State;
       // "removing" is said from before the kill on, when somebody else removes it.
-      const isRemoved = status === 404 || !isObject(state) || state['Status'] === 'removing';
-      if (isRemoved) return { gone: 'its container was removed' };
-      if (state['Running'] === true) return { gone: 'the container engine stopped watching it' };
-      return {
-        exitCode: Number(state['ExitCode']),
-        error: typeof state['Error'] === 'string' ? state['Error'] : '',
-        isOutOfMemory: state['OOMKilled'] === true,
-      };
+      if (state === undefined || state.Status === 'removing') {
+        return { gone: 'its container was removed' };
+      }
+      if (state.Running) return { gone: 'the container engine stopped watching it' };
+      const { ExitCode: exitCode, Error: error, OOMKilled: isOutOfMemory } = state;
+      return { exitCode, error, isOutOfMemory };
     } catch (error) {
       return { gone: explainError(error) };
     }
   }
 
   /** One line a kill. An engine that tells of none leaves it to the container's end. */
-  #countKills(events: IncomingMessage): void {
+  #countKills(events: Readable): void {
     let rest = '';
     events.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');

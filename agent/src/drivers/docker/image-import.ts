@@ -2,6 +2,7 @@
  * The guest image as an image of the engine's: imported once, tagged by its digest, and found by that
  * tag from then on. Whoever may tag images in the engine is root on this host, so the tag is believed.
  */
+import { text } from 'node:stream/consumers';
 import { tarOf, unpackImage } from '../../host/unpacked-image.ts';
 import { AgentError } from '../../errors.ts';
 import type { MachineImage } from '../../sandbox/driver.ts';
@@ -37,22 +38,27 @@ async function importOnce(
   cacheDirectory: string,
 ): Promise<void> {
   const name = imageName(image.digest);
-  const { status } = await engine.must(
-    'look at its images',
-    'GET',
-    `/images/${name}/json`,
-    [200, 404],
+  const found = await engine.find('look at its images', async (docker) =>
+    docker.getImage(name).inspect(),
   );
-  if (status === 200) return;
-  const root = await unpackImage(image, cacheDirectory);
-  // The tag in the name: Podman passes over a tag that stands apart.
-  const query = `fromSrc=-&repo=${encodeURIComponent(name)}`;
-  const upload = { upload: tarOf(root), timeoutMs: IMPORT_TIMEOUT_MS };
-  const path = `/images/create?${query}`;
-  const { body } = await engine.must('import the guest image', 'POST', path, [200], upload);
-  // It answers at once, and says in the lines that follow whether it worked.
-  const lines = typeof body === 'string' ? body.split('\n') : [JSON.stringify(body)];
-  for (const line of lines) {
+  if (found !== undefined) return;
+  const tar = tarOf(await unpackImage(image, cacheDirectory));
+  try {
+    // The tag in the name: Podman passes over a tag that stands apart.
+    const said = await engine.ask(
+      'import the guest image',
+      async (docker) => text(await docker.importImage(tar, { repo: name })),
+      IMPORT_TIMEOUT_MS,
+    );
+    checkImport(said);
+  } finally {
+    tar.destroy();
+  }
+}
+
+/** The engine answers at once, and says in the lines that follow whether it worked. */
+function checkImport(lines: string): void {
+  for (const line of lines.split('\n')) {
     const said = line.trim() === '' ? undefined : (JSON.parse(line) as unknown);
     if (isObject(said) && typeof said['error'] === 'string') {
       throw new AgentError(
