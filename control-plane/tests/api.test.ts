@@ -16,7 +16,7 @@ import {
   Plan,
   Run,
   Transition,
-} from '@onejob/protocol';
+} from '@onejob/protocol/schemas';
 import type { ApiParts } from '../src/api/api-parts.ts';
 import { createApiServer } from '../src/api/server.ts';
 import { TestAgent } from './_agent.ts';

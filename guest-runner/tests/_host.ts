@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { GuestHello, GuestMessage, LogMessage } from '@onejob/protocol';
+import { GuestHello, GuestMessage, LogMessage } from '@onejob/protocol/schemas';
 import type {
   FinishedMessage,
   HostHello,

@@ -26,8 +26,8 @@
  * Every route needs `Authorization: Bearer <api token>`. Errors are ErrorBody.
  */
 import Type, { type Static } from 'typebox';
-import { Problem } from './errors.ts';
-import { ActionEvent, Annotation, LogRow, StepEvent } from './guest.ts';
+import { Problem } from './error-body.ts';
+import { ActionEvent, Annotation, LogRow, StepEvent } from './guest-messages.ts';
 import { WORKFLOWS_PER_REQUEST } from './limits.ts';
 import { CONCLUSIONS, END_REASON_NAMES, FLEETS, JOB_STATES, WAITING_REASONS } from './states.ts';
 

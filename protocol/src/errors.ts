@@ -1,33 +1,11 @@
 /**
  * How an error crosses a border: a stable code, whether trying again can help, a sentence for
- * people, and places. Each zone has one error class that implements `CodedError`.
+ * people, and places (error-body.ts). Each zone has one error class that implements `CodedError`.
  */
-import Type, { type Static } from 'typebox';
-
 export interface CodedError extends Error {
   readonly code: string;
   readonly retryable: boolean;
 }
-
-/** A place in a file of the user's. Lines and columns count from 1. */
-export const Problem = Type.Object({
-  file: Type.String(),
-  line: Type.Integer({ minimum: 1 }),
-  column: Type.Integer({ minimum: 1 }),
-  message: Type.String(),
-});
-export type Problem = Static<typeof Problem>;
-
-/** Body of every API answer that is not a success. */
-export const ErrorBody = Type.Object({
-  error: Type.Object({
-    code: Type.String(),
-    message: Type.String(),
-    retryable: Type.Boolean(),
-    problems: Type.Optional(Type.Array(Problem)),
-  }),
-});
-export type ErrorBody = Static<typeof ErrorBody>;
 
 /**
  * The whole chain of an error, outermost first, one message a line. Follows `cause`,

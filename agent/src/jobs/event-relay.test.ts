@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { JobEvent } from '@onejob/protocol';
+import { JobEvent } from '@onejob/protocol/schemas';
 import { Compile } from 'typebox/compile';
 import { RELAY_EVENT_BYTES, RELAY_EVENTS } from '../limits.ts';
 import { EventRelay } from './event-relay.ts';

@@ -19,13 +19,11 @@ import type { Socket } from 'node:net';
 import {
   GUEST_MESSAGE_BYTES,
   GUEST_PATHS,
-  GuestHello,
-  GuestMessage,
-  LogMessage,
   type HostHello,
   type HostMessage,
   type LogAck,
 } from '@onejob/protocol';
+import { GuestHello, GuestMessage, LogMessage } from '@onejob/protocol/schemas';
 import { Compile } from 'typebox/compile';
 import { AgentError } from '../errors.ts';
 import {

@@ -1,7 +1,8 @@
 /** Routes about attempts of runs: how an earlier one was, and the next one. */
 import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { Rerun, type Run } from '@onejob/protocol';
+import type { Run } from '@onejob/protocol';
+import { Rerun } from '@onejob/protocol/schemas';
 import { rerun } from '../runs/rerun.ts';
 import { viewAttempt } from '../runs/run-view.ts';
 import { required } from '../store/store.ts';

@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import {
-  CancelBody,
   type EgressReport,
   isUuid,
   type Job,
@@ -12,6 +11,7 @@ import {
   type LogPage,
   type Transition,
 } from '@onejob/protocol';
+import { CancelBody } from '@onejob/protocol/schemas';
 import { viewEgress } from '../egress/record-egress.ts';
 import { LOG_PAGE_ROWS } from '../limits.ts';
 import { readLog } from '../logs/read-log.ts';

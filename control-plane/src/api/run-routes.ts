@@ -2,7 +2,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import { CancelBody, CreateRun, type CreatedRuns, type Run, RUNS_PER_PAGE } from '@onejob/protocol';
+import { type CreatedRuns, type Run, RUNS_PER_PAGE } from '@onejob/protocol';
+import { CancelBody, CreateRun } from '@onejob/protocol/schemas';
 import { ControlPlaneError } from '../errors.ts';
 import { cancelRun } from '../runs/cancel-run.ts';
 import { createRuns } from '../runs/create-run.ts';

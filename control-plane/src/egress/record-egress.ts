@@ -3,7 +3,8 @@
  * says is cut to its limits; a record that does not fit is left out and counted.
  */
 import { Compile } from 'typebox/compile';
-import { EGRESS_RECORDS_PER_JOB, EgressRecord, type EgressReport } from '@onejob/protocol';
+import { EGRESS_RECORDS_PER_JOB, type EgressReport } from '@onejob/protocol';
+import { EgressRecord } from '@onejob/protocol/schemas';
 import { storableRow } from '../store/storable.ts';
 import type { Store, Tx } from '../store/store.ts';
 import type { JobRow } from '../store/transition-job.ts';

@@ -4,7 +4,7 @@
  * believed.
  */
 import { Compile } from 'typebox/compile';
-import { JobEvent } from '@onejob/protocol';
+import { JobEvent } from '@onejob/protocol/schemas';
 import { ControlPlaneError } from '../errors.ts';
 import { EVENT_BYTES_PER_JOB, EVENTS_PER_JOB } from '../limits.ts';
 import type { AgentRow } from '../store/announce-agent.ts';
