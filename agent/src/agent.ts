@@ -107,6 +107,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         cacheDirectory: config.cacheDirectory,
         users: config.sandboxUsers,
         useSnapshots: config.snapshots,
+        obeyingDevice: config.obeyingDevice,
         ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
       }),
     firecracker: (): SandboxDriver =>

@@ -1,6 +1,6 @@
 /** What a job on a restored machine tells of it. */
 import assert from 'node:assert/strict';
-import type { SandboxDriver, SandboxHandle } from '../src/sandbox/driver.ts';
+import type { ProvisionRequest, SandboxDriver, SandboxHandle } from '../src/sandbox/driver.ts';
 import { runScript, type SandboxLab } from './_sandbox-lab.ts';
 
 /** What is said on lines `name=value` by one job on a machine of its own, which is then buried. */
@@ -8,8 +8,9 @@ export async function said(
   lab: SandboxLab,
   driver: SandboxDriver,
   script: string,
+  machine: Partial<ProvisionRequest> = {},
 ): Promise<{ values: Map<string, string>; handle: SandboxHandle }> {
-  const sandbox = await lab.newSandbox();
+  const sandbox = await lab.newSandbox(machine);
   const handle = await driver.provision(sandbox.request, sandbox.stack);
   const { log, finished, violation } = await runScript(handle, script);
   assert.equal(violation, undefined);

@@ -84,6 +84,8 @@ export type AgentConfig = {
    * background; default: yes. They are kept in the cache directory.
    */
   snapshots?: boolean;
+  /** Machines of the driver qemu have a device that ends them: the control of a proof. */
+  obeyingDevice?: boolean;
   /** Machines that wait for jobs, of drivers that can; by default none does. */
   pool?: Partial<PoolLimits>;
   /** Where the agent is root: the numbers of the users that machines are, nobody else's on this host. */
@@ -142,6 +144,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     drivers: ['qemu', 'firecracker', 'gvisor', 'docker', 'process'],
     sandboxUsers: SANDBOX_USERS,
     snapshots: true,
+    obeyingDevice: false,
     prepareImage: false,
     actionMirrors: [],
     actionsUrls: DEFAULT_ACTIONS_URLS,

@@ -10,7 +10,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../errors.ts';
 import { findTool, runTool } from './short-tool.ts';
@@ -26,6 +26,7 @@ const CALL_TIMEOUT_MS = 10_000;
 /** The kernel says EBUSY while somebody has it mapped for writing. */
 const SEAL_TRIES = 50;
 const SEAL_PAUSE_MS = 100;
+const BLOCK_BYTES = 512;
 /** Some hundred MB, from a disk that others use. */
 const COPY_TIMEOUT_MS = 60_000;
 
@@ -33,6 +34,7 @@ export class SealedMemory implements Disposable {
   /** Open for reading and writing, until disposed of. */
   readonly descriptor: number;
   #isOpen = true;
+  #sealedBytes = 0;
 
   private constructor(descriptor: number) {
     this.descriptor = descriptor;
@@ -82,11 +84,26 @@ export class SealedMemory implements Disposable {
     const limits = { timeoutMs: CALL_TIMEOUT_MS };
     for (let tries = 1; ; tries++) {
       const result = await runTool(perl, ['-e', SEAL, this.#path], limits);
-      if (result.exitCode === 0) return;
+      if (result.exitCode === 0) {
+        this.#sealedBytes = this.#takenBytes();
+        return;
+      }
       const isBusy = /resource busy/.test(result.standardError);
       if (!isBusy || tries === SEAL_TRIES) throw unavailable(result.standardError);
       await sleep(SEAL_PAUSE_MS);
     }
+  }
+
+  /**
+   * What it takes more than when it was sealed: whoever maps it and touches a hole makes the kernel fill that
+   * with zeros, for good. Nothing that can be seen in it changes.
+   */
+  grownBytes(): number {
+    return this.#isOpen ? this.#takenBytes() - this.#sealedBytes : 0;
+  }
+
+  #takenBytes(): number {
+    return fstatSync(this.descriptor).blocks * BLOCK_BYTES;
   }
 
   /** The same memory, as an open file of the caller's. Undefined: it is gone. */

@@ -30,13 +30,7 @@ import { synchronise, warmUp } from '../../link/sync.ts';
 import type { MachineImage, MachineToSave } from '../../sandbox/driver.ts';
 import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
-import {
-  CPU_WEIGHT,
-  POWER_OFF_PATIENCE_MS,
-  SETTLE_MS,
-  STATE_BYTES,
-  type QemuDriverConfig,
-} from './config.ts';
+import { POWER_OFF_PATIENCE_MS, SETTLE_MS, STATE_BYTES, type QemuDriverConfig } from './config.ts';
 import { ConfinedMachine, JAIL_STATE_PATH, type Acquire } from './confinement.ts';
 import { QemuMachine } from './handle.ts';
 import type { Host } from './host.ts';
@@ -205,7 +199,7 @@ export class Boot implements AsyncDisposable {
       this.#listening.push(await acquire({ kind: 'socket', path }, listen));
       await confined.give(path);
     }
-    await confined.limit(plan.use === 'save' ? CPU_WEIGHT.background : undefined);
+    await confined.limit(plan.use);
     const [control = '', bulk = '', init = '', monitorPath = '', statePath = ''] = paths;
     const sockets = { control, bulk, init };
     const memoryPath = `/proc/self/fd/${MEMORY_DESCRIPTOR}`;
@@ -215,6 +209,7 @@ export class Boot implements AsyncDisposable {
         ? {}
         : { snapshot: { use: plan.use, memoryPath, monitorPath, statePath } }),
       ...this.#networkCard(plan),
+      ...(this.#config.obeyingDevice === true ? { obeyingDevice: true } : {}),
     };
     this.#seenStatePath = confinement.jail === undefined ? statePath : JAIL_STATE_PATH;
     const command = await confined.command(qemuPath, described, qemuArguments);

@@ -13,6 +13,8 @@ export type QemuDriverConfig = {
   encryptDisks?: boolean;
   /** Off: every machine is booted. Only to compare with. */
   useSnapshots?: boolean;
+  /** On: machines have a device that ends QEMU at whatever is written to it. Only to compare with. */
+  obeyingDevice?: boolean;
   /** What a machine that is saved is left alone for before; by default as named below. */
   settleMs?: number;
 };
@@ -85,6 +87,8 @@ export const SNAPSHOT_TIMEOUT_FACTOR = 3;
 export const SNAPSHOT_LIMITS = {
   /** In memory, some 150 MB each: more shapes and images than a host uses at a time. */
   loaded: 4,
+  /** What machines may add to one of those with pages that were empty in it; then it is loaded anew. */
+  grownBytes: 256 * MiB,
   /** On the disk: those, and as many that are of yesterday. */
   kept: 8,
   /** Eight of an ordinary machine take 1.5 GiB. */

@@ -173,18 +173,21 @@ export class ConfinedMachine {
     if (this.#user !== undefined) await chown(path, this.#user, this.#user);
   }
 
-  /** @param weight a processor's; by default that of a machine somebody waits for */
-  async limit(weight: number = CPU_WEIGHT.perCpu): Promise<void> {
+  async limit(use: 'cold' | 'restore' | 'save'): Promise<void> {
     const { cgroups } = this.#confinement;
+    const weight = use === 'save' ? CPU_WEIGHT.background : CPU_WEIGHT.perCpu;
     if (cgroups === undefined) return;
     const { sandboxId, directory, shape } = this.#request;
     const paths = cgroupPaths(cgroups, sandboxId);
     this.#groups = paths;
     const diskBytes = (await isInMemory(directory)) ? shape.diskBytes : 0;
+    // A page that is empty in a snapshot counts twice where it is written to first: the kernel makes it
+    // in the snapshot's memory, for all, and then a copy for the machine.
+    const memoryBytes = shape.memoryBytes * (use === 'restore' ? 2 : 1);
     await this.#acquire({ kind: 'cgroup', sandboxId, paths }, async () => {
       await createCgroup(cgroups, paths, {
         cpus: shape.cpus + QEMU_CPUS,
-        memoryBytes: shape.memoryBytes + qemuMemoryBytes(shape) + diskBytes,
+        memoryBytes: memoryBytes + qemuMemoryBytes(shape) + diskBytes,
         processes: shape.cpus + QEMU_THREADS,
         weight: Math.min(shape.cpus * weight, CPU_WEIGHT.most),
       });

@@ -160,8 +160,8 @@ class Provisioning {
     stack: ProvisionStack,
     slotMs: number,
   ): Promise<SandboxHandle | { whyNot: string } | undefined> {
-    const { encryptDisks = true, useSnapshots = true } = this.#config;
-    if (request.keep === true || !encryptDisks || !useSnapshots) return undefined;
+    const { encryptDisks = true, useSnapshots = true, obeyingDevice = false } = this.#config;
+    if (request.keep === true || !encryptDisks || !useSnapshots || obeyingDevice) return undefined;
     const key = await keyOf(this.#host, request);
     using snapshot = await this.#snapshots.find(key, request.signal);
     if (snapshot === undefined) return undefined;

@@ -51,6 +51,15 @@ test('there is no network card, no monitor and no console', () => {
   assert.ok(!args.some((word) => /^-(net|nic|netdev|monitor|qmp|serial|vnc)$/.test(word)));
 });
 
+test('a device that obeys is there only where it is asked for', () => {
+  const more = qemuArguments({ ...MACHINE, obeyingDevice: true });
+  const without = qemuArguments(MACHINE);
+  assert.deepEqual(
+    more.filter((word) => !without.includes(word)),
+    ['isa-debug-exit,iobase=0x501,iosize=4'],
+  );
+});
+
 test('with a network there is one card, on the descriptor that was opened for it', () => {
   const args = qemuArguments({ ...MACHINE, network: { tapDescriptor: 3, hasIpv6: true } });
   assert.equal(valueOf(args, '-netdev'), 'tap,id=network,fd=3');

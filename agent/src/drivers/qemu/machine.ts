@@ -30,6 +30,8 @@ export type Machine = {
     /** Where it is to be saved to: a socket somebody listens on. */
     statePath: string;
   };
+  /** A device that ends QEMU at whatever the guest writes to its port; none but in proofs. */
+  obeyingDevice?: boolean;
   /** Arguments of the guest's init; none but in measurements. */
   initArguments?: readonly string[];
 };
@@ -44,6 +46,7 @@ const MiB = 1024 * 1024;
 const GUEST_MEMORY = 'dump-guest-core=off,mem-merge=off';
 const PASSPHRASE_ID = 'work-passphrase';
 const MEMORY_ID = 'ram';
+const OBEYING_DEVICE = 'isa-debug-exit,iobase=0x501,iosize=4';
 
 /** QEMU's arguments. Holds paths and sizes only, never a secret: every user sees an argv. */
 export function qemuArguments(machine: Machine): string[] {
@@ -68,6 +71,7 @@ export function qemuArguments(machine: Machine): string[] {
     ...port('bulk', machine.sockets.bulk),
     ...port('init', machine.sockets.init),
     ...(machine.network === undefined ? [] : networkCard(machine.network.tapDescriptor)),
+    ...(machine.obeyingDevice === true ? ['-device', OBEYING_DEVICE] : []),
     ...snapshotArguments(machine),
   ];
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readSync, writeSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, fstatSync, ftruncateSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { promisify } from 'node:util';
 import { SealedMemory } from '../../host/sealed-memory.ts';
 import { SNAPSHOT_LIMITS } from './config.ts';
 import { snapshotKey, SnapshotStore } from './snapshot-store.ts';
@@ -19,8 +21,11 @@ afterEach(async () => {
   await rm(cache, { recursive: true });
 });
 
-async function add(store: SnapshotStore, name: string | number): Promise<void> {
+const MiB = 1024 * 1024;
+
+async function add(store: SnapshotStore, name: string | number, bytes = 4096): Promise<void> {
   const memory = await SealedMemory.create();
+  ftruncateSync(memory.descriptor, bytes);
   writeSync(memory.descriptor, `memory of ${name}`, 0);
   await memory.seal();
   const [statePath, diskPath] = [join(cache, 'state'), join(cache, 'disk')];
@@ -31,7 +36,10 @@ async function add(store: SnapshotStore, name: string | number): Promise<void> {
 
 const textOf = (descriptor: number): string => {
   const text = Buffer.alloc(100);
-  return text.subarray(0, readSync(descriptor, text, 0, 100, 0)).toString();
+  return text
+    .subarray(0, readSync(descriptor, text, 0, 100, 0))
+    .toString()
+    .replaceAll('\0', '');
 };
 
 test('what was added is found by this and by the next agent, sealed, and its disk is for all to read', async () => {
@@ -62,6 +70,30 @@ test('whoever has one goes on having it when it is discarded; nobody else finds 
   assert.equal(textOf(found?.memoryDescriptor ?? -1), 'memory of a');
   assert.equal(await store.find(keyOf('a'), never), undefined);
   assert.deepEqual(await readdir(join(cache, 'snapshots')), []);
+});
+
+test('what machines made grow is loaded anew, and is gone when they are', async () => {
+  using store = new SnapshotStore(cache);
+  await add(store, 'a', SNAPSHOT_LIMITS.grownBytes + 2 * MiB);
+  const [first, second] = [
+    await store.find(keyOf('a'), never),
+    await store.find(keyOf('a'), never),
+  ];
+  using _first = first;
+  using _second = second;
+  const place = `/proc/${process.pid}/fd/${first?.memoryDescriptor}`;
+  const fill = async (bytes: number): Promise<unknown> =>
+    await promisify(execFile)('fallocate', ['--length', `${bytes}`, place]);
+  const inode = (found: typeof first): number => fstatSync(found?.memoryDescriptor ?? -1).ino;
+  assert.equal(inode(second), inode(first));
+  await fill(SNAPSHOT_LIMITS.grownBytes - MiB);
+  using small = await store.find(keyOf('a'), never);
+  assert.equal(inode(small), inode(first));
+  await fill(SNAPSHOT_LIMITS.grownBytes + 2 * MiB);
+  using fresh = await store.find(keyOf('a'), never);
+  assert.notEqual(inode(fresh), inode(first));
+  assert.equal(textOf(fresh?.memoryDescriptor ?? -1), 'memory of a');
+  assert.ok(fstatSync(fresh?.memoryDescriptor ?? -1).blocks * 512 < MiB);
 });
 
 test('half of one, and what cannot be read, is none', async () => {

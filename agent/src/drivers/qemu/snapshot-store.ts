@@ -3,7 +3,8 @@
  * then. Kept in the cache directory, one directory each, named by a digest of all that the machine
  * was made of: when any of it changes, the name does, and the old one goes when there are too many.
  *
- *     draft-... -> written whole -> renamed to its key -> loaded once, shared by every restore -> gone
+ *     draft-... -> written whole -> renamed to its key -> loaded, shared by every restore -> gone
+ *                                                             \-> grown -> loaded anew
  *
  * Nothing in it is anybody's: it is made before its machine has a name, and of nothing but the image.
  * Memory is loaded into sealed memory (sealed-memory.ts), which no restored machine can change for
@@ -51,6 +52,11 @@ export class SnapshotStore implements Disposable {
   /** Undefined: there is none, or it cannot be read. */
   async find(key: string, signal: AbortSignal): Promise<Snapshot | undefined> {
     let loading = this.#loaded.get(key);
+    const grownBytes = (await loading)?.memory.grownBytes() ?? 0;
+    if (grownBytes > SNAPSHOT_LIMITS.grownBytes && this.#loaded.get(key) === loading) {
+      this.#forget(key);
+    }
+    loading = this.#loaded.get(key);
     if (loading === undefined) {
       loading = this.#load(key, signal);
       this.#keep(key, loading);
