@@ -15,6 +15,7 @@ test('every attack on a machine with a kernel of its own is stopped, and at leas
   const { report, code } = await proveWith(line, ['--driver', 'qemu']);
   assert.equal(report.totals.broken, 0, tellFindings(report));
   assert.ok(report.totals.held >= HELD_AT_LEAST, tellFindings(report));
+  assert.equal(verdictOf(report, 'monitor-devices'), 'held', tellFindings(report));
   assert.equal(code, 0);
 });
 

@@ -110,8 +110,11 @@ export type LeaseAttack = Common & { kind: 'lease'; theft: Theft };
 /** More than a job may say, in a job of its own: on its log, or on a link that it has taken over. */
 export type FloodAttack = Common & { kind: 'flood'; flood: Flood };
 
-/** Not tried anywhere: there is no control that would do no harm. */
-export type UntriedAttack = Common & { kind: 'untried'; why: string };
+/**
+ * Nonsense in the registers of all devices that a job's machine has. The control is the same in a machine
+ * that has one device more, which ends its monitor at whatever is written there.
+ */
+export type DevicesAttack = Common & { kind: 'devices' };
 
 export const REMAINS = [
   ...(['process', 'socket', 'directory', 'content', 'journal', 'descriptor'] as const),
@@ -141,7 +144,7 @@ export type Attack =
   | MonitorAttack
   | LeaseAttack
   | FloodAttack
-  | UntriedAttack;
+  | DevicesAttack;
 
 /** Chosen by `--only`: ids and classes; none: all. */
 export function chooseAttacks(

@@ -54,5 +54,9 @@ export const FLOOD_MEMORY_BYTES = 768 * 1024 * 1024;
 export const WITNESS_START_MS = 180 * SECOND_MS;
 /** It says a row every second; a job that hears nothing for so long is one that was held up. */
 export const WITNESS_QUIET_MS = 20 * SECOND_MS;
+/** Nonsense in all registers takes seconds; a guest that hangs over it says no more. */
+export const DEVICES_MS = 90 * SECOND_MS;
+/** A small C program; a busy host takes its time. */
+export const COMPILE_MS = 60 * SECOND_MS;
 /** Tools of the scene (ip, perl, tar) take milliseconds. */
 export const TOOL_MS = 20 * SECOND_MS;

@@ -56,6 +56,7 @@ const proveWith = async (lab: Lab, ...only: string[]): Promise<Proof> =>
     ...{ driver: 'qemu', network: 'link' },
     only,
     lab,
+    openObeying: async () => await Promise.reject(new Error('no machine is booted here')),
     scene: undefined,
     notIsolated: 'that needs root',
     say: () => {},

@@ -20,6 +20,7 @@ import {
 import { allAttacks } from './attacks/all-attacks.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import type { World } from './attacks/world.ts';
+import { tryDevices, type DevicesResult } from './devices.ts';
 import { ProveError } from './errors.ts';
 import { observe, observeUse, type Round } from './evidence.ts';
 import { tryFloods, type FloodResult } from './floods.ts';
@@ -39,6 +40,8 @@ export type ProofOptions = {
   lab: Lab;
   /** Of controls, where those cannot have the network of the driver under proof. */
   controlLab?: Lab;
+  /** Of the control whose machines have a device that obeys. */
+  openObeying: () => Promise<Lab & AsyncDisposable>;
   /** Undefined: the host is the real one, and only what harms nobody is tried. */
   scene: Scene | undefined;
   /** Why there is no scene; for people. */
@@ -84,7 +87,8 @@ export async function prove(options: ProofOptions): Promise<Proof> {
   const control = await tryAll(attempts.control);
   const thefts = await tryThefts(attempts.sandbox.attacks, options);
   const floods = await tryAllFloods(attempts.sandbox.attacks, options);
-  const both = { sandbox, control, thefts, floods };
+  const devices = await tryAllDevices(attempts.sandbox.attacks, options);
+  const both = { sandbox, control, thefts, floods, devices };
   const findings = attacks.map((attack, index): Finding => {
     const why = whyNotTried(attack, options);
     if (why !== undefined) {
@@ -105,8 +109,10 @@ function whyNotTried(
   attack: Attack,
   { driver, scene, notIsolated }: ProofOptions,
 ): string | undefined {
-  if (attack.kind === 'untried') return attack.why;
-  if (attack.kind === 'monitor' || attack.kind === 'flood')
+  if (attack.kind === 'devices' && driver !== 'qemu') {
+    return `a job of the driver ${driver} meets no device that a monitor emulates`;
+  }
+  if (attack.kind === 'monitor' || attack.kind === 'flood' || attack.kind === 'devices')
     return scene === undefined ? notIsolated : undefined;
   if (attack.kind !== 'sandbox') return undefined;
   const isOfKernel = attack.controlOn === 'host' && attack.class === 'escape';
@@ -154,11 +160,20 @@ async function tryAllFloods(
   return await tryFloods(floods, lab, driver);
 }
 
+async function tryAllDevices(
+  attacks: readonly Attack[],
+  { lab, driver, openObeying, say }: ProofOptions,
+): Promise<DevicesResult | undefined> {
+  if (!attacks.some(({ kind }) => kind === 'devices')) return undefined;
+  say("nonsense in the registers of a machine's devices");
+  return await tryDevices(lab, openObeying, driver);
+}
+
 /** What was observed of an attack, and of its control. */
 function observeBoth(
   attack: Attack,
   counterpart: Attack,
-  { sandbox, control, thefts, floods }: Both,
+  { sandbox, control, thefts, floods, devices }: Both,
 ): [Observation, Observation] {
   const nothing = (why: string): [Observation, Observation] => [
     { outcome: 'not tried', why },
@@ -187,8 +202,8 @@ function observeBoth(
       const result = floods.get(attack.flood);
       return result === undefined ? nothing('no job ran') : [result.attack, result.control];
     }
-    case 'untried':
-      return nothing(attack.why);
+    case 'devices':
+      return devices === undefined ? nothing('no job ran') : [devices.attack, devices.control];
     case 'sandbox':
       return [observe(attack, sandbox), observe(counterpart as SandboxAttack, control)];
   }
@@ -199,6 +214,7 @@ type Both = {
   control: Tried;
   thefts: ReadonlyMap<Theft, LeaseResult>;
   floods: ReadonlyMap<Flood, FloodResult>;
+  devices: DevicesResult | undefined;
 };
 
 function notesOn(attacks: readonly Attack[], { arrivals }: Round): string[] {

@@ -84,6 +84,22 @@ jobs:
   };
 }
 
+/** @param program of `probe/devices.c`, compiled */
+export const devicesFiles = (program: Buffer): Record<string, string> => ({
+  [WORKFLOW_FILE]: `name: prove
+on: push
+jobs:
+  devices:
+    runs-on: ubuntu-latest
+    timeout-minutes: ${JOB_MINUTES}
+    steps:
+      - uses: actions/checkout@v4
+      - run: base64 -d devices > "$RUNNER_TEMP/devices" && chmod 700 "$RUNNER_TEMP/devices"
+      - run: '"$RUNNER_TEMP/devices"'
+`,
+  devices: program.toString('base64'),
+});
+
 const CONTENT_PROBE = 'content';
 
 type ListedProbe = { id: string; turn: Turn; probe: Probe };

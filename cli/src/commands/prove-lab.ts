@@ -29,14 +29,17 @@ export async function openLab(options: {
   driver: string;
   network: NetworkMode;
   engineSocket: string | undefined;
+  /** Its machines have a device that obeys: a control. */
+  obeyingDevice?: boolean;
   say: (line: string) => void;
   signal: AbortSignal;
 }): Promise<ProofLab> {
-  const { work, cache, driver, network, engineSocket, say, signal } = options;
+  const { work, cache, driver, network, engineSocket, obeyingDevice = false } = options;
+  const { say, signal } = options;
   const data = join(work, 'data');
   const platform = await openPlatform({
     directories: { data, cache },
-    ...{ driver, network, engineSocket },
+    ...{ driver, network, engineSocket, obeyingDevice },
     image: undefined,
     withAgent: true,
     imageWatcher: { show: () => {}, end: () => {} },

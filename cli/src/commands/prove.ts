@@ -230,7 +230,15 @@ async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> 
       : undo.use(await startEngineOfProof(work, mark));
   const both = { cache, engineSocket: engine?.socketPath, say: tell, signal };
   const lab = undo.use(await openLab({ ...both, work, driver, network }));
-  const all = { driver, network, only, lab, scene, notIsolated, say: tell };
+  const openObeying = async () =>
+    await openLab({
+      ...both,
+      work: join(work, 'obeying'),
+      driver,
+      network: 'link',
+      obeyingDevice: true,
+    });
+  const all = { driver, network, only, lab, scene, notIsolated, say: tell, openObeying };
   if (network === 'link') return await prove(all);
   // Machines of the driver process have no network of their own, so the control's have none to lose.
   const off = join(work, 'off');

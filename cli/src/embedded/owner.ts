@@ -193,6 +193,7 @@ async function agentConfig(
     extraLabels,
     prepareImage: options.driver !== 'process',
     ...(options.network === undefined ? {} : { network: options.network }),
+    obeyingDevice: options.obeyingDevice ?? false,
     pool: { maximum: options.pool ?? 0 },
     warn,
   };

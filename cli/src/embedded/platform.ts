@@ -29,6 +29,8 @@ export type PlatformOptions = {
   engineSocket?: string | undefined;
   /** What machines have of a network; undefined: onejob's default, `link`. */
   network?: NetworkMode | undefined;
+  /** See AgentConfig; only of a proof's control. */
+  obeyingDevice?: boolean;
   /** Machines that wait for jobs, at most; undefined: none. */
   pool?: number;
   /** Start an agent, too, or join a platform that has one: false where nothing is run. */

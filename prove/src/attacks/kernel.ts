@@ -3,7 +3,7 @@
  * They belong to no namespace, so the control writes to stand-ins on the host of the proof, and no job
  * of a driver that shares the real host's kernel tries them.
  */
-import type { SandboxAttack, UntriedAttack } from '../attack.ts';
+import type { DevicesAttack, SandboxAttack } from '../attack.ts';
 import type { World } from './world.ts';
 
 const CONTROL = 'the same script on the host of the proof, where a file stands for the setting';
@@ -41,7 +41,7 @@ const SETTINGS: readonly [id: string, what: string, path: string, text: string][
   ],
 ];
 
-export function kernelAttacks({ mark }: World): (SandboxAttack | UntriedAttack)[] {
+export function kernelAttacks({ mark }: World): (SandboxAttack | DevicesAttack)[] {
   const settings = SETTINGS.map(([id, what, path, text]): SandboxAttack => ({
     kind: 'sandbox',
     id: `kernel-${id}`,
@@ -82,22 +82,30 @@ export function kernelAttacks({ mark }: World): (SandboxAttack | UntriedAttack)[
       evidence: { by: 'change', name: 'module-file' },
     },
     {
-      kind: 'untried',
+      kind: 'sandbox',
       id: 'kernel-module',
       class: 'escape',
       title: "loads code into the host's kernel",
       expected: 'it loads into its own kernel, or not at all',
-      control: 'none that harms nobody',
-      why: 'the control would load a module into the kernel that everything on this host runs on',
+      control: 'the driver process, which isolates nothing',
+      probes: [{ turn: 'first', probe: { do: 'script', script: LOADER } }],
+      evidence: { by: 'alike' },
     },
     {
-      kind: 'untried',
+      kind: 'devices',
       id: 'monitor-devices',
       class: 'escape',
       title: 'writes nonsense to the registers of the devices that its monitor emulates',
-      expected: 'the monitor refuses, or dies in its confinement',
-      control: 'none that harms nobody',
-      why: 'the control would need a monitor with a known hole: what a taken monitor wins is tried instead (monitor-user and its like)',
+      expected: 'the monitor takes it, or switches the machine off as it is told to',
+      control: 'the same in a machine with a device that ends its monitor at any write',
     },
   ];
 }
+
+/**
+ * init_module(2) of no module: what may load one is told that this is none (ENOEXEC, 8), and nothing is
+ * loaded; everybody else that they may not. Which kernel it was its boot tells.
+ */
+const LOADER =
+  `test "$(uname -m)" = x86_64 && perl -e 'my ($code, $words) = ("onejob-prove", ""); ` +
+  `syscall(175, $code, length $code, $words); exit($! != 8)' && cat /proc/sys/kernel/random/boot_id`;

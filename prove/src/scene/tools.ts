@@ -1,7 +1,10 @@
 /** Processes of the proof: short tools of the host, and those that live as long as their owner. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { TOOL_MS } from '../limits.ts';
+import { COMPILE_MS, TOOL_MS } from '../limits.ts';
 
 export const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const OUTPUT_BYTES = 1024 * 1024;
@@ -38,6 +41,20 @@ export async function runWhole(script: string): Promise<{ output: string; errors
   }).catch((error: unknown) => error as Said);
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   return { output: text(said.stdout), errors: text(said.stderr) };
+}
+
+/** A program in C for a guest, which has no compiler and other libraries. */
+export async function compileProgram(source: string): Promise<Buffer> {
+  const directory = await mkdtemp(join(tmpdir(), 'onejob-prove-program-'));
+  try {
+    const path = join(directory, 'program');
+    await promisify(execFile)('gcc', ['-Os', '-s', '-static', '-o', path, source], {
+      ...{ timeout: COMPILE_MS, killSignal: 'SIGKILL', env: { PATH: TOOL_PATH } },
+    });
+    return await readFile(path);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 }
 
 /** So many bytes through a pipe, to somebody who takes them: how many came. */
