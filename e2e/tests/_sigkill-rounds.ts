@@ -56,7 +56,7 @@ export async function recordJournal(driver: DriverName): Promise<JournalLine[]> 
   const labels = ['undisturbed'];
   await using constellation = await startConstellation({
     driver,
-    agent: { labels, onJournalLine },
+    agent: { labels, onJournalLine, snapshots: false },
   });
   const journals = join(constellation.agentDirectory, 'journals');
   const copy = join(constellation.directory, 'journal-of-the-end');
@@ -101,7 +101,8 @@ export async function killAtEveryLine(
   journal: readonly JournalLine[],
 ): Promise<void> {
   await using constellation = await startConstellation({ driver, agent: false });
-  const config = await constellation.agentProcessConfig();
+  // What is restored has another journal; whether something is depends on jobs before.
+  const config = { ...(await constellation.agentProcessConfig()), snapshots: false };
   const again: string[] = [];
   const lost: string[] = [];
   for (const [index, line] of journal.entries()) {
