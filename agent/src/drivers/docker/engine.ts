@@ -5,6 +5,7 @@
  * The engine is trusted: who answers on that socket is root on this host. Every question but those
  * that wait for a container's end has a deadline.
  */
+import { access } from 'node:fs/promises';
 import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
@@ -69,6 +70,8 @@ export class Engine {
   }
 
   async #connect(agent: Agent): Promise<Docker> {
+    // A host without an engine is told so by the missing socket; the client takes a quarter of a second.
+    await access(this.socketPath);
     const { default: Client } = await import('dockerode');
     // Said in full, since the client takes what is missing from DOCKER_HOST.
     return new Client({ socketPath: this.socketPath, host: '', protocol: 'http', ...{ agent } });
