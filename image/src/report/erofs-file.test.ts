@@ -93,29 +93,54 @@ suite('a root disk', () => {
     );
   });
 
-  test('with any bytes changed is an answer or an error of ours', async () => {
-    await using scratch = await makeScratch();
-    const small = join(scratch.path, 'small');
+  /** A small image, and a look at everything in a changed one: an error of ours, or none. */
+  async function openDamaged(scratch: string) {
+    const small = join(scratch, 'small');
     await mkdir(join(small, 'a/b'), { recursive: true });
     await writeFile(join(small, 'a/b/c'), bytes(5000));
     await symlink('a', join(small, 'l'));
-    const whole = await readFile(pack(small, join(scratch.path, 'image')));
-    const changed = join(scratch.path, 'changed');
+    const whole = await readFile(pack(small, join(scratch, 'image')));
+    const changed = join(scratch, 'changed');
+    const look = async (damaged: Buffer): Promise<ImageError | undefined> => {
+      await writeFile(changed, damaged);
+      try {
+        await using image = await ErofsImage.open(changed);
+        await image.list('l/b');
+        await image.readFile('l/b/c', LIMIT);
+        return undefined;
+      } catch (error) {
+        assert.ok(error instanceof ImageError, String(error));
+        return error;
+      }
+    };
+    return { whole, look };
+  }
+
+  test('with the largest number in the place of any other is an answer or an error of ours', async () => {
+    await using scratch = await makeScratch();
+    const { whole, look } = await openDamaged(scratch.path);
+    const errors = new Set<string>();
+    for (let at = 0; at < whole.length; at += 4) {
+      if (whole.readUInt32LE(at) === 0) continue;
+      const damaged = Buffer.from(whole);
+      damaged.fill(0xff, at, at + 4);
+      const error = await look(damaged);
+      if (error !== undefined) errors.add(error.message);
+    }
+    assert.match([...errors].join('\n'), /a link that is too long/);
+    assert.match([...errors].join('\n'), /ends in the middle/);
+  });
+
+  test('with any bytes changed is an answer or an error of ours', async () => {
+    await using scratch = await makeScratch();
+    const { whole, look } = await openDamaged(scratch.path);
     let errors = 0;
     const change = fc.tuple(fc.nat(whole.length - 1), fc.nat(255));
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 20 }), async (changes) => {
         const damaged = Buffer.from(whole);
         for (const [at, value] of changes) damaged[at] = value;
-        await writeFile(changed, damaged);
-        try {
-          await using image = await ErofsImage.open(changed);
-          await image.list('l/b');
-          await image.readFile('l/b/c', LIMIT);
-        } catch (error) {
-          assert.ok(error instanceof ImageError, String(error));
-          errors += 1;
-        }
+        if ((await look(damaged)) !== undefined) errors += 1;
       }),
       { numRuns: 300 },
     );

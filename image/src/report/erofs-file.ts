@@ -23,6 +23,8 @@ const REGULAR = 0o100000;
 const LINK = 0o120000;
 /** Links followed for one path, as Linux does (path_resolution(7)). */
 const MOST_LINKS = 40;
+/** Of a link's target: PATH_MAX (limits.h of Linux). */
+const LINK_BYTES = 4096;
 
 interface Inode {
   type: number;
@@ -36,6 +38,7 @@ interface Inode {
 export class ErofsImage implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #path: string;
+  #fileBytes = 0;
   #blockBytes = 0;
   #metaOffset = 0;
   #root = 0n;
@@ -48,6 +51,7 @@ export class ErofsImage implements AsyncDisposable {
   static async open(path: string): Promise<ErofsImage> {
     const image = new ErofsImage(await open(path), path);
     try {
+      image.#fileBytes = (await image.#file.stat()).size;
       const block = await image.#read(SUPER_OFFSET, SUPER_BYTES);
       const bits = block.readUInt8(12);
       if (block.readUInt32LE(0) !== MAGIC) throw image.#unreadable('it is no erofs file system');
@@ -104,6 +108,7 @@ export class ErofsImage implements AsyncDisposable {
         continue;
       }
       if (++links > MOST_LINKS) return undefined;
+      if (inode.sizeBytes > LINK_BYTES) throw this.#unreadable('it has a link that is too long');
       const target = (await this.#content(inode)).toString();
       if (target.startsWith('/')) walked.splice(1);
       left = [...partsOf(target), ...left];
@@ -165,7 +170,8 @@ export class ErofsImage implements AsyncDisposable {
   }
 
   async #read(offset: number, length: number, atLeast = length): Promise<Buffer> {
-    if (!Number.isSafeInteger(offset + length)) throw this.#unreadable('it is damaged');
+    // Before there is a buffer of that size, and before Node ends over a length that is no number of its.
+    if (offset + atLeast > this.#fileBytes) throw this.#unreadable('it ends in the middle');
     const buffer = Buffer.alloc(length);
     const { bytesRead } = await this.#file.read(buffer, 0, length, offset);
     if (bytesRead < atLeast) throw this.#unreadable('it ends in the middle');
