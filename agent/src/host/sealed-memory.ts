@@ -103,7 +103,7 @@ export class SealedMemory implements Disposable {
   }
 
   #takenBytes(): number {
-    return fstatSync(this.descriptor).blocks * BLOCK_BYTES;
+    return takenBytes(fstatSync(this.descriptor));
   }
 
   /** The same memory, as an open file of the caller's. Undefined: it is gone. */
@@ -120,6 +120,9 @@ export class SealedMemory implements Disposable {
     return `/proc/${process.pid}/fd/${this.descriptor}`;
   }
 }
+
+/** What a file takes where it is, its holes left out; blocks are of stat(2). */
+export const takenBytes = ({ blocks }: { blocks: number }): number => blocks * BLOCK_BYTES;
 
 /** A file with holes as one with the same holes, so that it takes the room and time of its content. */
 export async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {

@@ -14,7 +14,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { chmod, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { copySparse, SealedMemory } from '../../host/sealed-memory.ts';
+import { copySparse, SealedMemory, takenBytes } from '../../host/sealed-memory.ts';
 import { SNAPSHOT_LIMITS } from './config.ts';
 
 /** Changes whenever a machine is saved in another way. */
@@ -24,7 +24,6 @@ const KEY = /^[0-9a-f]{64}$/;
 const DRAFT = /^draft-[0-9a-f]{16}$/;
 /** A draft this old is of somebody who died over it. */
 const DRAFT_LIFE_MS = 10 * 60_000;
-const BLOCK_BYTES = 512;
 
 /** Memory that is sealed, and files. */
 export type SavedMachine = { memory: SealedMemory; statePath: string; diskPath: string };
@@ -51,12 +50,8 @@ export class SnapshotStore implements Disposable {
 
   /** Undefined: there is none, or it cannot be read. */
   async find(key: string, signal: AbortSignal): Promise<Snapshot | undefined> {
+    await this.#forgetGrown(key);
     let loading = this.#loaded.get(key);
-    const grownBytes = (await loading)?.memory.grownBytes() ?? 0;
-    if (grownBytes > SNAPSHOT_LIMITS.grownBytes && this.#loaded.get(key) === loading) {
-      this.#forget(key);
-    }
-    loading = this.#loaded.get(key);
     if (loading === undefined) {
       loading = this.#load(key, signal);
       this.#keep(key, loading);
@@ -137,6 +132,13 @@ export class SnapshotStore implements Disposable {
     }
   }
 
+  async #forgetGrown(key: string): Promise<void> {
+    const loading = this.#loaded.get(key);
+    const grownBytes = (await loading)?.memory.grownBytes() ?? 0;
+    const isGrown = grownBytes > SNAPSHOT_LIMITS.grownBytes;
+    if (isGrown && this.#loaded.get(key) === loading) this.#forget(key);
+  }
+
   #forget(key: string): void {
     const loading = this.#loaded.get(key);
     this.#loaded.delete(key);
@@ -185,7 +187,7 @@ function hold({ memory, statePath, diskPath }: SavedMachine): Snapshot | undefin
 async function diskBytesOf(place: string): Promise<number | undefined> {
   try {
     const files = await Promise.all(Object.values(FILES).map((name) => stat(join(place, name))));
-    return files.reduce((sum, { blocks }) => sum + blocks * BLOCK_BYTES, 0);
+    return files.reduce((sum, file) => sum + takenBytes(file), 0);
   } catch {
     return undefined;
   }
