@@ -6,7 +6,7 @@ export const BUILD_FREE_BYTES = 1500 * MiB;
 /** Free space asked for when the base layer is there already: the tree and the resulting image. */
 export const LAYER_FREE_BYTES = 800 * MiB;
 
-/** Lines of a failed tool shown with the error; the rest is in the log file it names. */
+/** Last lines of each output of a failed tool shown with the error; the rest is in the log file it names. */
 export const FAILURE_LINES = 15;
 /** Standard output of one tool kept in memory: a list of packages is 10 KB, a runaway is cut. */
 export const TOOL_OUTPUT_BYTES = 8 * MiB;

@@ -51,7 +51,9 @@ suite('a tool of the build', () => {
 
   test('fails with its step, its last lines and the place of the log', async () => {
     await using at = await bench();
-    const command = ['sh', '-c', 'seq 100; echo broken >&2; exit 9'] as const;
+    // the complaint comes first: whatever is printed after it must not push it out
+    const script = 'echo broken >&2; sleep 0.2; seq 100; exit 9';
+    const command = ['sh', '-c', script] as const;
     const expected =
       /step root: sh ended with 9; .*\n[^]*\b100\b[^]*the whole output is in \/.*log$/;
     await assert.rejects(

@@ -76,12 +76,16 @@ async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
   });
   const stop = (): void => void child.kill('SIGKILL');
   setting.signal?.addEventListener('abort', stop);
-  const lastLines: string[] = [];
-  const onLine = (line: string): void => {
-    if (line.trim() !== '') lastLines.push(line);
-    if (lastLines.length > FAILURE_LINES) lastLines.shift();
-    run.onLine?.(line);
-  };
+  // kept apart: which of the two pipes is read first is chance, and much output hid the error
+  const printed: string[] = [];
+  const complained: string[] = [];
+  const keepIn =
+    (lastLines: string[]) =>
+    (line: string): void => {
+      if (line.trim() !== '') lastLines.push(line);
+      if (lastLines.length > FAILURE_LINES) lastLines.shift();
+      run.onLine?.(line);
+    };
   try {
     const ended = new Promise<string>((resolve, reject) => {
       child.once('error', reject);
@@ -91,11 +95,11 @@ async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
       ended,
       run.isOutputSecret === true
         ? collect(child.stdout as Readable, NO_LOG, () => undefined)
-        : collect(child.stdout as Readable, log, onLine),
-      collect(child.stderr as Readable, log, onLine),
+        : collect(child.stdout as Readable, log, keepIn(printed)),
+      collect(child.stderr as Readable, log, keepIn(complained)),
     ]);
     throwIfCancelled();
-    if (result !== '0') throw toolFailure(setting, run, result, lastLines);
+    if (result !== '0') throw toolFailure(setting, run, result, [...printed, ...complained]);
     return output;
   } finally {
     setting.signal?.removeEventListener('abort', stop);
