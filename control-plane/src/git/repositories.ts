@@ -31,6 +31,8 @@ const QUARANTINE = 'incoming-';
  * runs gpg for some of its words), or turn a file into a larger one. `export-ignore` is the tree's.
  */
 const ATTRIBUTES = '* -export-subst -working-tree-encoding -text -eol -ident -filter\n';
+/** More than git says of an object before its bytes. */
+const HEAD_BYTES = 100;
 const WORKFLOWS_FOLDER = '.github/workflows';
 
 export class Repositories {
@@ -201,10 +203,12 @@ export class Repositories {
   /** Notes which commit a branch or tag is; other refs (pull requests) are not noted. */
   async noteRef(repository: RepositoryId, ref: string, sha: string): Promise<void> {
     if (!/^refs\/(?:heads|tags)\//.test(ref)) return;
-    await this.#inTurn(
-      repository,
-      async () => await git([...this.#in(repository), 'update-ref', namedRef(ref), sha]),
-    );
+    const name = namedRef(ref);
+    await this.#inTurn(repository, async () => {
+      // Loose, as all refs here: most runs begin where the one before them did.
+      const noted = await readFile(join(this.path(repository), name), 'utf8').catch(() => '');
+      if (noted.trim() !== sha) await git([...this.#in(repository), 'update-ref', name, sha]);
+    });
   }
 
   /**
@@ -250,17 +254,19 @@ export class Repositories {
   ): Promise<{ text: string | null } | undefined> {
     const clean = path.replace(/^\.\//, '');
     if (clean === '' || clean.startsWith('/') || clean.includes('\0')) return undefined;
-    // One git for the name, the kind and the size; a name may hold all but the end of a line.
+    // One git for the kind, the size and the text; a name may hold all but the end of a line.
     if (clean.includes('\n')) return undefined;
-    const check = ['cat-file', '--batch-check=%(objecttype) %(objectsize) %(objectname)'];
-    const input = `${sha}:${clean}\n`;
-    const found = await runGit([...this.#in(repository), ...check], { input });
-    const [kind, size, blob = ''] = found.stdout.toString('utf8').trim().split(' ');
+    const { exitCode, stdout } = await runGit(
+      [...this.#in(repository), 'cat-file', '--batch=%(objecttype) %(objectsize)'],
+      { input: `${sha}:${clean}\n`, outputBytes: WORKFLOW_FILE_BYTES + HEAD_BYTES, isCut: true },
+    );
+    const headEnd = stdout.indexOf('\n');
+    const [kind, size = ''] = stdout.toString('utf8', 0, Math.max(headEnd, 0)).split(' ');
     // git fails at a path that leads out.
-    if (found.exitCode !== 0 || kind !== 'blob' || !SHA.test(blob)) return undefined;
+    if (exitCode !== 0 || kind !== 'blob' || !/^\d+$/.test(size)) return undefined;
     const bytes = Number(size);
     if (bytes > WORKFLOW_FILE_BYTES) return { text: null };
-    const text = await git([...this.#in(repository), 'cat-file', 'blob', blob]);
+    const text = stdout.subarray(headEnd + 1, headEnd + 1 + bytes);
     return { text: text.toString('utf8') };
   }
 

@@ -61,13 +61,17 @@ const commandOf = (argv: readonly string[]): string =>
 
 type GitResult = { exitCode: number; stdout: Buffer; stderr: string };
 
-/** Runs git to its end. Throws `git_failed` when it cannot run, says too much or takes too long. */
+/**
+ * Runs git to its end. Throws `git_failed` when it cannot run, says too much or takes too long. With
+ * `isCut` one that says too much is ended, and the first `outputBytes` of it are the answer.
+ */
 export async function runGit(
   argv: readonly string[],
   options: {
     input?: Readable | string;
     timeoutMs?: number;
     outputBytes?: number;
+    isCut?: boolean;
     signal?: AbortSignal | undefined;
     environment?: Record<string, string>;
   } = {},
@@ -83,9 +87,13 @@ export async function runGit(
   let size = 0;
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => {
+    const left = outputBytes - size;
     size += chunk.length;
-    if (size <= outputBytes) chunks.push(chunk);
-    else killGroup(child);
+    if (left >= chunk.length) chunks.push(chunk);
+    else {
+      if (left > 0) chunks.push(chunk.subarray(0, left));
+      killGroup(child);
+    }
   });
   child.stderr?.on('data', (chunk: Buffer) => {
     if (stderr.length < STDERR_CHARS) stderr += chunk.toString('utf8').slice(0, STDERR_CHARS);
@@ -98,6 +106,7 @@ export async function runGit(
     });
   }
   if (size > outputBytes) {
+    if (options.isCut === true) return { exitCode: 0, stdout: Buffer.concat(chunks), stderr };
     throw new ControlPlaneError('git_failed', `${what} said more than ${outputBytes} bytes.`);
   }
   if (timeout.aborted) {

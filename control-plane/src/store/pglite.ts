@@ -15,7 +15,7 @@
  */
 import { statfsSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
-import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite';
+import { PGlite } from '@electric-sql/pglite';
 import { diskFull, isDiskFull } from '../data/disk-full.ts';
 import { ControlPlaneError } from '../errors.ts';
 import { PgliteFiles } from './pglite-files.ts';
@@ -58,10 +58,10 @@ export class EmbeddedPglite extends PGlite {
   #end: Error | undefined;
   #watched = false;
 
-  constructor(directory: string, options: Pick<PGliteOptions, 'parsers'>, onSync?: () => void) {
+  constructor(directory: string, onSync?: () => void) {
     const files = new PgliteFiles(directory);
     files.onSync = onSync;
-    super({ ...options, fs: files, startParams: durableStart() });
+    super({ fs: files, startParams: durableStart() });
     this.#directory = directory;
     this.#files = files;
   }
@@ -75,6 +75,11 @@ export class EmbeddedPglite extends PGlite {
   undoChanges(cause: unknown): void {
     this.#end ??= asError(cause);
     this.#files.undo();
+  }
+
+  /** Why PostgreSQL ended by itself; undefined: it did not. */
+  get endedBy(): Error | undefined {
+    return this.#end;
   }
 
   /** What a failure of PostgreSQL was about, where the disk is to blame. */
@@ -99,32 +104,6 @@ export class EmbeddedPglite extends PGlite {
       return super.execProtocolRawSync(message);
     } catch (error) {
       throw this.#end ?? error;
-    }
-  }
-
-  /** What every query goes through. */
-  override async execProtocolStream(
-    ...[message, options]: Parameters<PGlite['execProtocolStream']>
-  ): ReturnType<PGlite['execProtocolStream']> {
-    try {
-      return await super.execProtocolStream(message, options);
-    } catch (error) {
-      throw isDiskFull(error) ? diskFull(this.#directory, error) : error;
-    }
-  }
-
-  /** kysely waits for a transaction to begin and never hears that it failed: so it begins. */
-  override async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    let begun = false;
-    try {
-      return await super.transaction(async (tx) => {
-        begun = true;
-        return await work(tx);
-      });
-    } catch (error) {
-      if (begun) throw error;
-      const query = async (): Promise<never> => await Promise.reject(asError(error));
-      return await work({ query } as unknown as Transaction);
     }
   }
 
@@ -183,10 +162,9 @@ export class EmbeddedPglite extends PGlite {
  */
 export async function openPglite(
   directory: string,
-  options: Pick<PGliteOptions, 'parsers'> & { onSync?: () => void } = {},
+  { onSync }: { onSync?: () => void } = {},
 ): Promise<EmbeddedPglite> {
-  const { onSync, ...rest } = options;
-  const pglite = new EmbeddedPglite(directory, rest, onSync);
+  const pglite = new EmbeddedPglite(directory, onSync);
   try {
     await pglite.waitReady;
   } catch (cause) {

@@ -5,21 +5,14 @@
  * 2^53 is an error, never rounded); a transaction that lost a race is run again, so its body has no
  * effect but on the database; changes are published only after they are durable.
  */
-import { createHash } from 'node:crypto';
-import {
-  type CompiledQuery,
-  Kysely,
-  PGliteDialect,
-  PostgresDialect,
-  sql,
-  type Transaction,
-} from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { ControlPlaneError } from '../errors.ts';
 import type { Clock } from '../clock.ts';
-import { DATABASE_CONNECTIONS, DATABASE_CONNECT_MS, TRANSACTION_ATTEMPTS } from '../limits.ts';
+import { TRANSACTION_ATTEMPTS } from '../limits.ts';
 import { isRaceLost, translateDatabaseError } from './database-error.ts';
 import { migrate } from './migrate.ts';
 import type { Change, Notifier } from './notifier.ts';
+import { type DatabaseConfig, openEmbedded, openPostgres, type RunQuery } from './open-database.ts';
 import type { Tables } from './tables.ts';
 
 /** What a write works with: the database, the time it is said to happen, and news for others. */
@@ -31,9 +24,6 @@ export type Writer = {
   /** Published after the commit; dropped with a rollback. */
   announce(change: Change): void;
 };
-
-/** Answers the rows of a compiled query. */
-type RunQuery = <Row>(query: CompiledQuery<Row>) => Promise<Row[]>;
 
 /** What an operation of several statements works in. */
 export type Tx = Writer & { readonly db: Transaction<Tables> };
@@ -59,83 +49,6 @@ export type Store = AsyncDisposable & {
   /** For one statement that commits by itself: one round trip, not four. `work` runs it and no other. */
   statement<T>(work: (writer: Writer) => Promise<T>): Promise<T>;
 };
-
-type DatabaseConfig =
-  | { kind: 'pglite'; directory: string | undefined }
-  | { kind: 'postgres'; url: string };
-
-const INT8_OID = 20;
-
-function parseInt8(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new Error(`The integer ${text} is beyond 2^53.`);
-  return value;
-}
-
-type OpenDatabase = Pick<Store, 'db' | 'run'> & {
-  /** Called when its schema is known to be ours. */
-  accept?: () => void;
-  /** Called instead, when it is refused. */
-  refuse: (cause: unknown) => Promise<unknown>;
-};
-
-async function openEmbedded(directory: string | undefined): Promise<OpenDatabase> {
-  // Loaded here, because a control plane on Postgres needs none of its 40 MB.
-  const { openPglite, PGlite } = await import('./pglite.ts');
-  const options = { parsers: { [INT8_OID]: parseInt8 } };
-  const embedded = directory === undefined ? undefined : await openPglite(directory, options);
-  const pglite = embedded ?? (await PGlite.create(options));
-  const db = new Kysely<Tables>({ dialect: new PGliteDialect({ pglite }) });
-  return {
-    db,
-    run: async (query) => (await db.executeQuery(query)).rows,
-    accept: () => embedded?.keepChanges(),
-    refuse: async (cause) => {
-      const explained = embedded?.explain(cause) ?? cause;
-      embedded?.undoChanges(explained);
-      await db.destroy().catch(() => {});
-      return explained;
-    },
-  };
-}
-
-async function openPostgres(url: string): Promise<OpenDatabase> {
-  const { default: pg } = await import('pg');
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: DATABASE_CONNECTIONS,
-    connectionTimeoutMillis: DATABASE_CONNECT_MS,
-    application_name: 'onejob',
-    // Compiling a statement to machine code costs a hundred times what our largest one takes.
-    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits, its types do not say so
-    onConnect: async (client) => {
-      await client.query('set jit = off');
-    },
-    types: {
-      getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-        oid === INT8_OID && format !== 'binary'
-          ? parseInt8
-          : // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- any oid is asked for
-            pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-    },
-  });
-  // A connection that breaks is replaced by the pool at its next use. One that is in use tells its
-  // query; unheard, its own event would end the process.
-  pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
-  const run: RunQuery = async <Row>({ sql: text, parameters }: CompiledQuery<Row>) => {
-    // A named statement stays on its connection; the same text is the same statement.
-    const name = createHash('sha256').update(text).digest('base64url');
-    const { rows } = await pool.query({ name, text, values: [...parameters] });
-    return rows as Row[];
-  };
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  const refuse = async (cause: unknown): Promise<unknown> => {
-    await db.destroy().catch(() => {});
-    return cause;
-  };
-  return { db, run, refuse };
-}
 
 export async function openStore(
   config: DatabaseConfig,
