@@ -58,16 +58,19 @@ test('a line that the command parser would take as a mask is known, however it i
       if (command?.name === 'add-mask') masks++;
       if (command?.name === 'add-mask') assert.ok(known, text);
       const closed = [`${text}::x`, `${text}]x`].map((one) => parseCommand(one)?.name);
-      if (known)
-        assert.ok(
-          [command?.name, ...closed].includes('add-mask') || /^\W*[^\x00-\x7f]/.test(text),
-          text,
-        );
+      // In doubt it hides: white space that is none, an older mask in another newer command.
+      const isDoubtful = /^\W*[^\x00-\x7f]|^\s*::/.test(text);
+      if (known && !isDoubtful) assert.ok([command?.name, ...closed].includes('add-mask'), text);
       assert.equal(known, lookAt([Buffer.from(text)]) !== undefined, text);
     }),
     { numRuns: 5000 },
   );
   assert.ok(masks > 20, `${masks}`);
+});
+
+test('another command that speaks of a mask is hidden, too: where it ends is not known', () => {
+  assert.equal(parseCommand('::error::add-mask##[add-mask]')?.name, 'error');
+  assert.ok(lookAt(cut('::error::add-mask##[add-mask]', [1])) !== undefined);
 });
 
 test('it is known before the value', () => {

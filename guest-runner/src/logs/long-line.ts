@@ -5,6 +5,9 @@
  *     white space -> `::add-mask ` or `::add-mask::`: yes      anything else -> text
  *     text        -> `##[add-mask]` or `##[add-mask `: yes     another `##[` -> no (the first one counts)
  *
+ * `text` may be a newer command of another name, which no older one counts in: what is in doubt is
+ * not shown.
+ *
  * Promise: however the line is cut, the answer comes with the piece that decides it, before the value.
  */
 const NEWER = ['::add-mask ', '::add-mask::'];
