@@ -76,6 +76,23 @@ describe('qemu alone', () => {
     }
   });
 
+  test('a job gets no more of the disk than the rate of its machine', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    const diskRate = { bytesPerSecond: 16 * 1024 * 1024, operationsPerSecond: 100_000 };
+    const handle = await createDriver(lab, { diskRate }).provision(sandbox.request, sandbox.stack);
+    // Past the guest's page cache. Without a rate it takes less than a second.
+    const said = await runScript(
+      handle,
+      'before=$(date +%s%3N); dd if=/dev/zero of=fill bs=1M count=64 oflag=direct\n' +
+        'echo "took $(($(date +%s%3N) - before)) ms"',
+    );
+    const tookMs = Number(/^took (\d+) ms$/m.exec(said.log)?.[1]);
+    assert.ok(tookMs >= 3000, said.log);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
   test('a job that kills every process of its machine is told as just that', async () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();

@@ -31,7 +31,9 @@ export type MachineConfiguration = {
 };
 /** definitions/BootSource. */
 export type BootSource = { kernel_image_path: string; initrd_path: string; boot_args: string };
-/** definitions/Drive, of the kind virtio-block. */
+/** definitions/TokenBucket: `size` is refilled in `refill_time` milliseconds. */
+type TokenBucket = { size: number; refill_time: number };
+/** definitions/Drive, of the kind virtio-block, with definitions/RateLimiter. */
 export type Drive = {
   drive_id: string;
   is_root_device: boolean;
@@ -39,6 +41,7 @@ export type Drive = {
   path_on_host: string;
   cache_type: 'Unsafe' | 'Writeback';
   io_engine: 'Sync' | 'Async';
+  rate_limiter: { bandwidth: TokenBucket; ops: TokenBucket };
 };
 /** definitions/NetworkInterface. */
 export type NetworkInterface = { iface_id: string; host_dev_name: string; guest_mac: string };

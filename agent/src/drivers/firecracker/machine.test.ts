@@ -30,7 +30,11 @@ test('the image is read only, the work disk is not, and both come in the order o
   assert.deepEqual(body('/machine-config'), {
     ...{ vcpu_count: 3, mem_size_mib: 1000, smt: false, track_dirty_pages: false },
   });
-  const disk = { is_root_device: false, cache_type: 'Unsafe', io_engine: 'Sync' };
+  const rate_limiter = {
+    bandwidth: { size: 2 ** 30, refill_time: 1000 },
+    ops: { size: 50_000, refill_time: 1000 },
+  };
+  const disk = { is_root_device: false, cache_type: 'Unsafe', io_engine: 'Sync', rate_limiter };
   assert.deepEqual(body('/drives/root'), {
     ...{ ...disk, drive_id: 'root', is_read_only: true, path_on_host: '/root.disk' },
   });

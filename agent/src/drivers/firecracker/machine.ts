@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path';
 import { MACHINE } from '@onejob/protocol';
+import { DISK_RATE } from '../../sandbox/disk-rate.ts';
 import type { MachineNetwork, Shape } from '../../sandbox/driver.ts';
 import type {
   ApiRequest,
@@ -19,6 +20,7 @@ import type {
 } from './api.ts';
 
 const MiB = 1024 * 1024;
+const SECOND_MS = 1000;
 
 /** Where Firecracker finds what it is given, in its jail. */
 export const SEEN = {
@@ -79,6 +81,11 @@ function disk(id: string, path: string, isReadOnly: boolean): ApiRequest {
     path_on_host: path,
     cache_type: 'Unsafe',
     io_engine: 'Sync',
+    // Each disk has one of its own: Firecracker knows none for several.
+    rate_limiter: {
+      bandwidth: { size: DISK_RATE.bytesPerSecond, refill_time: SECOND_MS },
+      ops: { size: DISK_RATE.operationsPerSecond, refill_time: SECOND_MS },
+    },
   };
   return put(join('/drives', id), drive);
 }

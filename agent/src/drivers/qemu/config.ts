@@ -1,5 +1,6 @@
 /** What the qemu driver needs to know of its host, and its limits. */
 import type { UserRange } from '../../host/sandbox-user.ts';
+import type { DiskRate } from '../../sandbox/disk-rate.ts';
 
 export type QemuDriverConfig = {
   hostMarker: string;
@@ -9,6 +10,8 @@ export type QemuDriverConfig = {
   bootTimeoutMs?: number;
   /** Users that machines may be, where the agent is root; by default nobody else's. */
   users?: UserRange;
+  /** By default DISK_RATE. */
+  diskRate?: DiskRate;
   /** Off: the disk's bytes stay on the host's as the guest wrote them. Only to compare with. */
   encryptDisks?: boolean;
   /** Off: every machine is booted. Only to compare with. */

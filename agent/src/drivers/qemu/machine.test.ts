@@ -37,6 +37,18 @@ test("the guest's memory is in no core dump, and shared with no other guest", ()
   assert.match(valueOf(qemuArguments(MACHINE), '-M'), /,dump-guest-core=off,mem-merge=off$/);
 });
 
+test('both disks together have one rate', () => {
+  const rate = (args: string[]): (string | undefined)[] =>
+    args
+      .filter((_, index) => args[index - 1] === '-drive')
+      .map((drive) => /throttling[^]*?iops-total=\d+/.exec(drive)?.[0]);
+  const said = (bytes: number, operations: number): string =>
+    `throttling.group=disks,throttling.bps-total=${bytes},throttling.iops-total=${operations}`;
+  assert.deepEqual(rate(qemuArguments(MACHINE)), Array(2).fill(said(2 ** 30, 50_000)));
+  const diskRate = { bytesPerSecond: 1000, operationsPerSecond: 20 };
+  assert.deepEqual(rate(qemuArguments({ ...MACHINE, diskRate })), Array(2).fill(said(1000, 20)));
+});
+
 test('there is no network card, no monitor and no console', () => {
   const args = qemuArguments(MACHINE);
   assert.ok(args.includes('-nodefaults') && args.includes('-no-user-config'));

@@ -8,6 +8,7 @@
 import { readFile } from 'node:fs/promises';
 import { MACHINE, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../../errors.ts';
+import { DISK_RATE, type DiskRate } from '../../sandbox/disk-rate.ts';
 import type { MachineImage, Shape } from '../../sandbox/driver.ts';
 import { TCG_CODE_MIB } from './config.ts';
 
@@ -18,6 +19,8 @@ export type Machine = {
   shape: Shape;
   image: MachineImage;
   workDisk: WorkDisk;
+  /** By default DISK_RATE. */
+  diskRate?: DiskRate | undefined;
   /** Unix sockets somebody listens on already: QEMU is the one that connects. */
   sockets: Readonly<Record<keyof typeof MACHINE.ports, string>>;
   /** The tap that QEMU is started with, as an open descriptor: it needs no right to any interface. */
@@ -64,8 +67,7 @@ export function qemuArguments(machine: Machine): string[] {
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-kernel', machine.image.kernelPath, '-initrd', machine.image.initrdPath],
     ...['-append', kernelCommandLine(machine)],
-    ...disk(MACHINE.disks.root, `${rawFile(machine.image.rootPath)},read-only=on`),
-    ...workDisk(machine.workDisk),
+    ...disks(machine),
     ...['-device', 'virtio-serial-device,max_ports=4'],
     ...port('control', machine.sockets.control),
     ...port('bulk', machine.sockets.bulk),
@@ -114,6 +116,19 @@ function kernelCommandLine(machine: Machine): string {
   return [...words, ...(init.length > 0 ? ['--', ...init] : [])].join(' ');
 }
 
+/** The image and the work disk; one rate holds for both. */
+function disks({ image, workDisk: work, diskRate = DISK_RATE }: Machine): string[] {
+  const limits = [
+    ...['throttling.group=disks', `throttling.bps-total=${diskRate.bytesPerSecond}`],
+    `throttling.iops-total=${diskRate.operationsPerSecond}`,
+  ].join(',');
+  const { root } = MACHINE.disks;
+  return [
+    ...disk(root, `${limits},${rawFile(image.rootPath)},read-only=on`),
+    ...workDisk(work, limits),
+  ];
+}
+
 /** Never flushed: the disk ends with its machine. A host's full disk is the guest's I/O error. */
 function disk(serial: string, options: string): string[] {
   return [
@@ -125,17 +140,20 @@ function disk(serial: string, options: string): string[] {
 
 const rawFile = (path: string): string => `format=raw,file=${quoted(path)}`;
 
-function workDisk(work: WorkDisk): string[] {
-  const { disks } = MACHINE;
-  if (work.format === 'plain') return disk(disks.work, `${rawFile(work.path)},discard=unmap`);
+function workDisk(work: WorkDisk, limits: string): string[] {
+  const serial = MACHINE.disks.work;
+  if (work.format === 'plain') {
+    return disk(serial, `${limits},${rawFile(work.path)},discard=unmap`);
+  }
   const options = [
+    limits,
     ...['driver=qcow2', `file.driver=file,file.filename=${quoted(work.path)}`],
     ...['encrypt.format=luks', `encrypt.key-secret=${PASSPHRASE_ID}`],
     ...['backing.driver=raw', 'backing.file.driver=file'],
     ...[`backing.file.filename=${quoted(work.blankPath)}`, 'discard=unmap'],
   ];
   const passphrase = `secret,id=${PASSPHRASE_ID},format=raw,file=${quoted(work.passphrasePath)}`;
-  return ['-object', passphrase, ...disk(disks.work, options.join(','))];
+  return ['-object', passphrase, ...disk(serial, options.join(','))];
 }
 
 function port(name: keyof typeof MACHINE.ports, path: string): string[] {

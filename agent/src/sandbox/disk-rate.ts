@@ -1,0 +1,12 @@
+/**
+ * What a machine may ask of the host's disks, over all of its own together. Its monitor holds it to
+ * that, on any host; control groups only share out what several want, and only where the host has a
+ * scheduler of disks that goes by weights.
+ */
+export type DiskRate = { bytesPerSecond: number; operationsPerSecond: number };
+
+/** Half of a fast disk's bytes, and what a restored cache of a million files does not meet. */
+export const DISK_RATE: DiskRate = {
+  bytesPerSecond: 1024 * 1024 * 1024,
+  operationsPerSecond: 50_000,
+};
