@@ -141,8 +141,8 @@ export const SOCKET_PATH_BYTES = 107;
 export const DATABASE_CONNECTIONS = 10;
 /** Waiting for one of those, or for the server to answer at start. */
 export const DATABASE_CONNECT_MS = 10 * SECOND_MS;
-/** Statements that the embedded database keeps parsed and planned: some 20 KB each. */
-export const EMBEDDED_STATEMENTS = 300;
+/** Statements that a connection to the database keeps parsed and planned: some 20 KB each. */
+export const KEPT_STATEMENTS = 300;
 /** How often a transaction that lost a race (deadlock, serialisation) is tried again. */
 export const TRANSACTION_ATTEMPTS = 5;
 /** Between two explanations of the queue: under a flood of jobs it must not be all we do. */

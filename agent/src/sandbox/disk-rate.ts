@@ -5,7 +5,7 @@
  */
 export type DiskRate = { bytesPerSecond: number; operationsPerSecond: number };
 
-/** Half of a fast disk's bytes, and what a restored cache of a million files does not meet. */
+/** More than a job needs for long, and less than a fast disk has. */
 export const DISK_RATE: DiskRate = {
   bytesPerSecond: 1024 * 1024 * 1024,
   operationsPerSecond: 50_000,

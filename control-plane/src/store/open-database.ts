@@ -5,8 +5,7 @@
 import { createHash } from 'node:crypto';
 import { type CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely';
 import type { CustomTypesConfig, Pool } from 'pg';
-import { diskFull, isDiskFull } from '../data/disk-full.ts';
-import { DATABASE_CONNECTIONS, DATABASE_CONNECT_MS, EMBEDDED_STATEMENTS } from '../limits.ts';
+import { DATABASE_CONNECTIONS, DATABASE_CONNECT_MS, KEPT_STATEMENTS } from '../limits.ts';
 import type { Tables } from './tables.ts';
 
 export type DatabaseConfig =
@@ -69,20 +68,16 @@ export async function openEmbedded(directory: string | undefined): Promise<OpenD
   });
   tellQueriesOnly(pool);
   const statements = new KeptStatements();
-  const explain = (error: unknown): unknown => {
-    const ended = embedded?.endedBy;
-    if (ended !== undefined || directory === undefined) return ended ?? error;
-    return isDiskFull(error) ? diskFull(directory, error) : error;
-  };
+  const failureOf = (error: unknown): unknown => embedded?.failureOf(error) ?? error;
   const connect = async (): Promise<PostgresPoolClient> => {
     const client = await pool.connect().catch((error: unknown) => {
-      throw explain(error);
+      throw failureOf(error);
     });
     const query = async (text: string, values: readonly unknown[]) => {
       try {
         return await client.query({ ...statements.nameOf(text), text, values: [...values] });
       } catch (error) {
-        throw explain(error);
+        throw failureOf(error);
       }
     };
     return {
@@ -114,8 +109,9 @@ export async function openEmbedded(directory: string | undefined): Promise<OpenD
 }
 
 /**
- * Names under which the session keeps statements parsed and planned, which is most of what a small
- * one costs in WebAssembly. Texts with lists come in many lengths: not all of them are kept.
+ * Names under which a connection keeps statements parsed and planned, which is most of what a small
+ * one costs in WebAssembly. The same text has the same name everywhere: processes may share a
+ * connection behind a pooler. Texts with lists come in many lengths: not all of them are kept.
  */
 class KeptStatements {
   readonly #names = new Map<string, string>();
@@ -123,13 +119,13 @@ class KeptStatements {
 
   /** Once tables change no more: a kept plan would know them as they were. */
   begin(): void {
-    this.#limit = EMBEDDED_STATEMENTS;
+    this.#limit = KEPT_STATEMENTS;
   }
 
   nameOf(text: string): { name?: string } {
     let name = this.#names.get(text);
     if (name === undefined && this.#names.size < this.#limit) {
-      name = `s${this.#names.size}`;
+      name = createHash('sha256').update(text).digest('base64url');
       this.#names.set(text, name);
     }
     return name === undefined ? {} : { name };
@@ -151,11 +147,11 @@ export async function openPostgres(url: string): Promise<OpenDatabase> {
     types: typesOf(pg.types),
   });
   tellQueriesOnly(pool);
+  const statements = new KeptStatements();
+  statements.begin();
   const run: RunQuery = async <Row>({ sql: text, parameters }: CompiledQuery<Row>) => {
-    // A named statement stays on its connection; the same text is the same statement.
-    const name = createHash('sha256').update(text).digest('base64url');
-    const { rows } = await pool.query({ name, text, values: [...parameters] });
-    return rows as Row[];
+    const named = { ...statements.nameOf(text), text, values: [...parameters] };
+    return (await pool.query(named)).rows as Row[];
   };
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   const refuse = async (cause: unknown): Promise<unknown> => {

@@ -77,9 +77,10 @@ export class EmbeddedPglite extends PGlite {
     this.#files.undo();
   }
 
-  /** Why PostgreSQL ended by itself; undefined: it did not. */
-  get endedBy(): Error | undefined {
-    return this.#end;
+  /** What the failure of a query is told as. */
+  failureOf(error: unknown): unknown {
+    if (this.#end !== undefined) return this.#end;
+    return isDiskFull(error) ? diskFull(this.#directory, error) : error;
   }
 
   /** What a failure of PostgreSQL was about, where the disk is to blame. */
