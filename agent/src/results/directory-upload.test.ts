@@ -151,3 +151,13 @@ test('a body that stands still is cut', async () => {
   assert.ok(stream.destroyed);
   assert.deepEqual(files(), ['mine']);
 });
+
+test('a host that is slow to open the file does not cut the body, nor end with it', async () => {
+  const stream = new PassThrough();
+  stream.end('half');
+  const receiving = receiveFile({ stream, sizeBytes: 4 }, join(directory, 'a'), { idleMs: 20 });
+  const until = performance.now() + 60;
+  while (performance.now() < until);
+  await receiving;
+  assert.deepEqual(files().toSorted(), ['a', 'mine']);
+});

@@ -9,9 +9,24 @@ import type { Body } from './store.ts';
 const tooSlow = (): ResultsRefused =>
   new ResultsRefused('deadline_exceeded', 'The upload stood still for too long. Send it again.');
 
-/** Chunks of a stream, which outlives the reading of it: an answer may still be sent on it. */
-async function* chunksOf(stream: Readable): AsyncGenerator<Buffer> {
-  for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
+/**
+ * Chunks of a stream, which outlives the reading of it: an answer may still be sent on it. It is
+ * cut when a chunk is waited for so long; what its reader does with a chunk takes none of that
+ * time. A stream is only ever cut while somebody listens: an error that nobody hears ends Node.
+ */
+async function* chunksOf(stream: Readable, idleMs: number): AsyncGenerator<Buffer> {
+  const chunks = stream.iterator({ destroyOnReturn: false });
+  try {
+    for (;;) {
+      const coming = chunks.next();
+      const idle = setTimeout(() => stream.destroy(tooSlow()), idleMs);
+      const chunk = await coming.finally(() => clearTimeout(idle));
+      if (chunk.done) return;
+      yield chunk.value as Buffer;
+    }
+  } finally {
+    await chunks.return?.();
+  }
 }
 
 export type ReceiveOptions = {
@@ -19,7 +34,7 @@ export type ReceiveOptions = {
   hash?: Hash | undefined;
   /** So many more bytes are in the file; what it throws ends the receiving. */
   landed?: (bytes: number) => Promise<void>;
-  /** Without a byte for so long, the stream is cut. */
+  /** Waited for a byte for so long, the stream is cut. */
   idleMs?: number;
 };
 
@@ -30,21 +45,18 @@ export async function receiveFile(
   { hash, landed, idleMs = UPLOAD_IDLE_MS }: ReceiveOptions = {},
 ): Promise<void> {
   await using undo = new AsyncDisposableStack();
-  const idle = setTimeout(() => stream.destroy(tooSlow()), idleMs);
-  undo.defer(() => clearTimeout(idle));
   const file = await open(path, 'wx', 0o600);
   let isWhole = false;
   undo.defer(async () => await (isWhole ? undefined : rm(path, { force: true })));
   undo.defer(async () => await file.close());
   let received = 0;
   try {
-    for await (const chunk of chunksOf(stream)) {
+    for await (const chunk of chunksOf(stream, idleMs)) {
       received += chunk.length;
       if (received > sizeBytes) throw wrongSize(sizeBytes, 'more');
       hash?.update(chunk);
       await file.writeFile(chunk);
       await landed?.(chunk.length);
-      idle.refresh();
     }
   } catch (error) {
     throw explainWrite(error);
@@ -77,7 +89,7 @@ export async function receiveText(stream: Readable, limitBytes: number): Promise
   let bytes = 0;
   const late = setTimeout(() => stream.destroy(tooSlow()), CALL_BODY_MS);
   try {
-    for await (const chunk of chunksOf(stream)) {
+    for await (const chunk of chunksOf(stream, CALL_BODY_MS)) {
       bytes += chunk.length;
       if (bytes > limitBytes) {
         const message = `The request has more than ${limitBytes} bytes.`;
