@@ -2,11 +2,11 @@
  * A world for sandboxes' networks, run as a program in network and mount namespaces of its own
  * (`unshare --net --mount`), which end with it:
  *
- *     guests (namespaces)              this namespace, "the host"         "everything else"
- *     eth0 == tap0 of a sandbox   ==   veths, listeners everywhere   ==   listeners on all addresses
+ *     guests (namespaces)               this namespace, "the host"         "everything else"
+ *     eth0 == down0 of a sandbox   ==   veths, listeners everywhere   ==   listeners on all addresses
  *
- * The networks are the agent's own. Frames go between a guest's interface and the sandbox's tap by a
- * relay (_guest-place.ts). Writes its findings as one line of JSON.
+ * The networks are the agent's own. A guest's interface is joined to its sandbox's by a relay, or is the
+ * other one of a pair (_guest-place.ts). Writes its findings as one line of JSON.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,6 +26,7 @@ import {
   type NetworksOptions,
 } from '../src/network/networks.ts';
 import { networkNames, parseAddressRange, vethAlias } from '../src/network/plan.ts';
+import { probeNetworks, type NetworkProbe } from '../src/network/probe.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { Journal } from '../src/sandbox/journal.ts';
 import { reap } from '../src/sandbox/reaper.ts';
@@ -42,6 +43,8 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   'inside.example.org': ['10.20.0.7'],
   'mixed.example.org': [PUBLIC.ipv4, '169.254.169.254'],
 };
+/** Of the three guests. */
+const CARDS = ['tap', 'pair', 'tap'] as const;
 const SETTLING_PATIENCE_MS = 5_000;
 const SETTLING_POLL_MS = 50;
 /** A pattern, and no range: the one thing that only packet rules keep out. */
@@ -79,6 +82,8 @@ export type Findings = {
   /** What an acquisition that failed left, and one whose agent died. */
   failures: string[];
   reaped: { removed: string[]; left: string[] };
+  /** What is found out of this host, and what a sandbox reaches then. */
+  firewall: Record<'without' | 'within' | 'excepted', { probe: NetworkProbe; reached: string }>;
   records: Pick<EgressRecord, 'host' | 'address' | 'port' | 'verdict' | 'rule' | 'bytesDown'>[];
   inventory: { before: string; after: string };
 };
@@ -123,11 +128,17 @@ class World {
     return { outcomes, arrived: (await this.#arrivals()) - before };
   }
 
-  /** From an address, and then from a card, that was given to another. */
+  /** From an address, and then from a card, that was given to another; guests with each kind of card. */
   async spoof(): Promise<Findings['spoofed']> {
-    const [guest] = this.guests;
-    if (guest === undefined) throw new Error('there is no guest');
     const before = await this.#arrivals();
+    const outcomes = [
+      ...(await this.#spoofFrom(this.guests[0]!)),
+      ...(await this.#spoofFrom(this.guests[1]!)),
+    ];
+    return { outcomes, arrived: (await this.#arrivals()) - before };
+  }
+
+  async #spoofFrom(guest: Guest): Promise<string[]> {
     const probe = { kind: 'tcp', host: PUBLIC.ipv4, port: 80 } as const;
     const foreign = ['93.184.215.77', '172.31.0.77'];
     for (const address of foreign) {
@@ -139,7 +150,7 @@ class World {
     setCard('02:00:00:00:00:66');
     outcomes.push(...(await guest.ask([probe])));
     setCard(MACHINE.network.mac);
-    return { outcomes, arrived: (await this.#arrivals()) - before };
+    return outcomes;
   }
 
   #targetsOf(guest: Guest): Record<string, string> {
@@ -219,7 +230,7 @@ async function failEach(
       const stack = new FailingStack(journal, undoOn(HOST_MARKER), failing, moment);
       const { signal } = new AbortController();
       const egress = { sandboxId, policy: () => AUDIT };
-      const request = { egress, directory: root, signal };
+      const request = { egress, card: 'tap', directory: root, signal } as const;
       const failed = await openOne(networks, request, stack).then(
         () => 'nothing failed',
         () => '',
@@ -241,7 +252,7 @@ async function reapOne(networks: SandboxNetworks, root: string): Promise<Finding
   const stack = new ProvisionStack(new Journal(join(root, 'lost'), sandboxId), undoOn(HOST_MARKER));
   const { signal } = new AbortController();
   const egress = { sandboxId, policy: () => AUDIT };
-  const network = await networks.provision({ egress, directory: root, signal }, stack);
+  const network = await networks.provision({ egress, card: 'tap', directory: root, signal }, stack);
   await network.open(signal);
   const other = newSandboxId();
   const { namespace, veth, table } = networkNames(other);
@@ -282,8 +293,8 @@ function restoreRoutes({ sandboxId }: Guest): void {
   ] as const) {
     const ip = ['ip', version, '-n', namespace] as const;
     run(...ip, 'route', 'del', to, 'dev', 'up0');
-    run(...ip, 'rule', 'add', 'iif', 'tap0', 'lookup', '100', 'priority', '20');
-    run(...ip, 'rule', 'add', 'iif', 'tap0', 'unreachable', 'priority', '30');
+    run(...ip, 'rule', 'add', 'iif', 'down0', 'lookup', '100', 'priority', '20');
+    run(...ip, 'rule', 'add', 'iif', 'down0', 'unreachable', 'priority', '30');
   }
 }
 
@@ -305,7 +316,7 @@ async function tryLimits(
   for (const limits of THREE) {
     const records: EgressRecord[] = [];
     const guard = createGuard({ limits, records: (record) => void records.push(record) });
-    const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root);
+    const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
     await guest.network.open(new AbortController().signal);
     const before = await arrivals();
     await guest.ask(LIMITED_PORTS.map((port) => ({ kind: 'udp', host: PUBLIC.ipv4, port })));
@@ -321,6 +332,35 @@ async function tryLimits(
   return found;
 }
 
+/** A firewall as Docker's engine sets it up, and the commands that a host is told to type then. */
+async function tryFirewall(
+  options: Omit<NetworksOptions, 'guard'>,
+  guard: NetworksOptions['guard'],
+  root: string,
+): Promise<Findings['firewall']> {
+  const probe = async (): Promise<NetworkProbe> =>
+    await probeNetworks({
+      ...{ guard, hostMarker: HOST_MARKER, undo: undoOn(HOST_MARKER) },
+      addressRange: '10.213.0.0/16',
+    });
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'pair');
+  await guest.network.open(new AbortController().signal);
+  const reach = async (): Promise<string> =>
+    (await guest.ask([{ kind: 'tcp', host: PUBLIC.ipv4, port: 80 }])).join();
+  const without = { probe: await probe(), reached: await reach() };
+  run('iptables', '-P', 'FORWARD', 'DROP');
+  const within = { probe: await probe(), reached: await reach() };
+  const [, commands = 'false'] =
+    /Let it through: (.*); with nftables/.exec(within.probe.note) ?? [];
+  run('sh', '-c', commands);
+  const excepted = { probe: await probe(), reached: await reach() };
+  run('nft', 'delete', 'table', 'ip', 'filter');
+  await guest.end();
+  await guest.network.close();
+  await guest.stack.bury();
+  return { without, within, excepted };
+}
+
 /** As an adoption opens them, each for its job's policy. */
 async function openAll(world: World, policyOf: (index: number) => JobPolicy): Promise<Phase> {
   for (const [index, guest] of world.guests.entries()) {
@@ -328,6 +368,20 @@ async function openAll(world: World, policyOf: (index: number) => JobPolicy): Pr
     await guest.network.open(new AbortController().signal);
   }
   return await world.probeAll();
+}
+
+/** The walls go one after the other. */
+async function tearDown(
+  world: World,
+): Promise<Pick<Findings, 'withoutRoutes' | 'withoutRules' | 'withoutWalls'>> {
+  for (const guest of world.guests) dropRoutes(guest);
+  const withoutRoutes = await world.probeAll();
+  for (const guest of world.guests) restoreRoutes(guest);
+  for (const guest of world.guests) dropRules(guest);
+  const withoutRules = await world.probeAll();
+  for (const guest of world.guests) dropRoutes(guest);
+  const withoutWalls = await world.probeAll();
+  return { withoutRoutes, withoutRules, withoutWalls };
 }
 
 async function explore(root: string, arrivals: () => Promise<number>): Promise<Findings> {
@@ -341,7 +395,7 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
   const networks = new SandboxNetworks({ ...options, guard });
   const before = inventory();
   const guests: Guest[] = [];
-  for (let count = 0; count < 3; count += 1) guests.push(await startGuest(networks, root));
+  for (const card of CARDS) guests.push(await startGuest(networks, root, card));
   const world = new World(guests, async () => {
     const inside = await Promise.all(guests.map(async (guest) => await guest.arrivals()));
     return (await arrivals()) + inside.reduce((sum, count) => sum + count, 0);
@@ -361,13 +415,7 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
   await guests[0]!.ask([{ kind: 'tcp', host: PUBLIC.ipv4, port: 443 }]);
   const spoofed = await world.spoof();
   await guests[0]!.network.close();
-  for (const guest of guests) dropRoutes(guest);
-  const withoutRoutes = await world.probeAll();
-  for (const guest of guests) restoreRoutes(guest);
-  for (const guest of guests) dropRules(guest);
-  const withoutRules = await world.probeAll();
-  for (const guest of guests) dropRoutes(guest);
-  const withoutWalls = await world.probeAll();
+  const torn = await tearDown(world);
   for (const guest of guests) {
     await guest.end();
     await guest.network.close();
@@ -378,6 +426,7 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
   const limited = await tryLimits(options, root, arrivals);
   const failures = await failEach(networks, root, before);
   const reaped = await reapOne(networks, root);
+  const firewall = await tryFirewall(options, guard, root);
   const after = await inventoryLike(before);
   return {
     ...{
@@ -387,11 +436,10 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
       limited,
       names,
       spoofed,
-      withoutRoutes,
-      withoutRules,
-      withoutWalls,
+      ...torn,
       failures,
       reaped,
+      firewall,
     },
     records: records.map(({ host, address, port, verdict, rule, bytesDown }) => ({
       ...{ host, port, verdict, rule, bytesDown },

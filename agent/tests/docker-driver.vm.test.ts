@@ -1,13 +1,13 @@
 /** The driver contract on containers of a real engine, and what only docker promises. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, symlink } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { newSandboxId, type SandboxId } from '@onejob/protocol';
+import { MACHINE, newSandboxId, type SandboxId } from '@onejob/protocol';
 import {
   containerName,
   HOST_LABEL,
@@ -23,7 +23,7 @@ import type { MachineImage } from '../src/sandbox/driver.ts';
 import { whyNoEngine } from '@onejob/testing/container-engine';
 import { AgentLab } from './_agent-lab.ts';
 import { openDockerLab, type DockerLab } from './_docker-lab.ts';
-import type { SandboxLab } from './_sandbox-lab.ts';
+import { runScript, type SandboxLab } from './_sandbox-lab.ts';
 import { driverContract } from './driver-contract.ts';
 
 const GONE_PATIENCE_MS = 15_000;
@@ -41,6 +41,7 @@ async function testDriver(): Promise<void> {
   });
   describe('docker alone', () => {
     describeConfinement(docker);
+    describeCard(docker);
     describeAgent(docker);
     describeEnds(docker);
     describeLeftovers(docker);
@@ -76,6 +77,61 @@ function describeConfinement(docker: DockerLab): void {
     const files = containerUlimits().find(({ Name }) => Name === 'nofile');
     assert.match(log, new RegExp(`^core=0 files=${files?.Soft} ${files?.Hard}$`, 'm'));
     assert.doesNotMatch(log, /wrote-|mounted|unshared|read-kmsg|engine-socket/);
+  });
+}
+
+/** Of a program without a tool for it: the flags of an interface set as they are, which takes the right to. */
+const CHANGE_CARD = `
+socket(my $socket, 2, 2, 0) or die $!;
+my $flags = pack(q(a16 x24), q(eth0));
+ioctl($socket, 0x8913, $flags) or die "no card: $!";
+print ioctl($socket, 0x8914, $flags) ? "changed\\n" : "not changed: $!\\n";`;
+
+function describeCard({ createDriver, newLab }: DockerLab): void {
+  test('in mode nat a container has the card of its sandbox, and no right to change it', async (context) => {
+    const namespace = `onejob-test-docker-${process.pid}`;
+    if (spawnSync('ip', ['netns', 'add', namespace]).status !== 0) {
+      return context.skip('this host makes no network namespaces for us');
+    }
+    context.after(() => execFileSync('ip', ['netns', 'delete', namespace]));
+    const { mac, gateway, prefix, address } = MACHINE.network;
+    const ip = (line: string): unknown => execFileSync('ip', ['-n', namespace, ...line.split(' ')]);
+    ip(`link add down0 type veth peer name eth0 address ${mac}`);
+    ip(`addr add ${gateway}/${prefix} dev down0`);
+    ip('link set down0 up');
+    await using lab = await newLab();
+    const network = { namespacePath: `/run/netns/${namespace}`, device: 'down0', hasIpv6: false };
+    const sandbox = await lab.newSandbox({ network });
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const script = [
+      'echo "card $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth0/operstate)"',
+      'echo "address $(hostname --all-ip-addresses)"',
+      'echo "resolvers=$(grep nameserver /etc/resolv.conf | xargs)"',
+      `perl -e '${CHANGE_CARD}'`,
+    ].join('\n');
+    const { log } = await runScript(handle, script);
+    assert.match(log, new RegExp(`^card ${mac} up$`, 'm'));
+    assert.match(log, new RegExp(`^address ${address} *$`, 'm'));
+    assert.match(log, new RegExp(`^resolvers=nameserver ${gateway}$`, 'm'));
+    assert.match(log, /^not changed: Operation not permitted$/m);
+    await handle.kill();
+    await lab.bury(sandbox);
+    assert.doesNotMatch(
+      execFileSync('ip', ['-n', namespace, 'link'], { encoding: 'utf8' }),
+      /down0/,
+    );
+  });
+
+  test('a network that cannot be given fails the machine, of which nothing is left', async () => {
+    await using lab = await newLab();
+    const network = { namespacePath: '/run/netns/onejob-none', device: 'down0', hasIpv6: false };
+    const sandbox = await lab.newSandbox({ network });
+    const provisioning = createDriver(lab).provision(sandbox.request, sandbox.stack);
+    await assert.rejects(provisioning, {
+      code: 'network_failed',
+      message: /could not be made \(the card eth0\): .*onejob-none/,
+    });
+    await lab.bury(sandbox);
   });
 }
 

@@ -138,7 +138,7 @@ function describeNetwork(place: FirecrackerLab): void {
     await using lab = await SandboxLab.open(place.image, place.guestRunnerPath);
     const recordPath = place.recordPath();
     const driver = place.driver(lab.hostMarker, { recordPath });
-    const network = { namespacePath: `/run/netns/${namespace}`, tap, hasIpv6: false };
+    const network = { namespacePath: `/run/netns/${namespace}`, device: tap, hasIpv6: false };
     const sandbox = await lab.newSandbox({ network });
     const handle = await driver.provision(sandbox.request, sandbox.stack);
     const [pid = 0] = findByArgument(`--id=${sandbox.sandboxId}`);

@@ -15,7 +15,8 @@ import { ISATAP, PUBLIC, PUBLIC_NAME, type Findings, type Phase } from './_netwo
 const ITSELF = ['gateway', 'gateway6', 'own address'];
 
 function findWorld(): Findings | undefined {
-  const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
+  const programs = ['nft', 'conntrack', 'iptables'].map((name) => `/usr/sbin/${name}`);
+  const tools = [...programs, '/dev/net/tun'];
   if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) return undefined;
   using directory = mkdtempDisposableSync(join(tmpdir(), 'network-walls-'));
   const program = join(import.meta.dirname, '_network-world.ts');
@@ -44,7 +45,7 @@ const each = (targets: readonly string[]): string[] =>
   guests.flatMap((guest) => targets.map((target) => `${guest} ${target}`));
 
 const found = findWorld();
-const skip = found === undefined ? 'it takes root, nftables and conntrack' : false;
+const skip = found === undefined ? 'it takes root, nftables, conntrack and iptables' : false;
 
 describe('network mode nat', { skip }, () => {
   const findings = found as Findings;
@@ -97,7 +98,7 @@ describe('network mode nat', { skip }, () => {
   });
 
   test('packets from an address or a card of others go nowhere', () => {
-    assert.deepEqual(findings.spoofed.outcomes, ['silence', 'silence', 'silence']);
+    assert.deepEqual(findings.spoofed.outcomes, Array<string>(6).fill('silence'));
     assert.equal(findings.spoofed.arrived, 0);
   });
 
@@ -138,6 +139,18 @@ describe('network mode nat', { skip }, () => {
       newConnectionsPerMinute: { arrived: 3, rules: [...refused, ...opened] },
       bytesPerSandbox: { arrived: 3, rules: [...refused, ...opened] },
     });
+  });
+
+  test("a host whose own rules drop what is forwarded is said, with what lets sandboxes' packets through", () => {
+    const { without, within, excepted } = findings.firewall;
+    const fine = { works: true, hasIpv6: true, note: 'IPv4 and IPv6' };
+    assert.deepEqual([without.probe, excepted.probe], [fine, fine]);
+    assert.equal(within.probe.works, false);
+    assert.match(within.probe.note, /packet rules of this host's own drop what sandboxes send/);
+    assert.deepEqual(
+      [without.reached, within.reached, excepted.reached],
+      [`reached ${PUBLIC.ipv4}`, 'silence', `reached ${PUBLIC.ipv4}`],
+    );
   });
 
   test('each acquisition that fails in turn, half made or not, leaves nothing', () => {

@@ -94,7 +94,7 @@ describe('a confined machine', { skip }, () => {
       ip('netns', 'add', namespace);
       ip('-n', namespace, 'tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', 'vnet_hdr');
     });
-    const network = { namespacePath: `/run/netns/${namespace}`, tap: 'tap0', hasIpv6: false };
+    const network = { namespacePath: `/run/netns/${namespace}`, device: 'tap0', hasIpv6: false };
     const handle = await driver.provision({ ...sandbox.request, network }, sandbox.stack);
     const { pid } = await findQemu(lab.hostMarker);
     assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^CapEff:\s*0+$/m);

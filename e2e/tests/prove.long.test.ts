@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import type { Report } from '@onejob/prove';
 import { findProgram, whyNoEngine } from '@onejob/testing/container-engine';
 import { CommandLine } from './_command-line.ts';
@@ -65,13 +65,23 @@ test("a container stops what does not hang on a kernel of its own, and is tried 
 });
 
 test('an interface of its own is no way out for an attack: no closed address, no foreign name', async (t) => {
+  await proveNetwork(t, 'qemu', ['monitor-user']);
+});
+
+test("nor is a container's: the same walls hold it", async (t) => {
+  const whyNot = whyNoEngine();
+  if (whyNot !== undefined) return t.skip(whyNot);
+  await proveNetwork(t, 'docker', []);
+});
+
+async function proveNetwork(t: TestContext, driver: string, more: readonly string[]) {
   const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
   if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
     return t.skip('it takes root, nftables and conntrack');
   }
   await using line = new CommandLine();
-  const only = ['--only', 'network', 'monitor-user', 'monitor-network', 'link-frames'];
-  const { report, code } = await proveWith(line, ['--driver', 'qemu', '--network', 'nat', ...only]);
+  const only = ['--only', 'network', 'monitor-network', 'link-frames', ...more];
+  const { report, code } = await proveWith(line, ['--driver', driver, '--network', 'nat', ...only]);
   assert.equal(report.network, 'nat');
   assert.equal(report.totals.held, report.findings.length, tellFindings(report));
   for (const id of ['spoofed-source', 'spoofed-source-6', 'spoofed-card', 'spoofed-neighbour']) {
@@ -79,7 +89,7 @@ test('an interface of its own is no way out for an attack: no closed address, no
   }
   assert.match(report.notes.join(), /A public address was reached/);
   assert.equal(code, 0);
-});
+}
 
 test('without isolation the attacks get through', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('namespaces for the proof need root');

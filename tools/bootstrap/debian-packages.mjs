@@ -79,6 +79,12 @@ const FOR_LONG_TESTS = [
   { name: 'podman', why: 'tests run the driver docker on an engine of it', proof: ['podman'] },
   { name: 'catatonit', why: 'the first process of its containers', proof: ['catatonit'] },
 ];
+/** @type {DebianPackage} */
+const IPTABLES = {
+  name: 'iptables',
+  why: 'tests set a firewall up with it as container engines do',
+  proof: ['iptables', '/usr/sbin/iptables'],
+};
 const SHELLS = ['zsh', 'fish'].map((name) => ({
   name,
   why: 'tests complete a line in it',
@@ -102,6 +108,7 @@ const FOR_TESTS = [
   ...FOR_DRIVERS,
   ...SHELLS,
   ...NETWORKS,
+  IPTABLES,
   ...FOR_ARCHIVES,
 ];
 

@@ -7,11 +7,12 @@ import type { ProvisionStack } from '../sandbox/stack.ts';
 export async function provisionNetwork(
   networks: SandboxNetworks | undefined,
   { driver, probe }: ProbedDriver,
-  request: NetworkRequest,
+  request: Omit<NetworkRequest, 'card'>,
   stack: ProvisionStack,
 ): Promise<SandboxNetwork | undefined> {
   if (networks === undefined) return undefined;
-  if (probe.networkModes.includes('nat')) return await networks.provision(request, stack);
+  const { card } = probe;
+  if (card !== undefined) return await networks.provision({ ...request, card }, stack);
   throw new AgentError(
     'driver_unavailable',
     `This host gives machines a network of their own (network mode nat), which the driver ${driver.name} cannot have. Use --driver qemu, or --network link.`,

@@ -1,7 +1,7 @@
 /**
  * Networks of sandboxes in mode `nat`, made and taken away through the provisioning stack:
  *
- *     namespace, veth -> addresses -> resolver -> tap, routes and rules within -> rules on the host
+ *     namespace, veth -> addresses -> resolver -> downlink, routes and rules within -> rules on the host
  *     adopted -> flows are followed -> opened, if the job may                    (undone by name)
  *
  * Promise: when `provision` resolves every wall stands, and nothing could use the network before; it
@@ -9,22 +9,21 @@
  * what the stack undoes; `close` records what the sandbox did and may be called twice. The host's
  * forwarding is never changed: a host that does not forward has no such mode.
  */
-import { AgentError } from '../errors.ts';
 import type { Guard, GuardContext } from '../guard/guard.ts';
 import { isAudit } from '../guard/job-policy.ts';
 import { changePacketRules, runNetworkTool } from '../host/network-tool.ts';
-import type { ToolResult } from '../host/short-tool.ts';
 import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
-import type { MachineNetwork } from '../sandbox/driver.ts';
+import type { CardKind, MachineNetwork } from '../sandbox/driver.ts';
 import type { ProvisionStack } from '../sandbox/stack.ts';
 import { FlowRecorder, recordRefused, type FlowContext } from './flows.ts';
+import { assertDone, runInside } from './inside.ts';
 import { ADDRESS_ATTEMPTS, FLOW_BUFFER_BYTES, LAST_RECORDS_TIMEOUT_MS } from './limits.ts';
 import {
   anyPair,
+  DOWNLINK,
   NAMESPACE_TABLE,
   namespacePath,
   networkNames,
-  TAP,
   vethAlias,
   type AddressPair,
   type AddressPool,
@@ -40,6 +39,7 @@ import {
   outsideRules,
 } from './rules.ts';
 
+const INSIDE = 'routes and packet rules of the namespace';
 /** What no line of the tools is. */
 const LAST_SEPARATOR = '\n====\n';
 /** What was refused, and flows of both versions that have not ended. */
@@ -61,6 +61,8 @@ export type NetworksOptions = {
 export type NetworkRequest = {
   /** Whose it is, and what that may reach: asked at each look-up, and when it is opened. */
   egress: GuardContext;
+  /** How its machine gets an interface. */
+  card: CardKind;
   /** Exists; where tools are started. */
   directory: string;
   signal: AbortSignal;
@@ -68,8 +70,12 @@ export type NetworkRequest = {
 
 export type SandboxNetwork = {
   readonly machine: MachineNetwork;
-  /** The address that the host sees of this sandbox. */
+  /** The address that the host sees of this sandbox, and its own one at the other end. */
   readonly address: string;
+  readonly gateway: string;
+  /** Of the host: the interface that leads to the sandbox, and the table of packet rules for it. */
+  readonly veth: string;
+  readonly table: string;
   /** Opens the way out for a job that may reach whatever the guard lets anybody reach. */
   open(signal: AbortSignal): Promise<void>;
   /** Makes the last records; what of it fails is told, and keeps nothing from being buried. */
@@ -105,9 +111,10 @@ export class SandboxNetworks {
       ...names,
       ...{ pair, hasIpv6, resolverPort: resolver.port },
       alias: vethAlias(hostMarker, sandboxId),
+      card: request.card,
       access: guard.directAccess(),
     };
-    await runInside(plan, insideScript(plan), signal);
+    await runInside(namespacePath(names.namespace), INSIDE, insideScript(plan), signal);
     await stack.acquire({ kind: 'packet_rules', sandboxId }, async () => {
       assertDone('the packet rules of the host', await changePacketRules(outsideRules(plan)));
     });
@@ -154,29 +161,12 @@ export class SandboxNetworks {
   }
 }
 
-async function runInside(
-  { namespace }: NetworkPlan,
-  input: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const enter = [`--net=${namespacePath(namespace)}`, '--', 'sh', '-e'];
-  const made = await runNetworkTool('nsenter', enter, { input, signal });
-  assertDone('routes and packet rules of the namespace', made);
-}
-
-function assertDone(what: string, result: ToolResult): void {
-  if (result.exitCode === 0) return;
-  const said = result.standardError.trim() || result.standardOutput.trim();
-  const why = said !== '' ? said : result.timedOut ? 'it hangs' : `exit status ${result.exitCode}`;
-  throw new AgentError(
-    'network_failed',
-    `The network of a sandbox could not be made (${what}): ${why.slice(0, 1000)}. What this host lacks: onejob doctor`,
-  );
-}
-
 class ProvisionedNetwork implements SandboxNetwork {
   readonly machine: MachineNetwork;
   readonly address: string;
+  readonly gateway: string;
+  readonly veth: string;
+  readonly table: string;
 
   readonly #plan: NetworkPlan;
   readonly #resolver: SandboxResolver;
@@ -193,9 +183,12 @@ class ProvisionedNetwork implements SandboxNetwork {
     flows: FlowContext;
     follow: () => Promise<SupervisedProcess>;
   }) {
-    const { namespace, hasIpv6, pair } = parts.plan;
-    this.machine = { namespacePath: namespacePath(namespace), tap: TAP, hasIpv6 };
+    const { namespace, hasIpv6, pair, veth, table } = parts.plan;
+    this.machine = { namespacePath: namespacePath(namespace), device: DOWNLINK, hasIpv6 };
     this.address = pair.inside;
+    this.gateway = pair.outside;
+    this.veth = veth;
+    this.table = table;
 
     this.#plan = parts.plan;
     this.#resolver = parts.resolver;
@@ -207,7 +200,7 @@ class ProvisionedNetwork implements SandboxNetwork {
   async open(signal: AbortSignal): Promise<void> {
     if (!isAudit(this.#flows.egress.policy())) return;
     this.#following = await this.#follow();
-    await runInside(this.#plan, openingScript(this.#plan), signal);
+    await runInside(this.machine.namespacePath, INSIDE, openingScript(this.#plan), signal);
   }
 
   close(): Promise<void> {

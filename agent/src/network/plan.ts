@@ -2,8 +2,8 @@
  * Names and addresses of a sandbox's network. Pure. Names are derived from the sandbox id, so that
  * whoever finds a thing on the host knows whose it is, and none is ever used again.
  *
- *     guest eth0 ---- tap0 [namespace of the sandbox] up0 ---- veth [host] ---- uplink
- *     GUEST           GATEWAY                         inside   outside
+ *     guest eth0 ---- down0 [namespace of the sandbox] up0 ---- veth [host] ---- uplink
+ *     GUEST           GATEWAY                          inside   outside
  *
  * Everything on the guest's side is the same in all sandboxes: a snapshot of one fits each. Only the
  * pair of addresses on the veth differs; it is taken by a route that the kernel makes once or not at
@@ -14,11 +14,14 @@ import { MACHINE, type SandboxId } from '@onejob/protocol';
 import IpAddr from 'ipaddr.js';
 import { AgentError } from '../errors.ts';
 import type { DirectAccess } from '../guard/direct-access.ts';
+import type { CardKind } from '../sandbox/driver.ts';
 
 export const GUEST = MACHINE.network;
-/** Interfaces in the sandbox's namespace. */
-export const TAP = 'tap0';
+/** Interfaces in the sandbox's namespace: towards the guest, and towards the host. */
+export const DOWNLINK = 'down0';
 export const UPLINK = 'up0';
+/** The guest's end of a pair, as it is called in the guest and in the namespace until it is moved. */
+export const CARD = 'eth0';
 export const NAMESPACE_TABLE = 'onejob';
 
 /** Private addresses that few networks use; a host whose own network has them is configured otherwise. */
@@ -56,6 +59,7 @@ export const vethAlias = (hostMarker: string, sandboxId: SandboxId): string =>
 export type AddressPair = { outside: string; inside: string; outside6: string; inside6: string };
 
 export type NetworkPlan = NetworkNames & {
+  card: CardKind;
   alias: string;
   pair: AddressPair;
   hasIpv6: boolean;

@@ -11,9 +11,13 @@ import { AgentError } from '../errors.ts';
 import { NETWORK_PACKAGES } from '../host/network-tool.ts';
 import { findTool } from '../host/short-tool.ts';
 import type { Undo } from '../sandbox/stack.ts';
-import type { NetworksOptions } from './networks.ts';
-import { parseAddressRange } from './plan.ts';
+import type { NetworksOptions, SandboxNetwork } from './networks.ts';
+import { ANY_VETH, parseAddressRange } from './plan.ts';
 import { tryNetworks } from './trial.ts';
+import { leadsOut } from './way-out.ts';
+
+/** As iptables matches names. */
+const ALL_VETHS = ANY_VETH.replace('*', '+');
 
 export type NetworkProbe = {
   works: boolean;
@@ -34,7 +38,7 @@ export async function probeNetworks(options: ProbeOptions): Promise<NetworkProbe
     await assertHost(options.addressRange);
     const ipv6 = ipv6Obstacle();
     const pool = parseAddressRange(options.addressRange);
-    await tryNetworks(1, { ...options, pool, hasIpv6: ipv6 === undefined });
+    await tryNetworks(1, { ...options, pool, hasIpv6: ipv6 === undefined }, assertLeadsOut);
     const versions = ipv6 === undefined ? 'IPv4 and IPv6' : `IPv4; no IPv6: ${ipv6}`;
     return { works: true, hasIpv6: ipv6 === undefined, note: versions };
   } catch (error) {
@@ -68,6 +72,13 @@ async function assertHost(addressRange: string): Promise<void> {
   if (overlapping === undefined) return;
   throw unavailable(
     `${addressRange}, which sandboxes get their addresses from, has the host's own address ${overlapping}; configure another networkAddressRange`,
+  );
+}
+
+async function assertLeadsOut(network: SandboxNetwork, signal: AbortSignal): Promise<void> {
+  if (await leadsOut(network, signal)) return;
+  throw unavailable(
+    `packet rules of this host's own drop what sandboxes send (a container engine sets up such rules, and so do firewalls). Let it through: iptables -I FORWARD -i ${ALL_VETHS} -j ACCEPT && iptables -I FORWARD -o ${ALL_VETHS} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; with nftables, see docs/operations.md`,
   );
 }
 

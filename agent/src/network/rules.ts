@@ -11,8 +11,17 @@
  * - The one service of the host is its resolver, and only packets that the rules marked find a route
  *   to it.
  */
+import type { CardKind } from '../sandbox/driver.ts';
 import { BURST_BYTES, BYTES_PER_SECOND, REFUSED_TARGETS, TIME_WAIT_SECONDS } from './limits.ts';
-import { ANY_VETH, GUEST, NAMESPACE_TABLE, TAP, UPLINK, type NetworkPlan } from './plan.ts';
+import {
+  ANY_VETH,
+  CARD,
+  DOWNLINK,
+  GUEST,
+  NAMESPACE_TABLE,
+  UPLINK,
+  type NetworkPlan,
+} from './plan.ts';
 
 /** Routing tables of the namespace: for the guest's packets, and for those to the resolver. */
 const GUEST_TABLE = 100;
@@ -64,7 +73,7 @@ export function insideScript(plan: NetworkPlan): string {
     // A kernel without IPv6 has no such file.
     ...(plan.hasIpv6 ? [] : [`[ ! -e ${NO_IPV6} ] || echo 1 > ${NO_IPV6}`]),
     ...asInput('ip -batch -', commands),
-    ...asInput('exec ip -6 -batch -', [...commands6, `link set ${TAP} up`]),
+    ...asInput('exec ip -6 -batch -', [...commands6, `link set ${DOWNLINK} up`]),
     '',
   ].join('\n');
 }
@@ -81,7 +90,7 @@ const SETTINGS_6: [name: string, value: number][] = [
 ];
 
 /**
- * Only the guest's own address is believed on its tap, which gets the `default` ones when it is made; no
+ * Only the guest's own address is believed on its downlink, which gets the `default` ones when it is made; no
  * router of others is listened to.
  */
 const settings = ({ hasIpv6 }: NetworkPlan): [name: string, value: number][] => [
@@ -99,30 +108,66 @@ const settings = ({ hasIpv6 }: NetworkPlan): [name: string, value: number][] => 
   ...(hasIpv6 ? SETTINGS_6 : []),
 ];
 
-function insideCommands({ pair, access }: NetworkPlan): string[] {
+const makeDownlink: Record<CardKind, string> = {
+  tap: `tuntap add dev ${DOWNLINK} mode tap vnet_hdr`,
+  pair: `link add ${DOWNLINK} type veth peer name ${CARD} address ${GUEST.mac}`,
+};
+
+function insideCommands({ pair, access, card }: NetworkPlan): string[] {
   return [
     'link set lo up',
     `addr add ${pair.inside}/32 dev ${UPLINK}`,
     `link set ${UPLINK} up`,
-    `tuntap add dev ${TAP} mode tap vnet_hdr`,
-    `link set ${TAP} address ${GUEST.gatewayMac}`,
-    `addr add ${GUEST.gateway}/${GUEST.prefix} dev ${TAP}`,
+    makeDownlink[card],
+    `link set ${DOWNLINK} address ${GUEST.gatewayMac}`,
+    `addr add ${GUEST.gateway}/${GUEST.prefix} dev ${DOWNLINK}`,
     ...access.closed.ipv4.map((range) => `route add unreachable ${range} table ${GUEST_TABLE}`),
     `route add ${pair.outside}/32 dev ${UPLINK} table ${RESOLVER_TABLE}`,
-    `rule add iif ${TAP} fwmark ${RESOLVER_MARK} lookup ${RESOLVER_TABLE} priority 10`,
-    `rule add iif ${TAP} lookup ${GUEST_TABLE} priority 20`,
-    `rule add iif ${TAP} unreachable priority 30`,
+    `rule add iif ${DOWNLINK} fwmark ${RESOLVER_MARK} lookup ${RESOLVER_TABLE} priority 10`,
+    `rule add iif ${DOWNLINK} lookup ${GUEST_TABLE} priority 20`,
+    `rule add iif ${DOWNLINK} unreachable priority 30`,
   ];
 }
 
 function insideCommands6({ pair, access }: NetworkPlan): string[] {
   return [
     `addr add ${pair.inside6}/128 dev ${UPLINK} nodad`,
-    `addr add ${GUEST.gateway6}/${GUEST.prefix6} dev ${TAP} nodad`,
+    `addr add ${GUEST.gateway6}/${GUEST.prefix6} dev ${DOWNLINK} nodad`,
     ...access.closed.ipv6.map((range) => `route add unreachable ${range} table ${GUEST_TABLE}`),
-    `rule add iif ${TAP} lookup ${GUEST_TABLE} priority 20`,
-    `rule add iif ${TAP} unreachable priority 30`,
+    `rule add iif ${DOWNLINK} lookup ${GUEST_TABLE} priority 20`,
+    `rule add iif ${DOWNLINK} unreachable priority 30`,
   ];
+}
+
+/**
+ * Moves the card to another network namespace and sets it up there, for `sh -e` within the one it is in.
+ * @param target a path of that namespace
+ */
+export function cardScript({ target, hasIpv6 }: { target: string; hasIpv6: boolean }): string {
+  const settings6 = [
+    ['accept_dad', 0],
+    ['accept_ra', 0],
+    ['disable_ipv6', hasIpv6 ? 0 : 1],
+  ] as const;
+  const commands = [
+    `addr add ${GUEST.address}/${GUEST.prefix} dev ${CARD}`,
+    ...(hasIpv6 ? [`addr add ${GUEST.address6}/${GUEST.prefix6} dev ${CARD} nodad`] : []),
+    `link set ${CARD} up`,
+    `route add default via ${GUEST.gateway}`,
+    ...(hasIpv6 ? [`route add ::/0 via ${GUEST.gateway6} dev ${CARD}`] : []),
+  ];
+  const directory = `/proc/sys/net/ipv6/conf/${CARD}`;
+  return [
+    `ip link set ${CARD} netns ${target}`,
+    `exec nsenter --net=${target} -- sh -e <<\\CARD`,
+    // A kernel without IPv6 has no such files.
+    `if [ -e ${directory} ]; then cd ${directory}`,
+    ...settings6.map(([name, value]) => `echo ${value} > ${name}`),
+    'fi',
+    ...asInput('exec ip -batch -', commands),
+    'CARD',
+    '',
+  ].join('\n');
 }
 
 /** What opens the way out, for `sh -e` within the namespace. */
@@ -158,7 +203,7 @@ table inet ${NAMESPACE_TABLE} {
   }
   chain from_guest {
     type filter hook prerouting priority mangle; policy accept;
-    iifname != "${TAP}" accept
+    iifname != "${DOWNLINK}" accept
     ether saddr != ${GUEST.mac} drop
     ip saddr != ${GUEST.address} drop
     ${hasIpv6 ? `ip6 saddr != { ${GUEST.address6}, fe80::/10, :: } drop` : 'meta nfproto ipv6 drop'}
@@ -182,24 +227,24 @@ table inet ${NAMESPACE_TABLE} {
   }
   chain resolving {
     type nat hook prerouting priority dstnat; policy accept;
-    iifname "${TAP}" ip daddr ${GUEST.gateway} udp dport 53 dnat ip to ${pair.outside}:${resolverPort}
+    iifname "${DOWNLINK}" ip daddr ${GUEST.gateway} udp dport 53 dnat ip to ${pair.outside}:${resolverPort}
   }
   chain to_namespace {
     type filter hook input priority filter; policy drop;
     ${NEIGHBOURS} accept
     ct state established,related accept
-    iifname "${TAP}" jump refuse
+    iifname "${DOWNLINK}" jump refuse
   }
   chain spent {
-    iifname "${TAP}" jump refuse
+    iifname "${DOWNLINK}" jump refuse
     drop
   }
   chain through {
     type filter hook forward priority filter; policy drop;
     quota over ${access.limits.bytesPerSandbox} bytes jump spent
     limit rate over ${BYTES_PER_SECOND} bytes/second burst ${BURST_BYTES} bytes drop
-    iifname "${TAP}" oifname "${UPLINK}" accept
-    iifname "${UPLINK}" oifname "${TAP}" ct state established,related accept
+    iifname "${DOWNLINK}" oifname "${UPLINK}" accept
+    iifname "${UPLINK}" oifname "${DOWNLINK}" ct state established,related accept
   }
   chain outwards {
     type nat hook postrouting priority srcnat; policy accept;

@@ -25,11 +25,11 @@ const UNCONNECTED_TAP = 'tap0';
  * @param descriptor the first that is free then: behind the standard streams and what is inherited
  */
 export function tapPrefix(network: MachineNetwork | MachineCard, descriptor: number): string[] {
-  const isConnected = 'tap' in network;
+  const isConnected = 'device' in network;
   return [
     ...(isConnected ? ['nsenter', `--net=${network.namespacePath}`] : ['unshare', '--net']),
     ...['--', 'perl', '-e', OPEN_TAP, '--', `${descriptor}`],
-    ...[isConnected ? network.tap : UNCONNECTED_TAP],
+    ...[isConnected ? network.device : UNCONNECTED_TAP],
     ...['nsenter', `--net=/proc/${process.pid}/ns/net`, '--'],
   ];
 }

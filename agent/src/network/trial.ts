@@ -14,10 +14,14 @@ import { SandboxNetworks, type NetworksOptions, type SandboxNetwork } from './ne
 /** Milliseconds until all were ready, then until all were open, then until none was left. */
 export type Trial = { readyMs: number; openedMs: number; buriedMs: number };
 
-/** @param count how many, at once */
+/**
+ * @param count how many, at once
+ * @param look at each while it is open
+ */
 export async function tryNetworks(
   count: number,
   options: NetworksOptions & { undo: Undo },
+  look: (network: SandboxNetwork, signal: AbortSignal) => Promise<void> = async () => {},
 ): Promise<Trial> {
   using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-network-trial-'));
   const networks = new SandboxNetworks(options);
@@ -29,7 +33,10 @@ export async function tryNetworks(
     const journal = new Journal(join(directory.path, 'journals'), sandboxId);
     const stack = new ProvisionStack(journal, options.undo);
     stacks.push(stack);
-    return await networks.provision({ egress, directory: directory.path, signal }, stack);
+    return await networks.provision(
+      { egress, card: 'tap', directory: directory.path, signal },
+      stack,
+    );
   };
   const made: SandboxNetwork[] = [];
   const times = [performance.now()];
@@ -38,6 +45,7 @@ export async function tryNetworks(
     times.push(performance.now());
     await allOf(made.map(async (one) => await one.open(signal)));
     times.push(performance.now());
+    await allOf(made.map(async (one) => await look(one, signal)));
   } finally {
     try {
       await allOf(made.map(async (one) => await one.close()));

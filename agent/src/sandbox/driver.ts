@@ -3,10 +3,16 @@
  * `config.ts` and `handle.ts`; one contract suite (agent/tests/driver-contract.ts) runs on each.
  */
 import type { Socket } from 'node:net';
-import type { NetworkMode, SandboxId } from '@onejob/protocol';
+import type { SandboxId } from '@onejob/protocol';
 import type { ProvisionStack } from './stack.ts';
 
 export type DriverName = 'qemu' | 'firecracker' | 'gvisor' | 'docker' | 'process';
+
+/**
+ * How a machine gets its interface: its monitor opens a `tap`, or one of a `pair` is moved to where
+ * its processes are.
+ */
+export type CardKind = 'tap' | 'pair';
 
 /** What a driver found out about this host by trying. */
 export type DriverProbe = {
@@ -17,8 +23,8 @@ export type DriverProbe = {
   /** May `auto` choose it? */
   auto: boolean;
   needsRoot: boolean;
-  /** Those that its machines can have; whether this host can give them is asked elsewhere. */
-  networkModes: readonly NetworkMode[];
+  /** Of its machines' own interface, in network mode `nat`; undefined: they can have none. */
+  card: CardKind | undefined;
   /** What of a job's shape holds here. */
   limits: readonly ('cpu' | 'memory' | 'disk')[];
   snapshot: boolean;
@@ -41,8 +47,8 @@ export type MachineImage = {
 /** What can be told of a card before there is a network: every machine's has the same addresses. */
 export type MachineCard = { hasIpv6: boolean };
 
-/** A tap that is there, in a network namespace of the sandbox. */
-export type MachineNetwork = MachineCard & { namespacePath: string; tap: string };
+/** What is there for the card, in a network namespace of the sandbox: the tap, or the other one of the pair. */
+export type MachineNetwork = MachineCard & { namespacePath: string; device: string };
 
 /** Whose a job is, as the control plane says: before its adoption nothing else of it is known. */
 export type JobOrigin = {

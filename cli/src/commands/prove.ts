@@ -125,7 +125,7 @@ async function chooseDriver(
   }
   const hasOwnEngine = notIsolated === '';
   const drivers = await tryDrivers(directories);
-  const fitting = drivers.filter(({ probe }) => probe.networkModes.includes(network));
+  const fitting = drivers.filter(({ probe }) => network === 'link' || probe.card !== undefined);
   const found = fitting.find(({ driver, probe }) => {
     if (wish === 'auto') return probe.works && probe.auto;
     return driver.name === wish && (probe.works || (wish === 'docker' && hasOwnEngine));

@@ -15,6 +15,8 @@ import { containerUlimits } from './ulimits.ts';
 
 export const HOST_LABEL = 'onejob.host';
 export const SANDBOX_LABEL = 'onejob.sandbox';
+/** Itself, where nothing listens: names are asked of the link. Never the host's. */
+const NO_RESOLVER = '127.0.0.1';
 
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
@@ -27,8 +29,10 @@ export function containerOptions(options: {
   settings: CheckedSettings;
   /** Directory of this host with the carriers' sockets and nothing else. */
   linkDirectory: string;
+  /** It gets an interface once it runs. */
+  hasCard: boolean;
 }): ContainerCreateOptions {
-  const { hostMarker, sandboxId, image, shape, settings } = options;
+  const { hostMarker, sandboxId, image, shape, settings, hasCard } = options;
   const memory = Math.round(shape.memoryBytes);
   const mount = (Source: string, Target: string): MountSettings => ({
     ...({ Type: 'bind', Source, Target, ReadOnly: true } as const),
@@ -66,7 +70,7 @@ export function containerOptions(options: {
       RestartPolicy: { Name: 'no' },
       // What a job writes to its machine's console is kept nowhere on the host's disk.
       LogConfig: { Type: 'none', Config: {} },
-      Dns: settings.dns,
+      Dns: settings.dns ?? [hasCard ? MACHINE.network.gateway : NO_RESOLVER],
       Mounts: [
         mount(options.linkDirectory, LINK_DIRECTORY),
         ...settings.caches.map(({ source, target }) => mount(source, target)),

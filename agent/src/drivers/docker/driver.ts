@@ -20,6 +20,7 @@ import type {
   SandboxDriver,
   SandboxHandle,
 } from '../../sandbox/driver.ts';
+import { moveCard } from '../../network/card.ts';
 import { ComingUp } from '../../sandbox/coming-up.ts';
 import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
@@ -45,8 +46,7 @@ type Host = {
   engine: Engine;
   engineDirectory: string;
   settings: CheckedSettings;
-  limits: DriverProbe['limits'];
-  note: string;
+  probe: Pick<DriverProbe, 'limits' | 'card' | 'note'>;
 };
 
 /** Throws `invalid_configuration` where the operator's settings are refused. */
@@ -69,28 +69,27 @@ export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
     name: 'docker',
     probe: async () => {
       try {
-        const { limits, note } = await host();
-        return probeResult(true, limits, note);
+        return { ...UNPROBED, works: true, auto: true, ...(await host()).probe };
       } catch (error) {
-        return probeResult(false, [], explainError(error));
+        return { ...UNPROBED, note: explainError(error) };
       }
     },
     provision: async (request, stack) => await provision(config, await host(), request, stack),
   };
 }
 
-const probeResult = (works: boolean, limits: DriverProbe['limits'], note: string): DriverProbe => ({
-  works,
+const UNPROBED: DriverProbe = {
+  works: false,
   ownKernel: false,
   bootsImage: true,
-  auto: works,
+  auto: false,
   needsRoot: false,
-  networkModes: ['link'],
-  limits,
+  card: 'pair',
+  limits: [],
   snapshot: false,
   freeze: false,
-  note,
-});
+  note: '',
+};
 
 async function findHost(config: DockerDriverConfig, settings: CheckedSettings): Promise<Host> {
   const engine = new Engine(config.settings.socketPath ?? DEFAULT_SOCKET_PATH);
@@ -125,14 +124,17 @@ async function findHost(config: DockerDriverConfig, settings: CheckedSettings): 
   ];
   const told = (key: string, otherwise: string): string =>
     typeof body[key] === 'string' ? body[key] : otherwise;
+  const runBy = runtime ?? told('DefaultRuntime', 'its default runtime');
   const notes = [
     `container engine ${told('ServerVersion', 'of unknown version')}`,
-    `run by ${runtime ?? told('DefaultRuntime', 'its default runtime')}`,
+    `run by ${runBy}`,
     "on the host's kernel",
     limits.includes('memory') ? 'its disk is not limited' : 'its memory and disk are not limited',
   ];
   const engineDirectory = told('DockerRootDir', '/var/lib/docker');
-  return { engine, engineDirectory, settings, limits, note: notes.join(', ') };
+  // gVisor takes the interfaces that are there when it starts.
+  const card = runBy === 'runsc' ? undefined : UNPROBED.card;
+  return { engine, engineDirectory, settings, probe: { limits, card, note: notes.join(', ') } };
 }
 
 async function provision(
@@ -165,19 +167,23 @@ async function provision(
     const message = `The container ended before its guest runner connected: ${detail}.`;
     coming.fail(new AgentError('boot_failed', message));
   });
-  try {
-    const carriers = await coming.carriers();
-    const phasesMs = coming.phasesMs();
-    const { engineDirectory, note } = host;
-    return new MachineHandle({
-      ...{ driver: 'docker', note, machine: container, carriers, phasesMs },
-      // Where the engine keeps what containers write.
-      isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
-    });
-  } catch (error) {
-    await container.kill();
-    throw error;
+  await using undo = new AsyncDisposableStack();
+  undo.defer(async () => await container.kill());
+  const carriers = await coming.carriers();
+  undo.defer(() => void [carriers.control.destroy(), carriers.bulk.destroy()]);
+  if (request.network !== undefined) {
+    const { hostMarker } = config;
+    await moveCard(request.network, { hostMarker, sandboxId: request.sandboxId }, signal);
   }
+  const phasesMs = coming.phasesMs();
+  const { engineDirectory, probe } = host;
+  const handle = new MachineHandle({
+    ...{ driver: 'docker', note: probe.note, machine: container, carriers, phasesMs },
+    // Where the engine keeps what containers write.
+    isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
+  });
+  undo.move();
+  return handle;
 }
 
 /** Created, then guarded, then started: at no moment does one run that nobody would remove. */
@@ -198,6 +204,7 @@ async function startContainer(parts: {
   checkSettings(config.settings, realpathSync);
   const options = containerOptions({
     ...{ hostMarker, sandboxId, image, shape, settings, linkDirectory },
+    hasCard: request.network !== undefined,
   });
   await acquire({ kind: 'container', sandboxId, socketPath }, async () => {
     await engine.ask('create a container', async (docker) => docker.createContainer(options));

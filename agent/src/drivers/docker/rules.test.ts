@@ -34,7 +34,7 @@ test('settings that nobody changed give the least', () => {
     runtime: undefined,
     capabilities: Object.keys(BASE_CAPABILITIES),
     caches: [],
-    dns: ['127.0.0.1'],
+    dns: undefined,
   });
 });
 

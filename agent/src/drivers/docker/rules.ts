@@ -23,7 +23,8 @@ export type CheckedSettings = {
   capabilities: string[];
   /** Sources are what their links led to. */
   caches: SharedCache[];
-  dns: string[];
+  /** undefined: those that fit the container's network. */
+  dns: string[] | undefined;
 };
 
 /** Where a path of the host leads; throws where there is nothing. */
@@ -36,7 +37,7 @@ const MOST_NAME_SERVERS = 3;
 
 /** Throws `invalid_configuration`, naming the rule of every value that is refused. */
 export function checkSettings(settings: DockerSettings, resolveLink: ResolveLink): CheckedSettings {
-  const { caches = [], capabilities = [], dns = ['127.0.0.1'], runtime, socketPath } = settings;
+  const { caches = [], capabilities = [], dns, runtime, socketPath } = settings;
   const refusals: string[] = [
     ...(socketPath === undefined || isAbsolute(socketPath)
       ? []
@@ -45,7 +46,7 @@ export function checkSettings(settings: DockerSettings, resolveLink: ResolveLink
       ? []
       : [`[runtime-known] ${runtime}: choose one of ${RUNTIMES.join(', ')}`]),
     ...capabilities.flatMap(refuseCapability),
-    ...refuseDns(dns),
+    ...(dns === undefined ? [] : refuseDns(dns)),
     ...(caches.length > MOST_CACHES
       ? [`[cache-count] ${caches.length} shared caches: at most ${MOST_CACHES}`]
       : []),
@@ -67,7 +68,7 @@ export function checkSettings(settings: DockerSettings, resolveLink: ResolveLink
     runtime,
     capabilities: [...new Set([...Object.keys(BASE_CAPABILITIES), ...capabilities])],
     caches: resolved,
-    dns: [...dns],
+    dns: dns === undefined ? undefined : [...dns],
   };
 }
 

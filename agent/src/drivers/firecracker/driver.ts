@@ -82,7 +82,7 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   bootsImage: true,
   auto: false,
   needsRoot: true,
-  networkModes: ['link', 'nat'],
+  card: 'tap',
   limits: ['cpu', 'memory', 'disk'],
   snapshot: false,
   freeze: false,

@@ -5,7 +5,7 @@ import { OPERATIONS } from '../../../tests/_firecracker-document.ts';
 import { machineRequests } from './machine.ts';
 
 const shape = { cpus: 3, memoryBytes: 1000 * 1024 * 1024 + 5, diskBytes: 1 };
-const network = { namespacePath: '/run/netns/a', tap: 'tap0', hasIpv6: true };
+const network = { namespacePath: '/run/netns/a', device: 'tap0', hasIpv6: true };
 
 test('every request is one that the document has, before a start, with a body that fits it', () => {
   const requests = machineRequests({ shape, network });

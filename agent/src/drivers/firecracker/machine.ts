@@ -90,10 +90,10 @@ function disk(id: string, path: string, isReadOnly: boolean): ApiRequest {
   return put(join('/drives', id), drive);
 }
 
-function networkCard({ tap }: MachineNetwork): ApiRequest {
+function networkCard({ device }: MachineNetwork): ApiRequest {
   const card: NetworkInterface = {
     iface_id: INTERFACE_ID,
-    host_dev_name: tap,
+    host_dev_name: device,
     guest_mac: MACHINE.network.mac,
   };
   return put(join('/network-interfaces', INTERFACE_ID), card);

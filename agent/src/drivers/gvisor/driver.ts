@@ -78,7 +78,7 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   bootsImage: true,
   auto: works,
   needsRoot: true,
-  networkModes: ['link'],
+  card: undefined,
   limits: ['cpu', 'memory'],
   snapshot: false,
   freeze: false,

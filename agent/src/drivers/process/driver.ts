@@ -85,7 +85,7 @@ function probeResult({ leash, cgroups, ownUser }: Host): DriverProbe {
     bootsImage: false,
     auto: false,
     needsRoot: false,
-    networkModes: ['link'],
+    card: undefined,
     limits: 'version' in cgroups ? ['cpu', 'memory'] : [],
     snapshot: false,
     freeze: false,

@@ -86,7 +86,7 @@ const probeResult = (works: boolean, note: string): DriverProbe => ({
   bootsImage: true,
   auto: works,
   needsRoot: false,
-  networkModes: ['link', 'nat'],
+  card: 'tap',
   limits: ['cpu', 'memory', 'disk'],
   snapshot: works,
   freeze: false,
