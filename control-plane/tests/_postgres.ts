@@ -5,6 +5,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { madeOnce } from '@onejob/testing/made-once';
 
 const PACKAGES = '/usr/lib/postgresql';
 
@@ -37,29 +38,16 @@ function makeFolder(): string {
   return folder;
 }
 
-let ownCluster: string | undefined;
-
-/** What initdb makes, which takes it seconds: once for all files of tests that run together. */
-function emptyCluster(folderOfInitdb: string): string {
-  const shared = process.env['ONEJOB_TEST_SHARED_DIR'];
-  const place = shared === undefined ? ownCluster : join(shared, 'postgres');
-  if (place !== undefined && existsSync(place)) return place;
-  const made = makeFolder();
-  execFileSync(
-    join(folderOfInitdb, 'initdb'),
-    ['-D', join(made, 'data'), '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'],
-    { ...identity(), stdio: 'pipe', cwd: made },
-  );
-  process.once('exit', () => rmSync(made, { recursive: true, force: true }));
-  if (place === undefined) return (ownCluster = join(made, 'data'));
-  try {
-    renameSync(join(made, 'data'), place);
-  } catch (error) {
-    // Another process was faster: its cluster is as good.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
-  }
-  return place;
-}
+/** What initdb makes, which takes it seconds. */
+const emptyCluster = async (folderOfInitdb: string): Promise<string> =>
+  await madeOnce('postgres', (path) => {
+    const made = makeFolder(); // root's own folders are closed to Postgres' user
+    const words = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'];
+    const options = { ...identity(), stdio: 'pipe', cwd: made } as const;
+    execFileSync(join(folderOfInitdb, 'initdb'), ['-D', join(made, 'data'), ...words], options);
+    renameSync(join(made, 'data'), path);
+    rmSync(made, { recursive: true });
+  });
 
 /**
  * Runs a server until its input ends, so that it never outlives the test, however that dies. A line
@@ -81,7 +69,7 @@ export class TestPostgres implements AsyncDisposable {
   static async start(): Promise<TestPostgres> {
     if (binaries === undefined) throw new Error(String(postgresMissing));
     const directory = makeFolder();
-    execFileSync('cp', ['-a', emptyCluster(binaries), join(directory, 'data')]);
+    execFileSync('cp', ['-a', await emptyCluster(binaries), join(directory, 'data')]);
     const server = new TestPostgres(directory);
     await server.resume();
     return server;

@@ -7,7 +7,6 @@
  */
 import {
   copyFileSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -17,20 +16,19 @@ import {
   type Stats,
   utimesSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startControlPlane } from '@onejob/control-plane';
+import { madeOnce, ownFolder } from './made-once.ts';
 
-/** A folder that outlives this process and is removed by whoever set it: `npm test`. */
-const SHARED = 'ONEJOB_TEST_SHARED_DIR';
-
-let folder: string | undefined;
 let template: Promise<string> | undefined;
 const givenBack: string[] = [];
 
 /** Makes `path`, which must not exist. */
 export async function makeDataDirectory(path: string): Promise<void> {
-  template ??= makeTemplate();
+  template ??= madeOnce('empty-data-directory', async (fresh) => {
+    const plane = await startControlPlane({ dataDirectory: fresh, database: { kind: 'pglite' } });
+    await plane[Symbol.asyncDispose]();
+  });
   const original = await template;
   const old = givenBack.pop();
   if (old === undefined) mkdirSync(path, { mode: 0o700 });
@@ -43,29 +41,6 @@ export function giveBackDataDirectory(path: string): void {
   const kept = mkdtempSync(join(ownFolder(), 'used-'));
   renameSync(path, join(kept, 'data'));
   givenBack.push(join(kept, 'data'));
-}
-
-function ownFolder(): string {
-  if (folder !== undefined) return folder;
-  const made = mkdtempSync(join(tmpdir(), 'onejob-data-'));
-  process.once('exit', () => rmSync(made, { recursive: true, force: true }));
-  folder = made;
-  return made;
-}
-
-async function makeTemplate(): Promise<string> {
-  const place = join(process.env[SHARED] ?? ownFolder(), 'empty-data-directory');
-  if (existsSync(place)) return place;
-  const fresh = join(mkdtempSync(join(ownFolder(), 'new-')), 'data');
-  const plane = await startControlPlane({ dataDirectory: fresh, database: { kind: 'pglite' } });
-  await plane[Symbol.asyncDispose]();
-  try {
-    renameSync(fresh, place);
-  } catch (error) {
-    // Another process was faster: its directory is as good.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
-  }
-  return place;
 }
 
 /** In milliseconds: a time that is set loses what is finer. */
