@@ -5,6 +5,7 @@
  * to the control plane within STOP_PATIENCE_MS stays in the journals, for the next start.
  */
 import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError } from '@onejob/protocol';
 import type { Offer } from '@onejob/protocol/agent-service';
@@ -129,6 +130,7 @@ async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
         hostMarker: config.hostMarker,
         cacheDirectory: config.cacheDirectory,
         nodePath: process.execPath,
+        ownDirectories: ownDirectories(config),
         settings: config.docker,
         bootTimeoutMs: config.bootTimeoutMs,
       }),
@@ -171,6 +173,12 @@ function makeGuard(config: CompleteAgentConfig): Pick<Prepared, 'guard' | 'egres
   const guard = createGuard({ ...config.egress, records: ledger.add });
   return { guard, egressOf: ledger.take };
 }
+
+/** Of this agent, and where the control plane that it serves has its socket. */
+const ownDirectories = (config: CompleteAgentConfig): string[] => [
+  ...[config.stateDirectory, config.cacheDirectory],
+  ...(config.controlPlaneSocketPath === '' ? [] : [dirname(config.controlPlaneSocketPath)]),
+];
 
 /** Whether this host can give sandboxes networks of their own, tried. */
 export async function probeNetwork(config: AgentConfig): Promise<NetworkProbe> {

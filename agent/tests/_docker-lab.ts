@@ -38,6 +38,7 @@ export async function openDockerLab(startEngine = startTestEngine): Promise<Dock
       hostMarker,
       cacheDirectory,
       nodePath: process.execPath,
+      ownDirectories: [],
       settings: { socketPath: own.socketPath, ...settings },
     });
   const newLab = async (): Promise<SandboxLab> => await SandboxLab.open(image, guestRunnerPath);

@@ -32,7 +32,13 @@ const stack = new ProvisionStack(new Journal(join(root, 'journal'), sandboxId), 
 const nodePath = process.execPath;
 function chooseDriver(): SandboxDriver {
   if (socketPath !== undefined) {
-    return createDockerDriver({ hostMarker, cacheDirectory, nodePath, settings: { socketPath } });
+    return createDockerDriver({
+      ownDirectories: [],
+      hostMarker,
+      cacheDirectory,
+      nodePath,
+      settings: { socketPath },
+    });
   }
   if (runscPath !== undefined) {
     return createGvisorDriver({ hostMarker, cacheDirectory, runscPath });

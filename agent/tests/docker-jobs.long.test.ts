@@ -1,6 +1,8 @@
 /** What jobs do in containers of the driver docker, and what they leave there. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { whyNoEngine } from '@onejob/testing/container-engine';
 import { openDockerLab } from './_docker-lab.ts';
@@ -39,6 +41,19 @@ async function testJobs(): Promise<void> {
     const log = await docker.run(script, { caches });
     assert.match(log, /^there$/m);
     assert.doesNotMatch(log, /wrote/);
+  });
+
+  test('what is mounted in a cache is not shared with it', async (context) => {
+    const shared = await mkdtemp('/var/tmp/onejob-cache-');
+    context.after(async () => await rm(shared, { recursive: true }));
+    await mkdir(join(shared, 'inner'));
+    execFileSync('mount', ['--bind', '/etc', join(shared, 'inner')]);
+    try {
+      const caches = [{ source: shared, target: '/cache/shared' }];
+      await assert.rejects(docker.run('true', { caches }), /\[source-mounts\] .*inner is a mount/);
+    } finally {
+      execFileSync('umount', [join(shared, 'inner')]);
+    }
   });
 
   test('what one job wrote is not there for the next', async () => {

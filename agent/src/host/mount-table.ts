@@ -1,5 +1,5 @@
 /** The mounts that this process sees (proc(5), mountinfo), and how one is taken away. */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import { findTool, runTool } from './short-tool.ts';
 
@@ -7,8 +7,8 @@ import { findTool, runTool } from './short-tool.ts';
 const UNMOUNT_TIMEOUT_MS = 10_000;
 
 /** Where something is mounted, the oldest first. */
-export async function listMountPoints(): Promise<string[]> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+export function listMountPoints(): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   return lines.flatMap((line) => {
     const place = line.split(' ')[4];
     return place === undefined ? [] : [unescapePath(place)];
@@ -17,7 +17,7 @@ export async function listMountPoints(): Promise<string[]> {
 
 /** Out of sight at once, also where a process still has a file open; gone is no error. */
 export async function unmount(path: string): Promise<void> {
-  if (!(await listMountPoints()).includes(path)) return;
+  if (!listMountPoints().includes(path)) return;
   const tool = await findTool('umount');
   if (tool === undefined) {
     throw new AgentError('tool_missing', 'umount is not installed: apt-get install mount');
@@ -25,7 +25,7 @@ export async function unmount(path: string): Promise<void> {
   const result = await runTool(tool, ['--lazy', '--no-canonicalize', '--', path], {
     timeoutMs: UNMOUNT_TIMEOUT_MS,
   });
-  if (result.exitCode === 0 || !(await listMountPoints()).includes(path)) return;
+  if (result.exitCode === 0 || !listMountPoints().includes(path)) return;
   const said = result.standardError.trim() || `umount ended with ${result.exitCode}`;
   throw new AgentError('boot_failed', `The mount ${path} could not be taken away: ${said}.`);
 }

@@ -8,6 +8,8 @@ export type DockerDriverConfig = {
   cacheDirectory: string;
   /** Runs what removes a container when the agent is gone. */
   nodePath: string;
+  /** Of this agent and its platform: no job is shown any of them. */
+  ownDirectories: readonly string[];
   settings: DockerSettings;
   bootTimeoutMs?: number | undefined;
 };
@@ -74,10 +76,15 @@ export const DENIED_HOST_PATHS = [
   '/boot',
   '/var/run/docker.sock',
   '/run/docker.sock',
+  '/run/docker',
   '/run/containerd',
+  '/run/containers',
+  '/run/crio',
   '/run/podman',
+  '/run/user',
   '/var/lib/docker',
   '/var/lib/containerd',
+  '/var/lib/containers',
 ] as const;
 
 /** Where the carriers are, in the container. */

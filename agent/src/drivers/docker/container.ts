@@ -20,6 +20,9 @@ const NO_RESOLVER = '127.0.0.1';
 
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
+/** What is mounted in a shared directory stays out of it (Engine API 1.40; the client's types lack it). */
+const ONLY_ITSELF = { Propagation: 'rprivate', NonRecursive: true } as const;
+
 /** What the engine makes a container from. Holds no secret: whoever may ask the engine sees it. */
 export function containerOptions(options: {
   hostMarker: string;
@@ -36,7 +39,7 @@ export function containerOptions(options: {
   const memory = Math.round(shape.memoryBytes);
   const mount = (Source: string, Target: string): MountSettings => ({
     ...({ Type: 'bind', Source, Target, ReadOnly: true } as const),
-    BindOptions: { Propagation: 'rprivate' },
+    BindOptions: ONLY_ITSELF,
   });
   return {
     name: containerName(sandboxId),

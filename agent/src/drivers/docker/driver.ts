@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { explainError } from '@onejob/protocol';
 import { startGuardian } from '../../host/guardian.ts';
 import { AgentError } from '../../errors.ts';
+import { listMountPoints } from '../../host/mount-table.ts';
 import { isHostDiskFull } from '../../host/work-disk.ts';
 import type {
   DriverProbe,
@@ -37,7 +38,7 @@ import { containerOptions } from './container.ts';
 import { Engine, isObject } from './engine.ts';
 import { Container } from './handle.ts';
 import { importImage } from './image-import.ts';
-import { checkImageName, checkSettings, type CheckedSettings } from './rules.ts';
+import { checkImageName, checkSettings, type CheckedSettings, type HostPlaces } from './rules.ts';
 
 const REMOVE_PROGRAM = fileURLToPath(new URL('./remove-left-container.ts', import.meta.url));
 
@@ -51,7 +52,7 @@ type Host = {
 
 /** Throws `invalid_configuration` where the operator's settings are refused. */
 export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
-  const settings = checkSettings(config.settings, realpathSync);
+  const settings = checkSettings(config.settings, placesOf(config));
   if (config.settings.image !== undefined) {
     checkImageName(config.settings.image, config.settings.allowedImages);
   }
@@ -77,6 +78,12 @@ export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
     provision: async (request, stack) => await provision(config, await host(), request, stack),
   };
 }
+
+const placesOf = ({ ownDirectories }: DockerDriverConfig): HostPlaces => ({
+  resolveLink: realpathSync,
+  mountPoints: listMountPoints,
+  ownDirectories,
+});
 
 const UNPROBED: DriverProbe = {
   works: false,
@@ -201,7 +208,7 @@ async function startContainer(parts: {
   const { sandboxId, shape } = request;
   const { socketPath } = engine;
   // Once more: a link of the operator's may lead elsewhere by now.
-  checkSettings(config.settings, realpathSync);
+  checkSettings(config.settings, placesOf(config));
   const options = containerOptions({
     ...{ hostMarker, sandboxId, image, shape, settings, linkDirectory },
     hasCard: request.network !== undefined,

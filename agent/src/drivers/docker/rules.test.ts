@@ -6,9 +6,14 @@ import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import type { DockerSettings } from './config.ts';
 import { BASE_CAPABILITIES, DENIED_HOST_PATHS, DENIED_TARGETS } from './config.ts';
-import { checkImageName, checkSettings } from './rules.ts';
+import { checkImageName, checkSettings, type HostPlaces } from './rules.ts';
 
-const asIs = (path: string): string => path;
+const asIs: HostPlaces = {
+  resolveLink: (path) => path,
+  mountPoints: () => [],
+  ownDirectories: [],
+};
+const real: HostPlaces = { ...asIs, resolveLink: realpathSync };
 const cache = (source: string, target = '/cache'): DockerSettings => ({
   caches: [{ source, target }],
 });
@@ -16,10 +21,10 @@ const at = (...targets: string[]): DockerSettings => ({
   caches: targets.map((target) => ({ source: '/srv/cache', target })),
 });
 
-function assertRefused(settings: DockerSettings, rule: string, resolveLink = asIs): void {
+function assertRefused(settings: DockerSettings, rule: string, host = asIs): void {
   const shown = `${rule} ${JSON.stringify(settings)}`;
   assert.throws(
-    () => checkSettings(settings, resolveLink),
+    () => checkSettings(settings, host),
     (error: Error & { code?: string }) => {
       assert.equal(error.code, 'invalid_configuration', shown);
       assert.ok(error.message.includes(`[${rule}] `), `${shown}: ${error.message}`);
@@ -77,14 +82,37 @@ test('a link into the host is refused as what it leads to, before it goes and af
     ['twice', join(directory, 'etc')],
   ] as const) {
     symlinkSync(path, join(directory, name));
-    assertRefused(cache(join(directory, name)), 'source-denied', realpathSync);
+    assertRefused(cache(join(directory, name)), 'source-denied', real);
   }
-  assertRefused(cache(join(directory, 'etc/apt')), 'source-denied', realpathSync);
-  assertRefused(cache(join(directory, 'nothing')), 'source-there', realpathSync);
+  assertRefused(cache(join(directory, 'etc/apt')), 'source-denied', real);
+  assertRefused(cache(join(directory, 'nothing')), 'source-there', real);
   symlinkSync(join(directory, 'shared'), join(directory, 'fine'));
   if (realpathSync(directory).startsWith('/root/')) return; // it is denied wherever it leads
-  const { caches } = checkSettings(cache(join(directory, 'fine')), realpathSync);
+  const { caches } = checkSettings(cache(join(directory, 'fine')), real);
   assert.deepEqual(caches[0]?.source, realpathSync(join(directory, 'shared')));
+});
+
+test("nor the engine that is asked, nor what is the agent's own, as it is written or by a link", () => {
+  const links: Record<string, string> = { '/srv/link': '/srv/agent' };
+  const resolveLink = (path: string): string => links[path] ?? path;
+  const host = { ...asIs, resolveLink, ownDirectories: ['/srv/agent', '/srv/guests/'] };
+  for (const path of ['/srv', '/srv/agent', '/srv/agent/keys', '/srv/link', '/srv/guests/a']) {
+    assertRefused(cache(path), 'source-denied', host);
+  }
+  const socketPath = '/srv/engine/podman.sock';
+  assertRefused({ socketPath, ...cache('/srv/engine') }, 'source-denied', host);
+  assertRefused({ socketPath, ...cache(socketPath) }, 'source-denied', host);
+  assert.equal(checkSettings({ socketPath, ...cache('/srv/npm') }, host).caches.length, 1);
+  const linked = { ...host, ownDirectories: ['/srv/link'] };
+  assertRefused(cache('/srv/agent/keys'), 'source-denied', linked);
+});
+
+test('a directory with a mount in it is refused: what that leads to would be shared, too', () => {
+  const host = { ...asIs, mountPoints: () => ['/', '/srv', '/srv/cache/etc', '/srv/npm'] };
+  assertRefused(cache('/srv/cache'), 'source-mounts', host);
+  assertRefused(cache('/srv/cache/'), 'source-mounts', host);
+  assert.equal(checkSettings(cache('/srv/npm'), host).caches.length, 1, 'it is one itself');
+  assert.equal(checkSettings(cache('/srv/cach'), host).caches.length, 1, 'its namesake');
 });
 
 test('sources and targets are absolute, plain, and each target is taken once', () => {

@@ -27,8 +27,13 @@ export type CheckedSettings = {
   dns: string[] | undefined;
 };
 
-/** Where a path of the host leads; throws where there is nothing. */
-export type ResolveLink = (path: string) => string;
+export type HostPlaces = {
+  /** Where a path of the host leads; throws where there is nothing. */
+  resolveLink: (path: string) => string;
+  mountPoints: () => readonly string[];
+  /** Denied like DENIED_HOST_PATHS. */
+  ownDirectories: readonly string[];
+};
 
 /** `~`: a path of letters and separators only, so what is compared is what is mounted. */
 const PLAIN_PATH = /^\/[\w.@+~/-]*$/;
@@ -36,7 +41,7 @@ const MOST_CACHES = 32;
 const MOST_NAME_SERVERS = 3;
 
 /** Throws `invalid_configuration`, naming the rule of every value that is refused. */
-export function checkSettings(settings: DockerSettings, resolveLink: ResolveLink): CheckedSettings {
+export function checkSettings(settings: DockerSettings, host: HostPlaces): CheckedSettings {
   const { caches = [], capabilities = [], dns, runtime, socketPath } = settings;
   const refusals: string[] = [
     ...(socketPath === undefined || isAbsolute(socketPath)
@@ -52,8 +57,9 @@ export function checkSettings(settings: DockerSettings, resolveLink: ResolveLink
       : []),
     ...refuseTargets(caches.map(({ target }) => target)),
   ];
+  const denied = deniedPaths(settings, host);
   const resolved = caches.flatMap(({ source, target }) => {
-    const found = checkSource(source, resolveLink);
+    const found = checkSource(source, denied, host);
     if ('path' in found) return [{ source: found.path, target: withoutSlash(normalize(target)) }];
     refusals.push(found.refusal);
     return [];
@@ -112,9 +118,26 @@ function refuseTargets(targets: readonly string[]): string[] {
   });
 }
 
+/** As they are written and as they are. */
+function deniedPaths(
+  { socketPath }: DockerSettings,
+  { ownDirectories, resolveLink }: HostPlaces,
+): string[] {
+  const own = [...ownDirectories, ...(socketPath === undefined ? [] : [socketPath])];
+  const resolved = own.map((path) => {
+    try {
+      return resolveLink(path);
+    } catch {
+      return path; // it is not there yet
+    }
+  });
+  return [...DENIED_HOST_PATHS, ...[...own, ...resolved].map(withoutSlash)];
+}
+
 function checkSource(
   source: string,
-  resolveLink: ResolveLink,
+  deniedHere: readonly string[],
+  { resolveLink, mountPoints }: HostPlaces,
 ): { path: string } | { refusal: string } {
   if (!isAbsolute(source)) {
     return { refusal: `[source-absolute] ${source}: a directory of the host is an absolute path` };
@@ -131,17 +154,17 @@ function checkSource(
   }
   // As it is written and as it is: a link may go, and what it hid would be there at the next start.
   for (const seen of [withoutSlash(normalize(source)), path]) {
-    const denied = deniedHostPath(seen);
+    const denied =
+      seen === '/' ? '/' : deniedHere.find((one) => one !== '/' && overlaps(seen, one));
     if (denied === undefined) continue;
     const way = seen === source ? source : `${source}, which is ${seen}`;
     return { refusal: `[source-denied] ${way}: ${denied} is the host's own; share another one` };
   }
-  return { path };
-}
-
-function deniedHostPath(path: string): string | undefined {
-  if (path === '/') return '/';
-  return DENIED_HOST_PATHS.find((denied) => denied !== '/' && overlaps(path, denied));
+  const mount = mountPoints().find((one) => one.startsWith(`${path}/`));
+  if (mount === undefined) return { path };
+  return {
+    refusal: `[source-mounts] ${source}: ${mount} is a mount of its own, and what it leads to would be shared, too; share directories without mounts in them`,
+  };
 }
 
 /** True for the same place, and where one is in the other. */

@@ -11,7 +11,7 @@ export const mountFinder: Finder = {
   kind: 'mount',
   find: async ({ sandboxesDirectory }) => {
     const prefix = `${sandboxesDirectory}/`;
-    const points = (await listMountPoints()).filter((path) => path.startsWith(prefix));
+    const points = listMountPoints().filter((path) => path.startsWith(prefix));
     // the latest first: it may lie on another one
     return points.toReversed().flatMap((path): Found[] => {
       const sandboxId = basename(path.slice(prefix.length).split('/')[0] ?? '');
