@@ -5,7 +5,6 @@
  * to the control plane within STOP_PATIENCE_MS stays in the journals, for the next start.
  */
 import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainError } from '@onejob/protocol';
 import type { Offer } from '@onejob/protocol/agent-service';
@@ -19,12 +18,7 @@ import {
 } from './control-plane/client.ts';
 import { chooseDriver, fitsWish, type ProbedDriver } from './drivers/choose.ts';
 import { DEFAULT_SOCKET_PATH } from './drivers/docker/config.ts';
-import { createDockerDriver } from './drivers/docker/driver.ts';
-import { createFirecrackerDriver } from './drivers/firecracker/driver.ts';
-import { createGvisorDriver } from './drivers/gvisor/driver.ts';
-import { createProcessDriver } from './drivers/process/driver.ts';
-import { PROCESS_BOOT_TIMEOUT_MS } from './drivers/process/config.ts';
-import { createQemuDriver } from './drivers/qemu/driver.ts';
+import { makeDrivers } from './drivers/make-drivers.ts';
 import { AgentError } from './errors.ts';
 import { createEgressLedger } from './guard/egress-ledger.ts';
 import { createGuard, type Guard } from './guard/guard.ts';
@@ -46,7 +40,6 @@ import { probeNetworks, type NetworkProbe } from './network/probe.ts';
 import { DirectoryStore } from './results/directory-store.ts';
 import { containerFinder } from './sandbox/finders/containers.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
-import type { SandboxDriver } from './sandbox/driver.ts';
 import { memoryRoom } from './host/memory.ts';
 import { MachinePool } from './sandbox/pool.ts';
 import { SnapshotMaker } from './sandbox/snapshot-maker.ts';
@@ -101,54 +94,8 @@ export async function reapOnce(
 }
 
 async function probeAll(config: CompleteAgentConfig): Promise<ProbedDriver[]> {
-  const makers = {
-    qemu: (): SandboxDriver =>
-      createQemuDriver({
-        hostMarker: config.hostMarker,
-        cacheDirectory: config.cacheDirectory,
-        users: config.sandboxUsers,
-        useSnapshots: config.snapshots,
-        obeyingDevice: config.obeyingDevice,
-        ...(config.bootTimeoutMs === undefined ? {} : { bootTimeoutMs: config.bootTimeoutMs }),
-      }),
-    firecracker: (): SandboxDriver =>
-      createFirecrackerDriver({
-        hostMarker: config.hostMarker,
-        cacheDirectory: config.cacheDirectory,
-        settings: config.firecracker,
-        users: config.sandboxUsers,
-        bootTimeoutMs: config.bootTimeoutMs,
-      }),
-    gvisor: (): SandboxDriver =>
-      createGvisorDriver({
-        hostMarker: config.hostMarker,
-        cacheDirectory: config.cacheDirectory,
-        bootTimeoutMs: config.bootTimeoutMs,
-      }),
-    docker: (): SandboxDriver =>
-      createDockerDriver({
-        hostMarker: config.hostMarker,
-        cacheDirectory: config.cacheDirectory,
-        nodePath: process.execPath,
-        ownDirectories: ownDirectories(config),
-        settings: config.docker,
-        bootTimeoutMs: config.bootTimeoutMs,
-      }),
-    process: (): SandboxDriver =>
-      createProcessDriver({
-        hostMarker: config.hostMarker,
-        nodePath: process.execPath,
-        searchPath: config.searchPath,
-        bootTimeoutMs: config.bootTimeoutMs ?? PROCESS_BOOT_TIMEOUT_MS,
-        settings: config.process,
-        users: config.sandboxUsers,
-      }),
-  };
   return await Promise.all(
-    config.drivers.map(async (name) => {
-      const driver = makers[name]();
-      return { driver, probe: await driver.probe() };
-    }),
+    makeDrivers(config).map(async (driver) => ({ driver, probe: await driver.probe() })),
   );
 }
 
@@ -173,12 +120,6 @@ function makeGuard(config: CompleteAgentConfig): Pick<Prepared, 'guard' | 'egres
   const guard = createGuard({ ...config.egress, records: ledger.add });
   return { guard, egressOf: ledger.take };
 }
-
-/** Of this agent, and where the control plane that it serves has its socket. */
-const ownDirectories = (config: CompleteAgentConfig): string[] => [
-  ...[config.stateDirectory, config.cacheDirectory],
-  ...(config.controlPlaneSocketPath === '' ? [] : [dirname(config.controlPlaneSocketPath)]),
-];
 
 /** Whether this host can give sandboxes networks of their own, tried. */
 export async function probeNetwork(config: AgentConfig): Promise<NetworkProbe> {

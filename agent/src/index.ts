@@ -7,6 +7,7 @@ export {
   readFirecrackerSettings,
   readEgressSettings,
   readProcessSettings,
+  readQemuSettings,
 } from './config/driver-settings.ts';
 export type { AgentConfig } from './config/config.ts';
 export type { ProbedDriver } from './drivers/choose.ts';

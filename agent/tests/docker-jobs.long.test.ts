@@ -7,6 +7,12 @@ import { test } from 'node:test';
 import { whyNoEngine } from '@onejob/testing/container-engine';
 import { openDockerLab } from './_docker-lab.ts';
 
+/** curl(1): 6, the name cannot be resolved; 7, it cannot be connected to; 28 would be the time. */
+const UNPROXIED = `before=$SECONDS
+curl -sS --noproxy '*' --max-time 20 http://example.org/ || echo "name $?"
+curl -sS --noproxy '*' --max-time 20 http://93.184.215.14/ || echo "address $?"
+curl -sS --noproxy '*' --max-time 20 'http://[2606:4700::1111]/' || echo "IPv6 $?"
+echo "it took $((SECONDS - before)) s"`;
 const whyNot = whyNoEngine();
 
 if (whyNot !== undefined) test('jobs in containers', { skip: whyNot }, () => {});
@@ -41,6 +47,13 @@ async function testJobs(): Promise<void> {
     const log = await docker.run(script, { caches });
     assert.match(log, /^there$/m);
     assert.doesNotMatch(log, /wrote/);
+  });
+
+  test('a program that knows no proxy reaches nothing, and hears so at once', async () => {
+    const log = await docker.run(UNPROXIED);
+    for (const line of ['name 6', 'address 7', 'IPv6 7'])
+      assert.ok(log.includes(`\n${line}\n`), log);
+    assert.match(log, /^it took [0-3] s$/m);
   });
 
   test('what is mounted in a cache is not shared with it', async (context) => {

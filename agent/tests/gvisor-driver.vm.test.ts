@@ -99,6 +99,10 @@ function describeView(
       'touch /run/onejob/x 2>/dev/null && echo wrote-link',
       'touch /usr/x /work/x && echo own-files',
       `ls -d ${homedir()}/.cache 2>/dev/null && echo host-files`,
+      'before=$SECONDS',
+      'curl -sS --noproxy "*" --max-time 20 http://example.org/ || echo "name $?"',
+      'curl -sS --noproxy "*" --max-time 20 http://93.184.215.14/ || echo "address $?"',
+      'test $((SECONDS - before)) -lt 10 && echo at-once',
       'true',
     ].join('\n');
     const said = await runScript(handle, script);
@@ -109,6 +113,8 @@ function describeView(
     assert.match(log, new RegExp(`^MemTotal: ${kibibytes} kB$`, 'm'));
     assert.match(log, /^own-files$/m);
     assert.match(log, /^interfaces=(lo)?$/m);
+    for (const line of ['name 6', 'address 7', 'at-once'])
+      assert.ok(log.includes(`\n${line}\n`), log);
     assert.doesNotMatch(log, /wrote-link|host-files/);
     const unpacked = join(cacheDirectory, 'unpacked', image.digest);
     assert.ok(existsSync(join(unpacked, 'usr')));

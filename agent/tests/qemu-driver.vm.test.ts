@@ -80,7 +80,10 @@ describe('qemu alone', () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const sandbox = await lab.newSandbox();
     const diskRate = { bytesPerSecond: 16 * 1024 * 1024, operationsPerSecond: 100_000 };
-    const handle = await createDriver(lab, { diskRate }).provision(sandbox.request, sandbox.stack);
+    const handle = await createDriver(lab, { settings: { diskRate } }).provision(
+      sandbox.request,
+      sandbox.stack,
+    );
     // Past the guest's page cache. Without a rate it takes less than a second.
     const said = await runScript(
       handle,

@@ -106,7 +106,7 @@ test('every program reaches by TCP what the guard allows, and hears at once of w
   for (const name of ['nobody.example', 'metadata.google.internal', 'inside.example']) {
     assert.ok(text.includes(`curl: (6) Could not resolve host: ${name}`), `${name}\n${text}`);
   }
-  // Both addresses are the guard's to refuse: it is told as a broken connection.
+  // The guard refuses IPv4 addresses by breaking the connection; IPv6 ones have no route.
   assert.equal(text.match(/^curl: \((?:7|35|52|56)\) .*/gm)?.length, 3, text);
   assert.equal(text.match(/^datagram: Network is unreachable$/gm)?.length, 2, text);
   assert.match(text, /^icmp: Network is unreachable$/m);

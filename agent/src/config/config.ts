@@ -13,6 +13,7 @@ import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
 import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
 import { DEFAULT_ADDRESS_RANGE } from '../network/plan.ts';
+import type { QemuSettings } from '../drivers/qemu/config.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { PoolLimits } from '../sandbox/pool.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
@@ -66,6 +67,7 @@ export type AgentConfig = {
   networkAddressRange?: string;
   /** Drivers to offer, strongest first. */
   drivers?: readonly DriverName[];
+  qemu?: QemuSettings;
   /** For the driver docker; refused settings keep the agent from starting. */
   docker?: DockerSettings;
   /** For the driver firecracker; by default its programs are where the system has programs. */
@@ -153,6 +155,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     egress: {},
     network: 'link',
     networkAddressRange: DEFAULT_ADDRESS_RANGE,
+    qemu: {},
     docker: {},
     firecracker: {},
     process: {},

@@ -8,6 +8,7 @@ import {
   readDockerSettings,
   readFirecrackerSettings,
   readProcessSettings,
+  readQemuSettings,
 } from './driver-settings.ts';
 
 test('settings are read whole, and what is unknown or of another type is refused by name', (context) => {
@@ -53,6 +54,26 @@ test('the settings of the process driver name tenants, or all of them, and nothi
   }
   for (const wrong of [{ trustedTenants: 'acme' }, { trustedTenants: [1] }, { user: 'root' }]) {
     const message = /settings of the process driver in .*process\.json are refused/;
+    assert.throws(() => read(wrong), { code: 'invalid_configuration', message });
+  }
+});
+
+test('the settings of the qemu driver are a rate of disks, and whether QEMU may be root', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'qemu.json');
+  const read = (value: unknown) => {
+    writeFileSync(path, JSON.stringify(value));
+    return readQemuSettings(path);
+  };
+  const diskRate = { bytesPerSecond: 1, operationsPerSecond: 2 };
+  for (const good of [{}, { unconfined: 'allow' }, { unconfined: 'refuse', diskRate }]) {
+    assert.deepEqual(read(good), good);
+  }
+  const halfRate = { diskRate: { bytesPerSecond: 1 } };
+  const noRate = { diskRate: { bytesPerSecond: 0, operationsPerSecond: 1 } };
+  for (const wrong of [{ unconfined: true }, halfRate, noRate, { users: {} }]) {
+    const message = /settings of the qemu driver in .*qemu\.json are refused/;
     assert.throws(() => read(wrong), { code: 'invalid_configuration', message });
   }
 });

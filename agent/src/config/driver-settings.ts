@@ -8,6 +8,7 @@ import { Compile } from 'typebox/compile';
 import type { DockerSettings } from '../drivers/docker/config.ts';
 import type { FirecrackerSettings } from '../drivers/firecracker/config.ts';
 import type { ProcessSettings } from '../drivers/process/config.ts';
+import type { QemuSettings } from '../drivers/qemu/config.ts';
 import { AgentError } from '../errors.ts';
 import type { AgentConfig } from './config.ts';
 
@@ -29,6 +30,18 @@ const Docker = Type.Object(
   CLOSED,
 );
 
+const Count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+const Qemu = Type.Object(
+  {
+    unconfined: Type.Optional(Type.Union([Type.Literal('refuse'), Type.Literal('allow')])),
+    diskRate: Type.Optional(
+      Type.Object({ bytesPerSecond: Count, operationsPerSecond: Count }, CLOSED),
+    ),
+  },
+  CLOSED,
+);
+
 const Firecracker = Type.Object(
   {
     firecrackerPath: Type.Optional(Type.String()),
@@ -46,7 +59,6 @@ const Process = Type.Object(
   CLOSED,
 );
 
-const Count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
 
 const Egress = Type.Object(
@@ -79,6 +91,9 @@ const EGRESS: Kind = { what: 'the egress guard', page: 'docs/egress.md' };
 /** Throws `invalid_configuration`, naming the file and what in it is wrong; so do the others. */
 export const readDockerSettings = (path: string): DockerSettings =>
   readSettings(path, driverNamed('docker'), Docker) as DockerSettings;
+
+export const readQemuSettings = (path: string): QemuSettings =>
+  readSettings(path, driverNamed('qemu'), Qemu);
 
 export const readFirecrackerSettings = (path: string): FirecrackerSettings =>
   readSettings(path, driverNamed('firecracker'), Firecracker);

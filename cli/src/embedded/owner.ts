@@ -13,6 +13,7 @@ import {
   readFirecrackerSettings,
   readEgressSettings,
   readProcessSettings,
+  readQemuSettings,
   needsImage,
   reapOnce,
   startAgent,
@@ -205,15 +206,17 @@ async function agentConfig(
  */
 function driverSettings(
   engineSocket?: string,
-): Pick<AgentConfig, 'docker' | 'firecracker' | 'process'> {
+): Pick<AgentConfig, 'docker' | 'firecracker' | 'process' | 'qemu'> {
   const file = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
   const firecracker = environmentValue('ONEJOB_FIRECRACKER_SETTINGS') ?? '';
+  const qemu = environmentValue('ONEJOB_QEMU_SETTINGS') ?? '';
   const own = environmentValue('ONEJOB_PROCESS_SETTINGS') ?? '';
   const { image, allowedImages, ...settings } = file === '' ? {} : readDockerSettings(file);
   const images = { ...(image && { image }), ...(allowedImages && { allowedImages }) };
   const place = engineSocket === undefined ? images : { socketPath: engineSocket };
   return {
     docker: { ...settings, ...place },
+    ...(qemu === '' ? {} : { qemu: readQemuSettings(qemu) }),
     ...(firecracker === '' ? {} : { firecracker: readFirecrackerSettings(firecracker) }),
     // Who starts a run here is the person whose machine it is, and asks for this driver by its name.
     process: {

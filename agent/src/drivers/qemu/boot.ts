@@ -210,7 +210,7 @@ export class Boot implements AsyncDisposable {
         : { snapshot: { use: plan.use, memoryPath, monitorPath, statePath } }),
       ...this.#networkCard(plan),
       ...(this.#config.obeyingDevice === true ? { obeyingDevice: true } : {}),
-      diskRate: this.#config.diskRate,
+      diskRate: this.#config.settings?.diskRate,
     };
     this.#seenStatePath = confinement.jail === undefined ? statePath : JAIL_STATE_PATH;
     const command = await confined.command(qemuPath, described, qemuArguments);

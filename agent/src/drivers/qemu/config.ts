@@ -2,16 +2,23 @@
 import type { UserRange } from '../../host/sandbox-user.ts';
 import type { DiskRate } from '../../sandbox/disk-rate.ts';
 
+/** What an operator may say. */
+export type QemuSettings = {
+  /** QEMU as root without a jail, where no jail works: `allow`; by default such a host runs no machine. */
+  unconfined?: 'refuse' | 'allow';
+  /** By default DISK_RATE. */
+  diskRate?: DiskRate;
+};
+
 export type QemuDriverConfig = {
   hostMarker: string;
+  settings?: QemuSettings;
   /** Kept between starts: the KVM probe and what it found. Made when missing. */
   cacheDirectory: string;
   /** From the start of the machine to a guest runner that answers; by default as named below. */
   bootTimeoutMs?: number;
   /** Users that machines may be, where the agent is root; by default nobody else's. */
   users?: UserRange;
-  /** By default DISK_RATE. */
-  diskRate?: DiskRate;
   /** Off: the disk's bytes stay on the host's as the guest wrote them. Only to compare with. */
   encryptDisks?: boolean;
   /** Off: every machine is booted. Only to compare with. */
@@ -70,7 +77,7 @@ export const QEMU_THREADS = 140;
  */
 export const CPU_WEIGHT = { perCpu: 100, most: 10_000, background: 20 } as const;
 /** The tiny guest of the probe needs 0.1 s; a host under load takes longer to start it. */
-export const JAIL_TRIAL_TIMEOUT_MS = 15 * SECOND_MS;
+export const JAIL_TRIAL_TIMEOUT_MS = 60 * SECOND_MS;
 
 /** What QEMU says on its monitor while it saves or restores: a dozen answers. */
 export const MONITOR_BYTES = 1 * MiB;

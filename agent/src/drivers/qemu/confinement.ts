@@ -38,7 +38,9 @@ import {
   QEMU_MEMORY_BYTES,
   QEMU_MEMORY_BYTES_PER_CPU,
   QEMU_THREADS,
+  type QemuSettings,
 } from './config.ts';
+import { AgentError } from '../../errors.ts';
 import type { Machine, WorkDisk } from './machine.ts';
 
 /** QEMU's own parts besides its libraries, where Debian has them; what is not there is not needed. */
@@ -71,9 +73,19 @@ type Trial = {
   users: UserRange;
 };
 
-export async function findConfinement(options: Trial): Promise<Confinement> {
+/** @throws AgentError `driver_unavailable`: QEMU would be root on this host, and nothing around it */
+export async function findConfinement(
+  options: Trial,
+  { unconfined = 'refuse' }: Pick<QemuSettings, 'unconfined'>,
+): Promise<Confinement> {
   const cgroups = await findCgroups();
   const jail = await findWorkingJail(options);
+  if ('whyNot' in jail && process.getuid?.() === 0 && unconfined === 'refuse') {
+    throw new AgentError(
+      'driver_unavailable',
+      `As root onejob runs QEMU in a jail only, and none works here: ${jail.whyNot}. Run onejob as another user, or where it may mount and make namespaces. For jobs that you trust with this host: {"unconfined": "allow"} in the file that ONEJOB_QEMU_SETTINGS names (docs/drivers.md)`,
+    );
+  }
   const held = [
     ...('level' in jail && jail.level === 'user' ? ['user'] : []),
     ...('level' in jail ? ['namespaces', 'root directory'] : []),
@@ -82,6 +94,7 @@ export async function findConfinement(options: Trial): Promise<Confinement> {
   const missing = [
     ...('whyNot' in jail ? [`no namespaces (${jail.whyNot})`] : []),
     ...('level' in jail && jail.level !== 'user' ? ['no user (the agent is not root)'] : []),
+    ...('whyNot' in jail && process.getuid?.() === 0 ? ['QEMU is root on this host'] : []),
     ...('whyNot' in cgroups ? [`no control group (${cgroups.whyNot})`] : []),
   ];
   const own = held.length > 0 ? `its own ${held.join(', ')}` : 'a system call filter only';

@@ -25,7 +25,7 @@ export type Host = {
 } & Pick<Machine, 'acceleration'>;
 
 export async function findHost(config: QemuDriverConfig): Promise<Host> {
-  const { cacheDirectory, hostMarker, users = SANDBOX_USERS } = config;
+  const { cacheDirectory, hostMarker, settings = {}, users = SANDBOX_USERS } = config;
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new AgentError(
       'driver_unavailable',
@@ -50,7 +50,7 @@ export async function findHost(config: QemuDriverConfig): Promise<Host> {
       : { accelerator: 'tcg', tscKhz: await hostTscKhz() };
   const { accelerator } = found;
   const trial = { qemuPath, qemuVersion, accelerator, cacheDirectory, hostMarker, users };
-  const confinement = await findConfinement(trial);
+  const confinement = await findConfinement(trial, settings);
   const note = `${noteOn(qemuVersion, found)}; ${confinement.note}`;
   const { size, mtimeMs } = await stat(qemuPath);
   const qemuBuild = [qemuVersion, qemuPath, size, mtimeMs];
