@@ -16,12 +16,29 @@ const issue = (scope: 'local' | 'remote', bookworm: Release, description: string
   description,
   scope,
   debianbug: 1_000_000,
-  releases: { bookworm, sid: { ...bookworm, status: 'resolved', fixed_version: '99:1' } },
+  releases: {
+    bookworm,
+    sid: {
+      status: 'resolved',
+      repositories: { sid: '99:1' },
+      fixed_version: '99:1',
+      urgency: bookworm.urgency,
+    },
+  },
 });
 
 const at = (version: string): Record<string, string> => ({
   bookworm: version,
   'bookworm-security': version,
+});
+
+/** Nobody rated it, as nearly all; an update of the release has the fix. */
+const fixed = (decision: Pick<Release, 'nodsa' | 'nodsa_reason'> = {}): Release => ({
+  status: 'resolved',
+  repositories: { bookworm: '1.5-1', 'bookworm-security': '1.6-1' },
+  fixed_version: '1.6-1',
+  urgency: 'not yet assigned',
+  ...decision,
 });
 
 /** The installed version of each package is 1.5-1. */
@@ -41,6 +58,32 @@ export const SECURITY_TRACKER = {
       'remote',
       { status: 'resolved', repositories: at('1.6-1'), fixed_version: '0', urgency: 'medium' },
       'It never was in this release.',
+    ),
+    'CVE-2099-0004': issue('remote', fixed(), 'An advisory told of its fix.'),
+    'CVE-2099-0005': issue(
+      'remote',
+      fixed({ nodsa: 'Minor issue', nodsa_reason: '' }),
+      'Its fix came without haste.',
+    ),
+    'CVE-2099-0006': issue(
+      'local',
+      fixed({ nodsa: 'Minor issue', nodsa_reason: 'postponed' }),
+      'Its fix waited for another.',
+    ),
+    'CVE-2099-0007': issue(
+      'local',
+      fixed({ nodsa: '', nodsa_reason: 'ignored' }),
+      'Its fix came by the way.',
+    ),
+    'CVE-2099-0008': issue(
+      'local',
+      fixed({ nodsa: '', nodsa_reason: '' }),
+      'Nobody said why it need not be hurried.',
+    ),
+    'CVE-2099-0009': issue(
+      'local',
+      { ...fixed(), urgency: 'unimportant' },
+      'It was rated, and mended.',
     ),
   },
   glibc: {

@@ -46,13 +46,19 @@ suite('the report of an image', () => {
     ]);
     assert.deepEqual(told(report), [
       'high CVE-2099-0001 openssl 1.6-1 (high)',
+      'high CVE-2099-0004 openssl 1.6-1 (not yet assigned)',
       'medium CVE-2099-0012 glibc null (not yet assigned)',
       'medium TEMP-0000001-ABCDEF glibc null (undetermined, not yet assigned)',
+      'low CVE-2099-0005 openssl 1.6-1 (no DSA: Minor issue)',
+      'low CVE-2099-0006 openssl 1.6-1 (no DSA: Minor issue, postponed)',
+      'low CVE-2099-0007 openssl 1.6-1 (no DSA: ignored)',
+      'low CVE-2099-0008 openssl 1.6-1 (no DSA)',
       'low CVE-2099-0011 glibc null (no DSA: Minor issue)',
       'low CVE-2099-0013 glibc null (low)',
+      'negligible CVE-2099-0009 openssl 1.6-1 (unimportant)',
       'negligible CVE-2099-0010 glibc null (unimportant)',
     ]);
-    assert.deepEqual(report.counts, { negligible: 1, low: 2, medium: 2, high: 1 });
+    assert.deepEqual(report.counts, { negligible: 2, low: 6, medium: 2, high: 2 });
     assert.match(
       report.notKnown.join('\n'),
       /kernel unknown: the version of its package is not stored/,
@@ -99,6 +105,22 @@ suite('the report of an image', () => {
     assert.match(nothing.notKnown[0] ?? '', /no list of Debian packages/);
   });
 
+  test('a fix of Debian that an image lacks refuses it, though nobody rated the weakness', async () => {
+    await using scratch = await makeScratch();
+    const { cacheDir } = scratch;
+    const image = await importDebian(scratch);
+    const judge = async (id: 'CVE-2099-0004' | 'CVE-2099-0005'): Promise<unknown> => {
+      const data = { openssl: { [id]: SECURITY_TRACKER.openssl[id] } };
+      const dataPath = await writeData(scratch, data);
+      return judgeImage(await reportImage({ cacheDir, image, dataPath }), { maxSeverity: 'high' });
+    };
+    await assert.rejects(
+      judge('CVE-2099-0004'),
+      hasCode('image_refused', /high CVE-2099-0004 openssl 1\.5-1, fixed in 1\.6-1\n1 are fixed/),
+    );
+    await judge('CVE-2099-0005');
+  });
+
   test('takes the data of the cache directory where no other is named, and says when it is old', async () => {
     await using scratch = await makeScratch();
     const { cacheDir } = scratch;
@@ -107,7 +129,7 @@ suite('the report of an image', () => {
     const old = new Date(Date.now() - 40 * 24 * 60 * 60 * 1000);
     await utimes(securityDataPath(cacheDir), old, old);
     const report = await reportImage({ cacheDir, image });
-    assert.equal(report.counts?.['high'], 1);
+    assert.equal(report.counts?.['high'], 2);
     assert.match(report.notKnown.at(-1) ?? '', /of the last (39|40) days/);
   });
 

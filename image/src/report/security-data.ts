@@ -7,7 +7,13 @@
  *         "fixed_version": "3.0.15-1~deb12u1", "nodsa": "Minor issue" } } } } }
  *
  * A package of a release is affected when its state there is open, or resolved in a newer version than
- * is installed (`fixed_version` 0: never affected). Urgencies become severities by the table below.
+ * is installed (`fixed_version` 0: never affected). Urgencies become severities by the table below; but
+ * Debian leaves nearly all at `not yet assigned`, also what it has published an advisory and a fix for.
+ * Of those
+ *
+ *     Debian decided not to hurry (`nodsa`, or `nodsa_reason`: ignored, postponed)      low
+ *     the release has a fix that is not installed: Debian found it worth an update      high
+ *     neither                                                                           medium
  */
 import { readFile, stat } from 'node:fs/promises';
 import { ImageError } from '../errors.ts';
@@ -18,15 +24,17 @@ import { compareDebianVersions } from './debian-version.ts';
 export const SEVERITIES = ['negligible', 'low', 'medium', 'high'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
+const UNRATED = 'not yet assigned';
+
 /**
  * Debian's urgencies (https://security-team.debian.org/security_tracker.html). What nobody has rated
- * yet is `medium`: neither harmless nor an alarm; `end-of-life` means that nobody will mend it.
+ * or decided yet is `medium`: neither harmless nor an alarm; `end-of-life` means that nobody will mend it.
  */
 const SEVERITY_OF_URGENCY: Readonly<Record<string, Severity>> = {
   unimportant: 'negligible',
   low: 'low',
   medium: 'medium',
-  'not yet assigned': 'medium',
+  [UNRATED]: 'medium',
   high: 'high',
   'end-of-life': 'high',
 };
@@ -39,7 +47,7 @@ export interface Finding {
   /** null: there is none in this release yet. */
   fixedVersion: string | null;
   severity: Severity;
-  /** In the tracker's words: `not yet assigned`, `no DSA: Minor issue`. */
+  /** In the tracker's words: `not yet assigned`, `no DSA: Minor issue, postponed`. */
   rating: string;
 }
 
@@ -114,32 +122,43 @@ function affected(
   version: string,
   state: Record<string, unknown>,
 ): Finding[] {
-  const fixed = textOf(state['fixed_version']);
-  if (state['status'] === 'resolved') {
-    // 0: it never was in this release; without a version nothing could be checked, so it is told
-    if (fixed !== undefined && compareDebianVersions(version, fixed) >= 0) return [];
-  }
+  const isResolved = state['status'] === 'resolved';
+  // without a version nothing could be checked, so it is told
+  const fixedVersion = (isResolved ? textOf(state['fixed_version']) : undefined) ?? null;
+  // 0: it never was in this release
+  if (fixedVersion !== null && compareDebianVersions(version, fixedVersion) >= 0) return [];
   // an older rating by others is marked by asterisks
-  const urgency = (textOf(state['urgency']) ?? 'not yet assigned').replace(/\*+$/, '');
-  const nodsa = textOf(state['nodsa']);
-  const isUnrated = urgency === 'not yet assigned';
-  const severity = isUnrated && nodsa !== undefined ? 'low' : SEVERITY_OF_URGENCY[urgency];
+  const urgency = (textOf(state['urgency']) ?? UNRATED).replace(/\*+$/, '');
+  const decision = decisionOf(state);
   const ratings = [
     state['status'] === 'undetermined' ? 'undetermined' : '',
-    isUnrated && nodsa !== undefined ? '' : urgency,
-    nodsa === undefined ? '' : `no DSA: ${nodsa}`,
+    urgency === UNRATED && decision !== undefined ? '' : urgency,
+    decision ?? '',
   ];
   return [
     {
       id,
       source,
       installedVersion: version,
-      fixedVersion: state['status'] === 'resolved' && fixed !== undefined ? fixed : null,
-      // a word that Debian did not have when this was written is no reason to call it harmless
-      severity: severity ?? 'medium',
+      fixedVersion,
+      severity: severityOf(urgency, decision !== undefined, fixedVersion !== null),
       rating: ratings.filter((one) => one !== '').join(', '),
     },
   ];
+}
+
+function severityOf(urgency: string, isDecided: boolean, hasFix: boolean): Severity {
+  if (urgency === UNRATED && isDecided) return 'low';
+  if (urgency === UNRATED && hasFix) return 'high';
+  // a word that Debian did not have when this was written is no reason to call it harmless
+  return SEVERITY_OF_URGENCY[urgency] ?? 'medium';
+}
+
+/** Debian's decision to publish no advisory for it, which may be given without a reason. */
+function decisionOf({ nodsa, nodsa_reason }: Record<string, unknown>): string | undefined {
+  const reasons = [nodsa, nodsa_reason].map(textOf).filter((one) => one !== undefined);
+  if (reasons.length > 0) return `no DSA: ${reasons.join(', ')}`;
+  return typeof nodsa === 'string' ? 'no DSA' : undefined;
 }
 
 type Issue = { releases: Record<string, unknown> };
