@@ -9,13 +9,17 @@ import { DEBIAN_FILES, SECURITY_TRACKER } from './_security-tracker.ts';
 import { judgeImage } from './gate.ts';
 import { readReportSummary, reportImage, securityDataPath, type ImageReport } from './report.ts';
 
-async function importDebian(scratch: Scratch, files = DEBIAN_FILES): Promise<GuestImage> {
+async function importDebian(
+  scratch: Scratch,
+  files = DEBIAN_FILES,
+  mark = 'debian',
+): Promise<GuestImage> {
   for (const [path, content] of Object.entries(files)) {
-    const target = join(scratch.path, 'tree-debian', path);
+    const target = join(scratch.path, `tree-${mark}`, path);
     await mkdir(dirname(target), { recursive: true });
     await writeFile(target, content);
   }
-  return await importMarked(scratch, 'debian');
+  return await importMarked(scratch, mark);
 }
 
 async function writeData(scratch: Scratch, value: unknown = SECURITY_TRACKER): Promise<string> {
@@ -103,6 +107,24 @@ suite('the report of an image', () => {
     });
     assert.deepEqual([nothing.debian, nothing.findings], [null, null]);
     assert.match(nothing.notKnown[0] ?? '', /no list of Debian packages/);
+  });
+
+  test('an empty list of packages is not known, whatever the data says', async () => {
+    await using scratch = await makeScratch();
+    const { cacheDir } = scratch;
+    const removed = 'Package: bash\nStatus: deinstall ok config-files\nVersion: 1.5-1\n';
+    for (const [mark, status] of [
+      ['empty', ''],
+      ['removed', removed],
+    ] as const) {
+      const files = { ...DEBIAN_FILES, 'var/lib/dpkg/status': status };
+      const image = await importDebian(scratch, files, mark);
+      const report = await reportImage({ cacheDir, image, dataPath: await writeData(scratch) });
+      assert.deepEqual([report.debian, report.findings, report.counts], [null, null, null]);
+      assert.match(report.notKnown[0] ?? '', /names none that is installed/);
+      const judge = (): unknown => judgeImage(report, { maxSeverity: 'high' });
+      assert.throws(judge, hasCode('image_refused', /its weaknesses are not known/));
+    }
   });
 
   test('a fix of Debian that an image lacks refuses it, though nobody rated the weakness', async () => {

@@ -29,7 +29,7 @@ export interface ImageReport {
   /** The security data that was asked; null: there was none. */
   data: { path: string; changedAt: string } | null;
   kernel: string;
-  /** null: the image has no list. */
+  /** null: the image has no list, or an empty one. */
   debian: readonly DebianPackage[] | null;
   npm: readonly NpmPackage[];
   /** Worst first; null: not known. */
@@ -125,7 +125,7 @@ function makeReport(
     system: system === undefined ? null : [system, release ?? ''].join(' ').trim(),
     data: data === undefined ? null : { path: data.path, changedAt: data.changedAt },
     kernel: image.kernelPackage ?? image.kernelVersion,
-    debian: debian ?? null,
+    debian: debian === undefined || debian.length === 0 ? null : debian,
     npm,
     findings,
     counts: findings === null ? null : countOf(findings),
@@ -140,6 +140,7 @@ function obstacleTo(
   usualPath: string,
 ): string | undefined {
   if (debian === undefined) return 'it has no list of Debian packages';
+  if (debian.length === 0) return 'its list of Debian packages names none that is installed';
   if (system !== 'debian' || release === undefined) {
     return `it is ${system ?? 'of an unknown system'}, and the data is about releases of Debian`;
   }
