@@ -449,7 +449,7 @@ function addPromotion(image: Command, settle: Settle): void {
     .addOption(
       new Option(
         '--max-severity <severity>',
-        'refuse known weaknesses of this severity or above, and what is not known',
+        'refuse known weaknesses of this severity or above, what is not known, and old data',
       )
         .choices(Object.keys(GATES))
         .default('high'),

@@ -1,7 +1,7 @@
 /** Images of a cache directory of their own, by the command line. None of them is booted. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -40,7 +40,8 @@ test('images are promoted and rolled back, the list tells which is what, and the
   const second = await line.run(['image', 'promote', 'two', ...noGate], place);
   assert.match(second.stdout, /^New jobs get two [0-9a-f]{12}; before: [0-9a-f]{12}\./);
   const again = await line.run(['image', 'promote', 'two', ...noGate], place);
-  assert.deepEqual([again.code, again.stdout], [0, 'New jobs get it already.\n']);
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stdout, /^New jobs get it already\.\nFindings: not known\nNot known: /);
   const { stdout } = await line.run(['image', 'list'], place);
   assert.match(stdout, /^[0-9a-f]{12} +two +current +/m);
   assert.match(stdout, /^[0-9a-f]{12} +one +previous, current for gpu +/m);
@@ -117,6 +118,43 @@ test('an image with known weaknesses is not promoted without a reason, which the
   const list = await line.run(['image', 'list'], place);
   assert.match(list.stdout, /^[0-9a-f]{12} +weak +current .* high 1, medium 0/m);
   assert.match(list.stdout, /promote .* findings high 1, .* forced: the mirror is down$/m);
+});
+
+test('what is promoted comes with what is not known and how old the data is, and old data refuses it', async () => {
+  await using line = new CommandLine();
+  const place = await importOne(line, 'plain', {
+    'etc/os-release': 'ID=debian\nVERSION_CODENAME=bookworm\n',
+    'var/lib/dpkg/status':
+      'Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2\n',
+  });
+  const weaknessesFixedIn = (version: string): string => {
+    const state = { status: 'resolved', urgency: 'not yet assigned', fixed_version: version };
+    const releases = { bookworm: { ...state, repositories: { bookworm: '5.2.15-2' } } };
+    const ids = Array.from({ length: 9 }, (_, index) => `CVE-2099-${index}`);
+    const issues = ids.map((id) => [id, { description: '', scope: 'local', releases }]);
+    return JSON.stringify({ bash: Object.fromEntries(issues) });
+  };
+  const data = line.write('tracker.json', weaknessesFixedIn('5.2.15-2'));
+  const promote = ['image', 'promote', 'plain', '--data', data];
+  const fresh = await line.run(promote, place);
+  assert.equal(fresh.code, 0, fresh.stderr);
+  const [, ...known] = fresh.stdout.split('\n');
+  const report = await line.run(['image', 'report', 'plain', '--data', data], place);
+  assert.deepEqual(known, report.stdout.split('\n').slice(2), 'the same as the report says');
+  assert.match(known.join('\n'), /^Findings: none known\nSecurity data: .* of 20\S+\nNot known: /);
+  writeFileSync(data, weaknessesFixedIn('5.2.15-3'));
+  const old = new Date(Date.now() - 365 * 24 * 60 * 60 * 1000);
+  utimesSync(data, old, old);
+  const refused = await line.run(promote, place);
+  assert.equal(refused.code, 3);
+  assert.match(
+    refused.stderr,
+    /has 9 known[^]*CVE-2099-0 bash[^]*and 2 more[^]*more than 14 days ago[^]*--force "<reason>"/,
+    'all of it is on the screen',
+  );
+  const forced = await line.run([...promote, '--force', 'no network'], place);
+  assert.equal(forced.code, 0, forced.stderr);
+  assert.match(forced.stdout, /^Not known: Weaknesses of the last 36[45] days: that old is /m);
 });
 
 test('a label with an image of its own is one that the host offers, from its next start on', async () => {

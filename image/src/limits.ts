@@ -1,5 +1,6 @@
 /** Every limit of the image zone, each with its reason. */
 const MiB = 1024 * 1024;
+export const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Free space asked for before a build: twice the 300 MB tree and base, the downloads, the result. */
 export const BUILD_FREE_BYTES = 1500 * MiB;
@@ -14,7 +15,7 @@ export const TOOL_OUTPUT_BYTES = 8 * MiB;
 /** Built images kept, newest first: two checkouts and their last changes. Imported ones stay. */
 export const BUILT_IMAGES_KEPT = 4;
 /** Younger images stay in any case: an agent that was started with one may still boot from it. */
-export const BUILT_IMAGE_MIN_AGE_MS = 24 * 60 * 60 * 1000;
+export const BUILT_IMAGE_MIN_AGE_MS = 1 * DAY_MS;
 /** Base layers kept (200 MB each): the present one and the one before an update. */
 export const BASES_KEPT = 2;
 /**
@@ -47,8 +48,11 @@ export const INVENTORY_FILE_BYTES = 64 * MiB;
 export const NPM_PACKAGE_FILES = 10_000;
 /** Debian's security data has 80 MiB; a JavaScript text cannot be larger than this. */
 export const SECURITY_DATA_BYTES = 512 * MiB;
-/** Data that is older misses weeks of weaknesses; it is used, and its age is said. */
-export const SECURITY_DATA_OLD_MS = 14 * 24 * 60 * 60 * 1000;
+/**
+ * Security data that is older cannot judge an image: it misses weeks of weaknesses. The weekly timer
+ * fetches it anew; twice that time serves who promotes by hand in between.
+ */
+export const SECURITY_DATA_MAX_AGE_MS = 14 * DAY_MS;
 /** Findings named when a promotion is refused: a screen; the report has all. */
 export const REFUSAL_FINDINGS = 7;
 /** A reason is a sentence. */

@@ -19,18 +19,14 @@ export type ReportFlags = { data?: string; packages: boolean; json: boolean };
 export async function imagePromote(reference: string, flags: PromoteFlags): Promise<ExitCode> {
   using interrupts = new Interrupts();
   const { label, maxSeverity, force, data } = flags;
-  const promotion = await stored(interrupts.signal).promote(reference, {
+  const { report, promotion } = await stored(interrupts.signal).promote(reference, {
     label,
     maxSeverity,
     force,
     dataPath: data === undefined ? undefined : resolve(data),
   });
-  if (promotion === undefined) {
-    print('New jobs get it already.');
-    return EXIT.success;
-  }
-  print(describeChange(promotion));
-  print(`Findings: ${describeCounts(promotion.findings)}.`);
+  print(promotion === undefined ? 'New jobs get it already.' : describeChange(promotion));
+  for (const one of describeKnowledge(report)) print(safeText(one, false));
   return EXIT.success;
 }
 
@@ -53,13 +49,11 @@ export async function imageReport(
 function describeReport(report: ImageReport, hasPackages: boolean): string {
   const { color } = terminalStyle(process.stdout);
   const paint = painter(color);
-  const { data, debian, findings, npm } = report;
+  const { debian, findings, npm } = report;
   const lines = [
     `${report.name} ${short(report.digest)}: ${report.system ?? 'an unknown system'}, kernel ${report.kernel}`,
     `Packages: ${debian === null ? 'not known' : debian.length} of Debian, ${npm.length} of npm`,
-    `Findings: ${describeCounts(report.counts)}`,
-    ...(data === null ? [] : [`Security data: ${data.path} of ${data.changedAt.slice(0, 10)}`]),
-    ...report.notKnown.map((one) => `Not known: ${one}`),
+    ...describeKnowledge(report),
   ];
   if (findings !== null && findings.length > 0) {
     const header = ['severity', 'weakness', 'source package', 'installed', 'fixed in', 'rating'];
@@ -83,6 +77,13 @@ function describeReport(report: ImageReport, hasPackages: boolean): string {
   const rows = lines.join('\n').split('\n');
   return rows.map((row) => safeText(row, color)).join('\n');
 }
+
+/** What is known of an image's weaknesses, since when, and what is not: a line each. */
+const describeKnowledge = ({ counts, data, notKnown }: ImageReport): string[] => [
+  `Findings: ${describeCounts(counts)}`,
+  ...(data === null ? [] : [`Security data: ${data.path} of ${data.changedAt.slice(0, 10)}`]),
+  ...notKnown.map((one) => `Not known: ${one}`),
+];
 
 /** `high 0, medium 3, ...`; what is not known is never "none". */
 export function describeCounts(counts: Readonly<Record<string, number>> | null): string {

@@ -123,7 +123,7 @@ export class ImageStore {
     return await readReportSummary(this.#cacheDir, digest);
   }
 
-  /** Reports, judges and promotes; undefined: new jobs get it already. */
+  /** Reports, judges and promotes; no promotion: new jobs get it already. */
   async promote(
     reference: string,
     options: {
@@ -132,12 +132,14 @@ export class ImageStore {
       force?: string | undefined;
       dataPath?: string | undefined;
     },
-  ): Promise<Promotion | undefined> {
+  ): Promise<{ report: ImageReport; promotion: Promotion | undefined }> {
     await makeCacheDirectory(this.#cacheDir);
-    const judgement = judgeImage(await this.report(reference, options.dataPath), options);
+    const report = await this.report(reference, options.dataPath);
+    const judgement = judgeImage(report, options);
     const { label } = options;
     const [cacheDir, signal] = [this.#cacheDir, this.#signal];
-    return await promoteImage({ cacheDir, reference, label, judgement, signal });
+    const promotion = await promoteImage({ cacheDir, reference, label, judgement, signal });
+    return { report, promotion };
   }
 
   async rollback(label: string | undefined): Promise<Promotion> {

@@ -247,4 +247,31 @@ suite('the gate', () => {
       assert.throws(attempt, hasCode('image_refused', /a reason has 1 to 500 characters/));
     }
   });
+
+  test('refuses to judge by data older than 14 days, unless somebody says why or wants no gate', () => {
+    const clean = { ...report, findings: [], madeAt: '2099-03-15T00:00:00.000Z' };
+    const withData = (changedAt: string): ImageReport => ({
+      ...clean,
+      data: { path: '/x/data.json', changedAt },
+    });
+    assert.equal(
+      judgeImage(withData('2099-03-01T00:00:00.000Z'), { maxSeverity: 'high' }).forced,
+      null,
+    );
+    const old = withData('2099-02-28T23:59:59.999Z');
+    const refused = (one: ImageReport, what: RegExp): void =>
+      assert.throws(() => judgeImage(one, { maxSeverity: 'high' }), hasCode('image_refused', what));
+    refused(
+      old,
+      /the security data is too old to judge it by\.\n\/x\/data\.json is of 2099-02-28, more than 14 days ago: fetch https[^]*--force "<reason>"/,
+    );
+    const bad = { ...old, findings: report.findings };
+    refused(bad, /1 known weaknesses of severity high or above; the security data is too old/);
+    refused(bad, /CVE-0 glibc[^]*more than 14 days ago/);
+    assert.equal(
+      judgeImage(old, { maxSeverity: 'high', force: 'no network' }).forced,
+      'no network',
+    );
+    assert.equal(judgeImage(old, { maxSeverity: 'none' }).maxSeverity, null);
+  });
 });

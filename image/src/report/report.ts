@@ -6,14 +6,15 @@
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { SECURITY_DATA_OLD_MS } from '../limits.ts';
 import type { GuestImage } from '../manifest.ts';
 import type { FindingCounts } from '../promotion/promotions-file.ts';
 import { readInventory, type DebianPackage, type Inventory, type NpmPackage } from './inventory.ts';
 import {
+  daysTooOld,
   findingsOf,
   knowsRelease,
   readSecurityData,
+  SECURITY_DATA_URL,
   SEVERITIES,
   worstFirst,
   type Finding,
@@ -103,6 +104,7 @@ function makeReport(
   usualPath: string,
 ): ImageReport {
   const { debian, npm, release, system } = inventory;
+  const madeAt = new Date().toISOString();
   const obstacle = obstacleTo(inventory, data, usualPath);
   const findings =
     obstacle === undefined && data !== undefined && release !== undefined
@@ -116,12 +118,12 @@ function makeReport(
         ]
       : []),
     `Weaknesses of its ${npm.length} npm packages and of Node ${image.nodeVersion}: Debian's data has none of those.`,
-    ...ageOf(data),
+    ...ageOf(data, madeAt),
   ];
   return {
     digest: image.digest,
     name: image.name,
-    madeAt: new Date().toISOString(),
+    madeAt,
     system: system === undefined ? null : [system, release ?? ''].join(' ').trim(),
     data: data === undefined ? null : { path: data.path, changedAt: data.changedAt },
     kernel: image.kernelPackage ?? image.kernelVersion,
@@ -145,7 +147,7 @@ function obstacleTo(
     return `it is ${system ?? 'of an unknown system'}, and the data is about releases of Debian`;
   }
   if (data === undefined) {
-    return `there is no security data; put https://security-tracker.debian.org/tracker/data/json into ${usualPath}, or name it with --data`;
+    return `there is no security data; put ${SECURITY_DATA_URL} into ${usualPath}, or name it with --data`;
   }
   if (!knowsRelease(data, release)) return `the data ${data.path} does not know ${release}`;
   return undefined;
@@ -178,10 +180,8 @@ function countOf(findings: readonly Finding[]): FindingCounts {
   );
 }
 
-function ageOf(data: SecurityData | undefined): string[] {
-  if (data === undefined) return [];
-  const ageMs = Date.now() - Date.parse(data.changedAt);
-  if (ageMs < SECURITY_DATA_OLD_MS) return [];
-  const days = Math.floor(ageMs / (24 * 60 * 60 * 1000));
+function ageOf(data: SecurityData | undefined, madeAt: string): string[] {
+  const days = data === undefined ? undefined : daysTooOld(data, madeAt);
+  if (data === undefined || days === undefined) return [];
   return [`Weaknesses of the last ${days} days: that old is ${data.path}.`];
 }

@@ -17,8 +17,11 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { ImageError } from '../errors.ts';
-import { SECURITY_DATA_BYTES } from '../limits.ts';
+import { DAY_MS, SECURITY_DATA_BYTES, SECURITY_DATA_MAX_AGE_MS } from '../limits.ts';
 import { compareDebianVersions } from './debian-version.ts';
+
+/** Where Debian publishes it. */
+export const SECURITY_DATA_URL = 'https://security-tracker.debian.org/tracker/data/json';
 
 /** Mildest first. */
 export const SEVERITIES = ['negligible', 'low', 'medium', 'high'] as const;
@@ -84,6 +87,12 @@ export async function readSecurityData(path: string): Promise<SecurityData> {
     throw wrong(path, 'it has no weakness with releases');
   }
   return { path, changedAt: changedAt.toISOString(), packages };
+}
+
+/** Age of the data in whole days, where it is too old to judge by; undefined: it is not. */
+export function daysTooOld({ changedAt }: { changedAt: string }, at: string): number | undefined {
+  const ageMs = Date.parse(at) - Date.parse(changedAt);
+  return ageMs > SECURITY_DATA_MAX_AGE_MS ? Math.floor(ageMs / DAY_MS) : undefined;
 }
 
 /** What is known of one source package of a release, worst first. */
@@ -174,8 +183,7 @@ const textOf = (value: unknown): string | undefined =>
 function wrong(path: string, what: string, cause?: unknown): ImageError {
   return new ImageError(
     'image_refused',
-    `${path} is not Debian's security data: ${what}; fetch ` +
-      'https://security-tracker.debian.org/tracker/data/json again',
+    `${path} is not Debian's security data: ${what}; fetch ${SECURITY_DATA_URL} again`,
     { cause },
   );
 }
