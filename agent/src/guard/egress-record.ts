@@ -50,7 +50,7 @@ export type EgressRecord = {
   host: string;
   /** 0 when the authority had none. */
   port: number;
-  /** The address it went to, or the one that was the reason of the refusal. */
+  /** The address it went to, or the one that was asked for and refused; never what a refused name leads to. */
   address?: string;
   verdict: 'allowed' | 'refused' | 'failed';
   rule: AllowRule | RefusalRule | FailureRule;

@@ -68,7 +68,8 @@ test('an answer that mixes a reachable and a refused address is refused as a who
     await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
     const { status, reason } = await link.connect(`mixed.example.org:${target.port}`);
     assert.equal(status, 403, bad);
-    assert.match(reason ?? '', /it leads to/, bad);
+    assert.match(reason ?? '', /it leads to (?:a|an|the) /, bad);
+    assert.equal((await link.nextRecord()).address, undefined, bad);
   }
   assert.equal(target.accepted.length, 0);
 });
@@ -78,8 +79,7 @@ test('a chain of aliases that ends inside is refused', async () => {
   await using dns = await startDnsServer(() => answer);
   await using link = await openGuardedLink({ resolver: createNameResolver([dns.address]) });
   assert.equal((await link.connect('chain.example.org:80')).status, 403);
-  const { rule, address } = await link.nextRecord();
-  assert.deepEqual([rule, address], ['private-address', '192.168.0.1']);
+  assert.equal((await link.nextRecord()).rule, 'private-address');
 });
 
 test('aliases that go round, or on and on without an address, lead nowhere', async () => {

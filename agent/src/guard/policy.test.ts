@@ -89,7 +89,7 @@ test('one refused address among the answers refuses the name, wherever it stands
     fc.property(good, bad, good, (before, inside, after) => {
       const verdict = judge('example.org:443', OPEN, { answered: [...before, inside, ...after] });
       assert.equal(verdict.verdict, 'refused');
-      assert.equal('address' in verdict && verdict.address, inside);
+      assert.ok(!('address' in verdict), 'which one it was is not said');
     }),
   );
 });

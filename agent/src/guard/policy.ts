@@ -165,7 +165,8 @@ export function showTarget(target: { host: string; port: number }): string {
 }
 
 /**
- * Judges all addresses of a target together.
+ * Judges all addresses of a target together. A job hears what kind of address a name leads to, not
+ * which one: the host's resolver may know the inside of its network.
  * @param addresses at least one, as text; throws a TypeError when one is not an address
  * @param ownAddresses the host's own at this moment, as text
  */
@@ -183,9 +184,10 @@ export function judgeAddresses(
     const classified = classifyAddress(text);
     const verdict = judgeAddress(classified, policy, own, isHostInCarrierGradeNat);
     if (verdict.verdict === 'refused') {
-      const leads = text === target.host ? 'it is' : `it leads to ${classified.address},`;
-      const reason = `onejob refuses ${showTarget(target)}: ${leads} ${verdict.what}.`;
-      return { ...refuse(verdict.rule, reason), address: classified.address };
+      const isAsked = text === target.host;
+      const reason = `onejob refuses ${showTarget(target)}: it ${isAsked ? 'is' : 'leads to'} ${verdict.what}.`;
+      const refusal = refuse(verdict.rule, reason);
+      return isAsked ? { ...refusal, address: classified.address } : refusal;
     }
     permission ??= verdict;
   }
@@ -208,7 +210,10 @@ function judgeAddress(
     return refuseAddress(`${kind}-address`, description);
   const parsed = readAddress(address);
   if (isWithin(parsed, policy.refusedRanges)) {
-    return refuseAddress('operator-refused-range', "in a range that this host's operator closed");
+    return refuseAddress(
+      'operator-refused-range',
+      "an address in a range that this host's operator closed",
+    );
   }
   if (kind === 'loopback' && policy.isLoopbackReachable) {
     return { verdict: 'allowed', rule: 'hazardous-reachable-loopback' };
