@@ -16,18 +16,20 @@ const image = await ensureImage({ cacheDir });
 const { path: guestRunnerPath } = await bundleGuestRunner({ cacheDir });
 
 /** Our own files, laid out in the guest as here. */
-const SOURCES = ['src/errors.ts', 'src/host/cgroup.ts'] as const;
+const SOURCES = ['src/errors.ts', 'src/host/cgroup.ts', 'src/host/cgroup-disk.ts'] as const;
 
 const TRIAL = `
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import * as cgroup from './src/host/cgroup.ts';
+import { limitDisk } from './src/host/cgroup-disk.ts';
 const found = await cgroup.findCgroups();
 console.log('version=' + (found.version ?? found.whyNot));
 const paths = cgroup.cgroupPaths(found, 'sb0');
 const limits = { cpus: 1.5, memoryBytes: 32 * 1024 * 1024, processes: 500, weight: 250 };
 await cgroup.createCgroup(found, paths, limits);
-for (const file of ['memory.max', 'cpu.max', 'cpu.weight', 'pids.max']) {
+await limitDisk(paths, '/work', { bytesPerSecond: 8_388_608, operationsPerSecond: 70 });
+for (const file of ['memory.max', 'cpu.max', 'cpu.weight', 'pids.max', 'io.max']) {
   console.log(file + '=' + readFileSync(paths[0] + '/' + file, 'utf8').trim());
 }
 const [command, ...args] = [...cgroup.cgroupPrefix(paths), 'bash', '-c', 'tail /dev/zero; echo tail=$?'];
@@ -67,6 +69,7 @@ test('groups of version 2 hold memory, processor and process limits, and are rem
       'cpu.max=150000 100000',
       'cpu.weight=250',
       'pids.max=500',
+      'io.max=254:16 rbps=8388608 wbps=8388608 riops=70 wiops=70',
       'tail=137',
       'left=0',
     ],

@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   writeFileSync,
+  statSync,
 } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
@@ -18,6 +19,7 @@ import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
 import { cgroupPaths, findCgroups } from '../src/host/cgroup.ts';
 import { SANDBOX_USERS } from '../src/host/sandbox-user.ts';
 import { networkNames } from '../src/network/plan.ts';
+import { DISK_RATE } from '../src/sandbox/disk-rate.ts';
 import { findQemu, runScript, SandboxLab } from './_sandbox-lab.ts';
 
 const MiB = 1024 * 1024;
@@ -156,6 +158,7 @@ describe('a confined machine', { skip }, () => {
       read(memory) > shape.memoryBytes && read(memory) < 2 * shape.memoryBytes + shape.diskBytes,
     );
     assert.equal(read('pids.max'), 141);
+    checkDiskLimit(groups, sandbox.directory);
     assert.equal(read(one ? 'cpu.cfs_quota_us' : 'cpu.max'), 150_000);
     assert.equal(read(one ? 'cpu.shares' : 'cpu.weight'), one ? 1024 : 100);
     assert.match(
@@ -179,3 +182,14 @@ describe('a confined machine', { skip }, () => {
     await lab.bury(sandbox);
   });
 });
+
+/** Where this host's kernel limits groups on the disk below the directory. */
+function checkDiskLimit(groups: readonly string[], directory: string): void {
+  const files = ['io.max', 'blkio.throttle.write_bps_device'];
+  const paths = groups.flatMap((group) => files.map((file) => join(group, file)));
+  const path = paths.find((one) => existsSync(one));
+  const isOnDisk = statSync(directory).dev >= 256; // smaller numbers are of no device
+  if (path === undefined || !isOnDisk) return;
+  const said = readFileSync(path, 'utf8');
+  assert.match(said, new RegExp(`^\\d+:\\d+ .*\\b${DISK_RATE.bytesPerSecond}\\b`), path);
+}

@@ -1,7 +1,7 @@
 /**
  * What a machine may ask of the host's disks, over all of its own together. Its monitor holds it to
- * that, on any host; control groups only share out what several want, and only where the host has a
- * scheduler of disks that goes by weights.
+ * that, on any host; the monitor's control group has it too where the host's kernel can, and by weight
+ * where its scheduler of disks goes by weights.
  */
 export type DiskRate = { bytesPerSecond: number; operationsPerSecond: number };
 

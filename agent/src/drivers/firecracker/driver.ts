@@ -16,6 +16,8 @@ import { explainError } from '@onejob/protocol';
 import { AgentError } from '../../errors.ts';
 import { bothCarriers, checkSocketPath } from '../../host/carrier-socket.ts';
 import { cgroupOomKills, cgroupPaths, cgroupPrefix, createCgroup } from '../../host/cgroup.ts';
+import { limitDisk } from '../../host/cgroup-disk.ts';
+import { DISK_RATE } from '../../sandbox/disk-rate.ts';
 import { claimUser, SANDBOX_USERS, takeUser } from '../../host/sandbox-user.ts';
 import { superviseProcess } from '../../host/supervised-process.ts';
 import { createWorkDisk, isHostDiskFull } from '../../host/work-disk.ts';
@@ -225,6 +227,7 @@ class Boot implements Disposable {
         memoryBytes: shape.memoryBytes + MONITOR_MEMORY_BYTES,
         processes: shape.cpus + MONITOR_THREADS,
       });
+      await limitDisk(paths, request.directory, DISK_RATE);
     });
   }
 

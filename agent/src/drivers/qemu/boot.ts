@@ -26,6 +26,7 @@ import {
   isHostDiskFull,
 } from '../../host/work-disk.ts';
 import { tapPrefix } from '../../network/tap.ts';
+import { DISK_RATE } from '../../sandbox/disk-rate.ts';
 import { synchronise, warmUp } from '../../link/sync.ts';
 import type { MachineImage, MachineToSave } from '../../sandbox/driver.ts';
 import { MachineHandle } from '../../sandbox/machine-handle.ts';
@@ -187,7 +188,11 @@ export class Boot implements AsyncDisposable {
       this.signal.throwIfAborted();
       return await this.#stack.acquire(what, make);
     };
-    const confined = new ConfinedMachine(confinement, this.#request, { hostMarker, acquire });
+    const confined = new ConfinedMachine(confinement, this.#request, {
+      hostMarker,
+      acquire,
+      diskRate: this.#config.settings?.diskRate ?? DISK_RATE,
+    });
     await confined.takeUser();
     const { workDisk, passphrase } = await this.#makeDisk(acquire, plan);
     await confined.give(workDisk.path);

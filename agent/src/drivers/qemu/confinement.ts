@@ -40,6 +40,8 @@ import {
   QEMU_THREADS,
   type QemuSettings,
 } from './config.ts';
+import { limitDisk } from '../../host/cgroup-disk.ts';
+import type { DiskRate } from '../../sandbox/disk-rate.ts';
 import { AgentError } from '../../errors.ts';
 import type { Machine, WorkDisk } from './machine.ts';
 
@@ -155,18 +157,20 @@ export class ConfinedMachine {
   readonly #request: { sandboxId: SandboxId; directory: string; shape: Shape };
   readonly #owner: { hostMarker: string; sandboxId: SandboxId };
   readonly #acquire: Acquire;
+  readonly #diskRate: DiskRate;
   #user: number | undefined;
   #groups: readonly string[] = [];
 
   constructor(
     confinement: Confinement,
     request: { sandboxId: SandboxId; directory: string; shape: Shape },
-    parts: { hostMarker: string; acquire: Acquire },
+    parts: { hostMarker: string; acquire: Acquire; diskRate: DiskRate },
   ) {
     this.#confinement = confinement;
     this.#request = request;
     this.#owner = { hostMarker: parts.hostMarker, sandboxId: request.sandboxId };
     this.#acquire = parts.acquire;
+    this.#diskRate = parts.diskRate;
   }
 
   /** Takes a user, where the machine gets one. */
@@ -204,6 +208,7 @@ export class ConfinedMachine {
         processes: shape.cpus + QEMU_THREADS,
         weight: Math.min(shape.cpus * weight, CPU_WEIGHT.most),
       });
+      await limitDisk(paths, directory, this.#diskRate);
     });
   }
 
