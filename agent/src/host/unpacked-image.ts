@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { AgentError } from '../errors.ts';
 import type { MachineImage } from '../sandbox/driver.ts';
 import { findTool, runTool } from './short-tool.ts';
@@ -82,15 +82,25 @@ const isDirectory = async (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** The directory as a tar; the stream ends with an error where tar does not end well. */
+/**
+ * The directory as a tar; the stream ends with an error where tar does not end well, so whoever calls
+ * this listens for errors in the same turn.
+ */
 export function tarOf(directory: string): Readable {
   const args = ['--pdeathsig', 'KILL', '--', 'tar', '-C', directory, '--numeric-owner', '-c', '.'];
   const tar = spawn('setpriv', args, { stdio: ['ignore', 'pipe', 'ignore'], env: {} });
-  tar.once('error', (error) => tar.stdout.destroy(error));
-  tar.once('exit', (code) => {
+  const exited = Promise.withResolvers<number | null>();
+  tar.once('exit', exited.resolve);
+  async function* checked(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    yield* bytes;
+    // The end of what it wrote is often read before it is known how it ended.
+    const code = await exited.promise;
     if (code === 0) return;
     const message = `${directory} could not be packed (tar ended with ${code}).`;
-    tar.stdout.destroy(new AgentError('boot_failed', message));
-  });
-  return tar.stdout;
+    throw new AgentError('boot_failed', message);
+  }
+  const whole = new PassThrough();
+  tar.once('error', (error) => whole.destroy(error));
+  pipeline(tar.stdout, checked, whole, () => {}); // whoever reads it is told
+  return whole;
 }

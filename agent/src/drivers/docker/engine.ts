@@ -35,7 +35,7 @@ export class Engine {
     const fail = (): void => late.reject(new Error(`it did not ${what} in ${timeoutMs} ms`));
     const deadline = timeoutMs === Infinity ? undefined : setTimeout(fail, timeoutMs);
     try {
-      const docker = await this.#connect(connections);
+      const docker = await Promise.race([this.#connect(connections), late.promise]);
       // An answer that is cut off is one that the client waits for without an end.
       return await Promise.race([question(docker), late.promise]);
     } catch (error) {

@@ -42,18 +42,19 @@ async function importOnce(
     docker.getImage(name).inspect(),
   );
   if (found !== undefined) return;
-  const tar = tarOf(await unpackImage(image, cacheDirectory));
-  try {
-    // The tag in the name: Podman passes over a tag that stands apart.
-    const said = await engine.ask(
-      'import the guest image',
-      async (docker) => text(await docker.importImage(tar, { repo: name })),
-      IMPORT_TIMEOUT_MS,
-    );
-    checkImport(said);
-  } finally {
-    tar.destroy();
-  }
+  const directory = await unpackImage(image, cacheDirectory);
+  using undo = new DisposableStack();
+  const said = await engine.ask(
+    'import the guest image',
+    async (docker) => {
+      // Begun here and not before, or nobody would hear of its failure until it is sent.
+      const tar = undo.adopt(tarOf(directory), (begun) => void begun.destroy());
+      // The tag in the name: Podman passes over a tag that stands apart.
+      return text(await docker.importImage(tar, { repo: name }));
+    },
+    IMPORT_TIMEOUT_MS,
+  );
+  checkImport(said);
 }
 
 /** The engine answers at once, and says in the lines that follow whether it worked. */
