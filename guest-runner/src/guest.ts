@@ -86,6 +86,7 @@ export async function runGuest(config: GuestConfig): Promise<void> {
   );
   try {
     const answered = hello(session, config);
+    answered.catch(() => {}); // awaited below
     const { JobRun } = await import('./job/run-job.ts');
     const { Loopback } = await import('./proxy/loopback.ts');
     const { serveUnproxied } = await import('./proxy/unproxied.ts');

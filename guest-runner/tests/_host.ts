@@ -32,6 +32,8 @@ export type HostOptions = {
   actions?: HostHello['actions'];
   /** Whether rows are acknowledged as they come; false: by `acknowledge`. */
   acknowledges?: boolean;
+  /** What it says to the guest's hello; default: the machine's identity. */
+  hello?: 'nothing';
   environment?: Record<string, string>;
   /** Where repositories are that are not the run's; default: nowhere. */
   serverUrl?: string;
@@ -188,6 +190,7 @@ export class TestHost {
   private onHello(stream: ServerHttp2Stream, message: unknown): void {
     if (!Value.Check(GuestHello, message)) this.violations.push(JSON.stringify(message));
     this.hello = message as GuestHello;
+    if (this.options.hello === 'nothing') return void stream.end();
     const answer = {
       sandboxId: 'sb0123456789abcdef',
       hostname: 'test-machine',

@@ -6,6 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { runToEnd, TestHost } from './_host.ts';
 import { call, makeTask, run, uses } from './_task.ts';
 
+const SLOW_MODULES = new URL('./_slow-modules.mjs', import.meta.url).pathname;
+
 /** Processes that carry the host's marker, other than the runner. */
 function survivors(host: TestHost): string[] {
   return readdirSync('/proc').filter((pid) => {
@@ -65,13 +67,16 @@ test('a cancelled step gets SIGINT, and steps that ask for always() still run', 
   assert.deepEqual([host.finished.conclusion, host.finished.reason], ['cancelled', 'cancelled']);
 });
 
+/** A quarter of it is between SIGTERM and SIGKILL: the shell must come to say that it got the first. */
+const GRACE_MS = 4_000;
+
 test('a step that ignores SIGINT and SIGTERM is killed with its whole tree at the end of the grace', async () => {
   const script =
     'trap "echo int" INT; trap "echo term" TERM; setsid sleep 1000 & echo ready; while :; do sleep 0.05 || true; done';
   await using host = await startUntilReady(
     makeTask([run(script), run('echo late', { condition: call('always') })]),
   );
-  host.send({ type: 'cancel', reason: 'deadline', graceMs: 800, timeoutMs: 800 });
+  host.send({ type: 'cancel', reason: 'deadline', graceMs: GRACE_MS, timeoutMs: GRACE_MS });
   await host.exit();
   assert.ok(host.lines(0).indexOf('int') < host.lines(0).indexOf('term'));
   assert.ok(host.lines(0).includes('int'));
@@ -182,14 +187,27 @@ test('what is due all the same runs after the time of a job is over, and so do p
 });
 
 test('background processes do not hold the step, may go on, and are killed with the job', async () => {
-  const script = 'setsid nohup sh -c "sleep 0.3; echo from-behind; sleep 1000" & echo started';
-  await using host = await runToEnd({ task: makeTask([run(script), run('sleep 0.6')]) });
+  const behind = 'sleep 0.3; echo from-behind; touch said; sleep 1000';
+  const script = `setsid nohup sh -c "${behind}" & echo started`;
+  await using host = await runToEnd({
+    task: makeTask([run(script), run('until [ -e said ]; do sleep 0.05; done')]),
+  });
   assert.ok(
     host.lines(0).includes('started') && host.lines(0).includes('from-behind'),
     host.text(),
   );
   assert.equal(host.finished.conclusion, 'success');
   await nobodyLeft(host);
+});
+
+test('a host that does not answer hello is told of in words, however early it leaves', async () => {
+  await using host = await runToEnd({
+    task: makeTask([]),
+    hello: 'nothing',
+    environment: { NODE_OPTIONS: `--import=${SLOW_MODULES}` },
+  });
+  assert.equal(await host.exit(), 1);
+  assert.equal(host.stderr, 'onejob guest runner: hello was not answered\n');
 });
 
 test('a host that goes away takes the job with it', async () => {

@@ -7,6 +7,7 @@
  * after `finish` its commands and problem matchers have no effect any more, though a background process may still talk.
  */
 import { constants } from 'node:os';
+import { setImmediate as readOnce } from 'node:timers/promises';
 import type { Annotation, CompiledStep, JsonObject } from '@onejob/protocol';
 import type { EvaluationScope } from '@onejob/workflow/evaluate';
 import { GUEST_MESSAGE_BYTES } from '@onejob/protocol/limits';
@@ -250,8 +251,8 @@ export class StepRun {
     const pipe = await this.job.parts.pipes.take();
     this.pipe = pipe;
     pipe.reader.on('data', (chunk: Buffer) => {
-      this.lastOutputMs = performance.now();
       this.log.output(chunk);
+      this.lastOutputMs = performance.now(); // what it took to take it is no silence
       void this.waitForRoom(pipe);
     });
     const end = (): void => {
@@ -287,6 +288,8 @@ export class StepRun {
       const timer = setTimeout(resolve, OUTPUT_IDLE_MS);
       await promise;
       clearTimeout(timer);
+      // A runner that got no processor for a moment has its timers end before it has read anything.
+      await readOnce();
       if (this.paused) continue;
       waitedMs += OUTPUT_IDLE_MS;
       if (performance.now() - this.lastOutputMs >= OUTPUT_IDLE_MS) return;
