@@ -30,8 +30,9 @@ const basic = (user: string, token: string): string =>
   `Basic ${Buffer.from(`${user}:${token}`).toString('base64')}`;
 const AUTHORIZED = { authorization: basic('x-access-token', 'the-token') };
 const REFS = '/source/any/thing/info/refs?service=git-upload-pack';
-/** Of a request that is one too many. */
-const WAIT_MS = 500;
+/** Of a request that is one too many: longer than any test, but where its end is what is tested. */
+const WAIT_MS = 60_000;
+const SHORT_WAIT_MS = 300;
 
 let directory = '';
 let servers: Http2Server[] = [];
@@ -58,6 +59,20 @@ async function serve(
   return path;
 }
 
+/** A guest whose requests wait so long for their turn. */
+async function connectGuest(waitMs: number): Promise<ClientHttp2Session> {
+  const proxy = new SourceProxy({
+    client: { http: () => client.http() },
+    source: () => source,
+    waitMs,
+  });
+  const link = await serve(
+    `link-${waitMs}`,
+    (stream, headers) => void proxy.handle(stream, headers),
+  );
+  return connectHttp2('http://agent', { createConnection: () => connect(link) });
+}
+
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'onejob-source-'));
   [servers, sessions, asked, source] = [[], [], [], SOURCE];
@@ -71,13 +86,7 @@ beforeEach(async () => {
       upstream(stream, headers);
     }),
   );
-  const proxy = new SourceProxy({
-    client: { http: () => client.http() },
-    source: () => source,
-    waitMs: WAIT_MS,
-  });
-  const link = await serve('link', (stream, headers) => void proxy.handle(stream, headers));
-  guest = connectHttp2('http://agent', { createConnection: () => connect(link) });
+  guest = await connectGuest(WAIT_MS);
 });
 afterEach(async () => {
   guest.destroy();
@@ -103,6 +112,11 @@ async function ask(headers: Record<string, string>, body?: string) {
     body: Buffer.concat(chunks).toString(),
     rstCode: stream.rstCode,
   };
+}
+
+/** What the guest asked for before has arrived when this returns. */
+async function roundTrip(): Promise<void> {
+  assert.equal((await ask({ ':path': '/elsewhere', ...AUTHORIZED })).status, 403);
 }
 
 test('refs and packs are fetched with the session credential, not with what the guest shows', async () => {
@@ -222,39 +236,22 @@ test('an answer that breaks off in the middle does not look whole', async () => 
   assert.notEqual(answer.rstCode, constants.NGHTTP2_NO_ERROR);
 });
 
-test('a job has a few requests under way at a time; one that is too many waits, then is told so', async () => {
-  const held: ServerHttp2Stream[] = [];
-  upstream = (stream) => void held.push(stream);
-  const open = Array.from({ length: SOURCE_REQUESTS_PER_JOB + 60 }, () =>
-    ask({ ':path': REFS, ...AUTHORIZED }),
-  );
-  while (held.length < SOURCE_REQUESTS_PER_JOB) await once(servers[0]!, 'stream');
-  // The first two end: two others get their turn.
-  for (const stream of held.slice(0, 2)) {
-    stream.respond({ ':status': 200 });
-    stream.end('refs');
-  }
-  while (held.length < SOURCE_REQUESTS_PER_JOB + 2) await once(servers[0]!, 'stream');
-  const [one] = await Promise.all(open.slice(SOURCE_REQUESTS_PER_JOB + 2));
-  assert.equal(one?.status, 429);
-  assert.match(
-    one.body,
-    /^A job may have 4 fetches under way, and no turn came for 0\.5 s\. Let one/,
-  );
-  for (const stream of held.slice(2)) stream.close(constants.NGHTTP2_CANCEL);
-  const statuses = (await Promise.all(open)).map(({ status }) => status);
-  const count = (status: number): number => statuses.filter((each) => each === status).length;
-  assert.deepEqual([count(200), count(502), count(429)], [2, SOURCE_REQUESTS_PER_JOB, 58]);
-  assert.equal(asked.length, SOURCE_REQUESTS_PER_JOB + 2);
-});
+const sendRefs = (stream: ServerHttp2Stream): void => {
+  stream.respond({ ':status': 200 });
+  stream.end('refs');
+};
 
-test('a guest that gives up waiting, however it does, leaves its turn to the next', async () => {
+/** So many requests, of which as many as may are under way; the control plane holds those. */
+async function fillTurns(count = SOURCE_REQUESTS_PER_JOB) {
   const held: ServerHttp2Stream[] = [];
   upstream = (stream) => void held.push(stream);
-  const open = Array.from({ length: SOURCE_REQUESTS_PER_JOB }, () =>
-    ask({ ':path': REFS, ...AUTHORIZED }),
-  );
+  const open = Array.from({ length: count }, () => ask({ ':path': REFS, ...AUTHORIZED }));
   while (held.length < SOURCE_REQUESTS_PER_JOB) await once(servers[0]!, 'stream');
+  return { held, open };
+}
+
+/** Two uploads that wait for their turn and are closed, each in its way. */
+async function giveUpWaiting(): Promise<void> {
   const upload = { ':method': 'POST', ':path': '/source/x/git-upload-pack', ...AUTHORIZED };
   for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL]) {
     const stream = guest.request(upload, { endStream: false });
@@ -263,18 +260,62 @@ test('a guest that gives up waiting, however it does, leaves its turn to the nex
     stream.close(code);
     await once(stream, 'close');
   }
+}
+
+test('a job has a few requests under way at a time; one that is too many waits for its turn', async () => {
+  const { held, open } = await fillTurns(SOURCE_REQUESTS_PER_JOB + 60);
+  assert.equal(asked.length, SOURCE_REQUESTS_PER_JOB);
+  // The first two end: two others get their turn.
+  for (const stream of held.slice(0, 2)) sendRefs(stream);
+  while (held.length < SOURCE_REQUESTS_PER_JOB + 2) await once(servers[0]!, 'stream');
+  await roundTrip();
+  assert.equal(asked.length, SOURCE_REQUESTS_PER_JOB + 2);
+  upstream = sendRefs;
+  for (const stream of held.slice(2)) stream.close(constants.NGHTTP2_CANCEL);
+  const statuses = (await Promise.all(open)).map(({ status }) => status);
+  const count = (status: number): number => statuses.filter((each) => each === status).length;
+  assert.deepEqual([count(200), count(502)], [60, SOURCE_REQUESTS_PER_JOB]);
+});
+
+test('a request for which no turn comes is told so', async () => {
+  guest.destroy();
+  guest = await connectGuest(SHORT_WAIT_MS);
+  const { held, open } = await fillTurns(SOURCE_REQUESTS_PER_JOB + 60);
+  const late = await Promise.all(open.slice(SOURCE_REQUESTS_PER_JOB));
+  assert.deepEqual(new Set(late.map(({ status }) => status)), new Set([429]));
+  assert.match(
+    late[0]?.body ?? '',
+    /^A job may have 4 fetches under way, and no turn came for 0\.3 s\. Let one/,
+  );
+  for (const stream of held) stream.close(constants.NGHTTP2_CANCEL);
+  await Promise.all(open);
+  assert.equal(asked.length, SOURCE_REQUESTS_PER_JOB);
+});
+
+test('a guest that gives up waiting, however it does, leaves its turn to the next', async () => {
+  const { held, open } = await fillTurns();
+  await giveUpWaiting();
   const waiting = ask({ ':path': REFS, ...AUTHORIZED });
-  await new Promise((passed) => setTimeout(passed, WAIT_MS / 2));
-  upstream = (stream) => {
-    stream.respond({ ':status': 200 });
-    stream.end('refs');
-  };
+  await roundTrip();
+  upstream = sendRefs;
   held[0]?.close(constants.NGHTTP2_CANCEL);
   assert.equal((await waiting).status, 200);
   for (const stream of held.slice(1)) stream.close(constants.NGHTTP2_CANCEL);
   assert.deepEqual(new Set((await Promise.all(open)).map(({ status }) => status)), new Set([502]));
-  await new Promise((passed) => setTimeout(passed, WAIT_MS));
-  assert.equal((await ask({ ':path': REFS, ...AUTHORIZED })).status, 200, 'after its patience too');
+});
+
+test('a guest that gave up waiting is not missed when its patience would have ended', async () => {
+  guest.destroy();
+  guest = await connectGuest(SHORT_WAIT_MS);
+  const { held, open } = await fillTurns();
+  await giveUpWaiting();
+  await new Promise((passed) => setTimeout(passed, SHORT_WAIT_MS));
+  for (const stream of held) stream.close(constants.NGHTTP2_CANCEL);
+  await Promise.all(open);
+  const again = await fillTurns();
+  for (const stream of again.held) sendRefs(stream);
+  const statuses = (await Promise.all(again.open)).map(({ status }) => status);
+  assert.deepEqual(new Set(statuses), new Set([200]));
 });
 
 test('a body that the control plane does not wait for does not hold a turn', async () => {
