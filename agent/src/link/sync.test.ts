@@ -36,17 +36,20 @@ afterEach(() => {
 });
 checkLeaksAfterEach();
 
-/** Answers every SYNC after `delayMs`, as an honest guest does. */
-function answer(delayMs: number, change = (line: string): string => line): void {
+/** Gives the answer to every SYNC. */
+function onSync(take: (line: string) => void): void {
   let rest = '';
   guest.on('data', (chunk: Buffer) => {
     rest += chunk.toString('latin1');
     const syncs = [...rest.matchAll(/\n\0SYNC (\S+)\n/g)];
     rest = rest.slice(-1) === '\n' ? '' : rest;
-    for (const [, id = ''] of syncs) {
-      setTimeout(() => guest.write(change(`\n\0SYNCACK ${id}\n`)), delayMs).unref();
-    }
+    for (const [, id = ''] of syncs) take(`\n\0SYNCACK ${id}\n`);
   });
+}
+
+/** Answers every SYNC after `delayMs`, as an honest guest does. */
+function answer(delayMs: number, change = (line: string): string => line): void {
+  onSync((line) => void setTimeout(() => guest.write(change(line)), delayMs).unref());
 }
 
 test('stale bytes of an earlier conversation are thrown away, what follows the answer is kept', async () => {
@@ -61,16 +64,18 @@ test('stale bytes of an earlier conversation are thrown away, what follows the a
 });
 
 test('answers byte by byte are understood', async () => {
-  answer(0, () => '');
-  guest.once('data', () => {
-    void (async () => {
-      for (const byte of '\n\0SYNCACK nonce-1\n') {
-        guest.write(byte);
-        await sleep(1);
-      }
-    })();
+  const writeSlowly = async (line: string): Promise<void> => {
+    for (const byte of line) {
+      guest.write(byte);
+      await sleep(1);
+    }
+  };
+  let written = Promise.resolve();
+  onSync((line) => {
+    written = written.then(async () => await writeSlowly(line));
   });
   await synchronise(host, 'nonce', never);
+  await written;
 });
 
 test('a guest slower than the pause between two calls is waited for', async () => {
