@@ -206,7 +206,7 @@ test('a fenced job is killed and nothing more is told of it', async () => {
 
 test('a lease that nobody extends is ended here before it can end there', async () => {
   await using lab = await AgentLab.open();
-  lab.controlPlane.leaseMs = 11_000; // the margin is 10 s
+  lab.controlPlane.leaseMs = 16_000; // the margin is 10 s, and from 20 s on heartbeats would extend it
   await lab.controlPlane.start();
   const job = lab.controlPlane.queue([['log', 'running']]);
   const agent = await lab.agent();

@@ -84,12 +84,12 @@ test('continue-on-error of a step is that of its pre part too', async () => {
 
 test('timeout-minutes of a step is the time of its pre part too', async () => {
   const hangs = "console.log('begun'); setTimeout(() => console.log('too late'), 30_000);";
-  await using host = await runWithPre(hangs, { timeoutMinutes: 0.01 });
+  await using host = await runWithPre(hangs, { timeoutMinutes: 0.06 });
   assert.equal(host.finished.conclusion, 'failure');
   assert.ok(host.lines().includes('begun') && !host.lines().includes('too late'), host.text());
   assert.match(
     host.finished.message,
-    /The action 'Pre Run acme\/pre@v1' has timed out after 0\.01 minutes/,
+    /The action 'Pre Run acme\/pre@v1' has timed out after 0\.06 minutes/,
   );
 });
 

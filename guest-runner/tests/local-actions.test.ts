@@ -310,7 +310,7 @@ test('a step that takes too long ends all of its action, and what was begun has 
     ].join('\n'),
   );
   await using host = await runWith({ 'a/action.yml': action, ...POST_ACTION }, [
-    local('a', { timeoutMinutes: 0.02 }),
+    local('a', { timeoutMinutes: 0.06 }),
     run('echo "after"', { condition: call('failure') }),
   ]);
   const lines = host.lines();
@@ -320,7 +320,7 @@ test('a step that takes too long ends all of its action, and what was begun has 
   assert.ok(lines.includes('after'));
   const step = host.steps().find(({ index, phase }) => index === 0 && phase === 'main');
   assert.equal(step?.conclusion, 'failure');
-  assert.match(host.finished.message, /The action 'Run \.\/a' has timed out after 0\.02 minutes/);
+  assert.match(host.finished.message, /The action 'Run \.\/a' has timed out after 0\.06 minutes/);
 });
 
 test('a cancelled job ends the step inside an action; always() and post parts still run', async () => {

@@ -10,20 +10,23 @@ import { takeBuildLock } from './build-lock.ts';
 import { ImageError } from './errors.ts';
 
 /** Another process that takes the lock, says so, optionally starts a tool that holds it, and stays. */
-async function holder(path: string, toolSeconds: number): Promise<ChildProcess> {
+async function holder(
+  path: string,
+  hasTool: boolean,
+): Promise<{ other: ChildProcess; toolPid: number }> {
   const script = `
     import { spawn } from 'node:child_process';
     import { takeBuildLock } from ${JSON.stringify(join(import.meta.dirname, 'build-lock.ts'))};
     const lock = await takeBuildLock(${JSON.stringify(path)}, { onWait() {} });
-    const tool = ${toolSeconds} > 0
-      ? spawn('sleep', ['${toolSeconds}'], { stdio: ['ignore', 'ignore', 'ignore', lock.fd] }) : undefined;
+    const tool = ${hasTool}
+      ? spawn('sleep', ['60'], { stdio: ['ignore', 'ignore', 'ignore', lock.fd] }) : undefined;
     console.log(tool?.pid ?? 0);
     setInterval(() => lock.fd, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+  const other = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  await once(child.stdout, 'data');
-  return child;
+  const [said] = (await once(other.stdout, 'data')) as [Buffer];
+  return { other, toolPid: Number(said) };
 }
 
 suite('the build lock', () => {
@@ -43,7 +46,7 @@ suite('the build lock', () => {
   test('is free again at once when its holder was killed', async () => {
     await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-lock-'));
     const path = join(scratch.path, 'lock');
-    const other = await holder(path, 0);
+    const { other } = await holder(path, false);
     const waited = Promise.withResolvers<void>();
     const mine = takeBuildLock(path, { onWait: waited.resolve });
     await waited.promise;
@@ -54,11 +57,13 @@ suite('the build lock', () => {
   test('is held by a tool of a killed builder until that tool is gone', async () => {
     await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-lock-'));
     const path = join(scratch.path, 'lock');
-    const other = await holder(path, 2);
+    const { other, toolPid } = await holder(path, true);
     other.kill('SIGKILL');
     await once(other, 'exit');
     let hasWaited = false;
-    const lock = await takeBuildLock(path, { onWait: () => (hasWaited = true) });
+    const lock = await takeBuildLock(path, {
+      onWait: () => (hasWaited = process.kill(toolPid)),
+    });
     await lock[Symbol.asyncDispose]();
     assert.equal(hasWaited, true);
   });
