@@ -23,7 +23,7 @@ test('every attack on a machine with a kernel of its own is stopped, and at leas
 const OF_THE_HOSTS_KERNEL = [
   ...['boot-id', 'boot-time', 'kernel-version', 'kernel-command-line', 'kernel-modules'],
   ...['pci-devices', 'dmi', 'disks', 'memory-size', 'many-processes', 'large-file'],
-  ...['monitor-user', 'monitor-capabilities'],
+  ...['monitor-user', 'monitor-capabilities', 'remains-content'],
 ];
 
 const brokenOf = ({ findings }: Report): string[] =>
@@ -61,6 +61,11 @@ test("a container stops what does not hang on a kernel of its own, and is tried 
   assert.ok(report.totals.held >= HELD_AT_LEAST, tellFindings(report));
   assert.equal(verdictOf(report, 'boot-id'), 'broken');
   assert.equal(verdictOf(report, 'kernel-core-pattern'), 'not tried');
+  // Plain files while it runs; what else there is of it is found then, and nothing afterwards.
+  assert.equal(verdictOf(report, 'remains-content'), 'broken', tellFindings(report));
+  for (const id of ['remains-container', 'remains-group', 'remains-process', 'remains-mount']) {
+    assert.equal(verdictOf(report, id), 'held', tellFindings(report));
+  }
   assert.equal(code, 1);
 });
 
@@ -71,8 +76,11 @@ test('an interface of its own is no way out for an attack: no closed address, no
 test("nor is a container's: the same walls hold it", async (t) => {
   const whyNot = whyNoEngine();
   if (whyNot !== undefined) return t.skip(whyNot);
-  await proveNetwork(t, 'docker', []);
+  await proveNetwork(t, 'docker', ['remains-container']);
 });
+
+/** What the host has for a sandbox with a network: found while it runs, and gone with it. */
+const OF_A_NETWORK = ['remains-interface', 'remains-packet-rules', 'remains-network'];
 
 async function proveNetwork(t: TestContext, driver: string, more: readonly string[]) {
   const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
@@ -80,7 +88,7 @@ async function proveNetwork(t: TestContext, driver: string, more: readonly strin
     return t.skip('it takes root, nftables and conntrack');
   }
   await using line = new CommandLine();
-  const only = ['--only', 'network', 'monitor-network', 'link-frames', ...more];
+  const only = ['--only', 'network', 'monitor-network', 'link-frames', ...OF_A_NETWORK, ...more];
   const { report, code } = await proveWith(line, ['--driver', driver, '--network', 'nat', ...only]);
   assert.equal(report.network, 'nat');
   assert.equal(report.totals.held, report.findings.length, tellFindings(report));

@@ -118,7 +118,8 @@ export type DevicesAttack = Common & { kind: 'devices' };
 
 export const REMAINS = [
   ...(['process', 'socket', 'directory', 'content', 'journal', 'descriptor'] as const),
-  ...(['group', 'user', 'mount'] as const),
+  ...(['group', 'user', 'mount', 'container'] as const),
+  ...(['interface', 'packet-rules', 'network'] as const),
 ] as const;
 export type Remains = (typeof REMAINS)[number];
 

@@ -27,5 +27,7 @@ export type JobWatcher = {
 /** Runs jobs on a platform of the proof's own. */
 export type Lab = {
   readonly dataDirectory: string;
+  /** Of the container engine that is the proof's own; undefined: there is none. */
+  readonly engineDirectory: string | undefined;
   run(job: ProbeJob, watcher?: JobWatcher): Promise<EndedProbeJob>;
 };

@@ -17,6 +17,7 @@ type Listed = { id: string; probe: { script?: string } };
 /** A lab whose sandboxes see what they are told to, and print what scripts print. */
 class ScriptedLab implements Lab {
   readonly dataDirectory = dataDirectory;
+  engineDirectory: string | undefined = undefined;
   readonly jobs: ProbeJob[] = [];
   readonly #seen: (id: string, job: ProbeJob) => string | undefined;
   readonly #whileRunning: () => Promise<void>;
@@ -52,8 +53,11 @@ class ScriptedLab implements Lab {
 }
 
 const proveWith = async (lab: Lab, ...only: string[]): Promise<Proof> =>
+  await proveDriver('qemu', lab, only);
+
+const proveDriver = async (driver: string, lab: Lab, only: readonly string[]): Promise<Proof> =>
   await prove({
-    ...{ driver: 'qemu', network: 'link' },
+    ...{ driver, network: 'link' },
     only,
     lab,
     openObeying: async () => await Promise.reject(new Error('no machine is booted here')),
@@ -161,6 +165,21 @@ test('remains are looked for while the sandbox runs, and found afterwards where 
   writeFileSync(journal, '');
   const left = await proveWith(new ScriptedLab(() => ''), 'remains-journal');
   assert.deepEqual(verdicts(left), { 'remains-journal': 'broken' });
+});
+
+test("what the host's own engine keeps is not looked into, and so nothing of it is held", async () => {
+  const lab = new ScriptedLab(() => '');
+  const { findings } = await proveDriver('docker', lab, ['remains-content', 'remains-container']);
+  for (const { id, verdict, observed } of findings) {
+    assert.equal(verdict, 'not tried', id);
+    assert.match(observed, /the host's own engine keeps .*that needs root/);
+  }
+  lab.engineDirectory = join(dataDirectory, 'engine');
+  const own = await proveDriver('docker', lab, ['remains-content', 'remains-container']);
+  assert.deepEqual(verdicts(own), {
+    'remains-content': 'not counted',
+    'remains-container': 'not counted',
+  });
 });
 
 test('a word that is no attack and no class is refused by name', () => {

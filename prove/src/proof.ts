@@ -107,13 +107,17 @@ export async function prove(options: ProofOptions): Promise<Proof> {
  */
 function whyNotTried(
   attack: Attack,
-  { driver, scene, notIsolated }: ProofOptions,
+  { driver, scene, notIsolated, lab }: ProofOptions,
 ): string | undefined {
   if (attack.kind === 'devices' && driver !== 'qemu') {
     return `a job of the driver ${driver} meets no device that a monitor emulates`;
   }
   if (attack.kind === 'monitor' || attack.kind === 'flood' || attack.kind === 'devices')
     return scene === undefined ? notIsolated : undefined;
+  if (attack.kind === 'remains' && driver === 'docker' && lab.engineDirectory === undefined) {
+    const isWithEngine = attack.remains === 'content' || attack.remains === 'container';
+    return isWithEngine ? `the host's own engine keeps its files: ${notIsolated}` : undefined;
+  }
   if (attack.kind !== 'sandbox') return undefined;
   const isOfKernel = attack.controlOn === 'host' && attack.class === 'escape';
   if (isOfKernel && ON_HOST_KERNEL.includes(driver)) {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Remains } from './attack.ts';
 import type { Observation } from './judge.ts';
 import { LOOK_MS, OBSERVED_CHARACTERS, SETTLE_MS } from './limits.ts';
+import { CONTAINERS } from './scene/container-engine.ts';
 import { tryScript } from './scene/tools.ts';
 
 export type Search = {
@@ -15,6 +16,17 @@ export type Search = {
   content: string;
   /** Files that were in its directory while it ran, by device and inode: they have no name afterwards. */
   files: Set<string>;
+  /** Of the proof's own; undefined: its driver has none. */
+  engine: Engine | undefined;
+};
+
+/** What a container engine keeps of the sandbox is there under names of its own. */
+type Engine = {
+  directory: string;
+  /** That the sandbox's container and its layer had, seen while it was there. */
+  names: Set<string>;
+  /** When the container was made, milliseconds of the epoch: what it wrote is younger. Infinity: it was not seen. */
+  firstAtMs: number;
 };
 
 export type Remainder = { before: Observation; after: Observation };
@@ -61,11 +73,13 @@ export async function lookAfter(
 
 /** What is found of one kind; nothing: an empty text. */
 async function findRemains(kind: Remains, search: Search): Promise<string> {
-  const { dataDirectory, sandboxId, content } = search;
+  const { dataDirectory, sandboxId, content, engine } = search;
   const agent = join(dataDirectory, 'agent');
+  if (engine !== undefined) learnNames(engine, sandboxId);
+  const names = [sandboxId, ...(engine?.names ?? [])];
   switch (kind) {
     case 'process':
-      return ofProcesses(sandboxId);
+      return ofProcesses(names);
     case 'descriptor':
       return ofDescriptors(join(agent, 'sandboxes', sandboxId), search.files);
     case 'socket':
@@ -75,15 +89,26 @@ async function findRemains(kind: Remains, search: Search): Promise<string> {
     case 'journal':
       return named(join(agent, 'journals'), sandboxId);
     case 'content':
-      return await withContent(agent, content);
+      return (await withContent(agent, content)) || (await withinEngine(engine, content));
     case 'group':
-      return groupsNamed('/sys/fs/cgroup', sandboxId, GROUP_LEVELS).join(', ');
+      return directoriesNamed('/sys/fs/cgroup', names, GROUP_LEVELS).join(', ');
     case 'user':
       return ofUsers(sandboxId);
     case 'mount':
-      return ofMounts(sandboxId);
+      return ofMounts(names);
+    case 'container':
+      return directoriesNamed(engine?.directory ?? '', names, ENGINE_LEVELS).join(', ');
+    case 'interface':
+      return ofInterfaces(sandboxId);
+    case 'packet-rules':
+      return await ofPacketRules(sandboxId);
+    case 'network':
+      return named('/run/netns', sandboxId);
   }
 }
+
+const hasOne = (text: string, names: readonly string[]): boolean =>
+  names.some((name) => text.includes(name));
 
 const pids = (): string[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name));
 
@@ -95,9 +120,9 @@ function read(path: string): string {
   }
 }
 
-function ofProcesses(sandboxId: string): string {
+function ofProcesses(names: readonly string[]): string {
   const found = pids().filter((pid) =>
-    ['environ', 'cmdline'].some((file) => read(`/proc/${pid}/${file}`).includes(sandboxId)),
+    ['environ', 'cmdline'].some((file) => hasOne(read(`/proc/${pid}/${file}`), names)),
   );
   return found.map((pid) => `process ${pid} ${read(`/proc/${pid}/comm`).trim()}`).join(', ');
 }
@@ -154,13 +179,32 @@ function networkOf(pid: string): string {
 
 /** A hierarchy, the proof's group, a sandbox's. */
 const GROUP_LEVELS = 4;
+/** The data of an engine (`image/overlay2/layerdb/mounts/<container>`), or what it has of one that runs. */
+const ENGINE_LEVELS = 6;
 
-function groupsNamed(directory: string, word: string, levels: number): string[] {
+function directoriesNamed(directory: string, names: readonly string[], levels: number): string[] {
   if (levels === 0) return [];
   return directoriesIn(directory).flatMap((name) => {
     const path = join(directory, name);
-    return name.includes(word) ? [path] : groupsNamed(path, word, levels - 1);
+    return hasOne(name, names) ? [path] : directoriesNamed(path, names, levels - 1);
   });
+}
+
+/** The container whose settings name the sandbox, and the layer that its engine made for it. */
+function learnNames(engine: Engine, sandboxId: string): void {
+  const containers = join(engine.directory, CONTAINERS);
+  for (const id of directoriesIn(containers)) {
+    if (engine.names.has(id)) continue;
+    const directory = join(containers, id);
+    if (!read(join(directory, 'config.v2.json')).includes(sandboxId)) continue;
+    engine.names.add(id);
+    const made = statSync(directory, { throwIfNoEntry: false })?.birthtimeMs ?? 0;
+    engine.firstAtMs = Math.min(engine.firstAtMs, made);
+    for (const place of directoriesNamed(engine.directory, [id], ENGINE_LEVELS)) {
+      const layer = read(join(place, 'mount-id'));
+      if (layer !== '') engine.names.add(layer);
+    }
+  }
 }
 
 function directoriesIn(directory: string): string[] {
@@ -186,8 +230,8 @@ function ofUsers(sandboxId: string): string {
 }
 
 /** In the mount namespace of any process: a file or directory of the sandbox, at its own place or not. */
-function ofMounts(sandboxId: string): string {
-  const found = pids().filter((pid) => read(`/proc/${pid}/mountinfo`).includes(sandboxId));
+function ofMounts(names: readonly string[]): string {
+  const found = pids().filter((pid) => hasOne(read(`/proc/${pid}/mountinfo`), names));
   return found.length === 0 ? '' : `mounts in the namespace of process ${found.join(', ')}`;
 }
 
@@ -198,21 +242,61 @@ const linesWith = (path: string, word: string): string =>
     .map((line) => line.split(' ').at(-1))
     .join(', ');
 
-function named(directory: string, sandboxId: string): string {
+const named = (directory: string, sandboxId: string): string =>
+  namesIn(directory)
+    .filter((name) => name.includes(sandboxId))
+    .map((name) => join(directory, name))
+    .join(', ');
+
+function namesIn(directory: string): string[] {
   try {
-    return readdirSync(directory)
-      .filter((name) => name.includes(sandboxId))
-      .map((name) => join(directory, name))
-      .join(', ');
+    return readdirSync(directory);
   } catch {
-    return '';
+    return [];
   }
 }
 
-/** Disks are sparse: tar reads what is there, and not the holes. */
-async function withContent(directory: string, content: string): Promise<string> {
-  const count = await tryScript(
-    `tar --sparse --hole-detection=seek --ignore-failed-read -C '${directory}' -cf - . 2>/dev/null | grep -a -c -F '${content}' || true`,
+/** Of the host's network namespace; a name is short, and holds as much of the id as fits in it. */
+function ofInterfaces(sandboxId: string): string {
+  const all = namesIn('/sys/class/net');
+  const found = all.filter(
+    (name) =>
+      name.includes(shortened(sandboxId)) ||
+      read(`/sys/class/net/${name}/ifalias`).includes(sandboxId),
   );
+  return found.join(', ');
+}
+
+/** Interface names have at most 15 characters, of which two say whose kind they are. */
+const shortened = (sandboxId: string): string => sandboxId.slice(2, 15);
+
+/** Tables for the sandbox, and rules of any table that name its interface. */
+async function ofPacketRules(sandboxId: string): Promise<string> {
+  const lines = (await tryScript('nft list ruleset')).split('\n');
+  return lines
+    .filter((line) => hasOne(line, [sandboxId, shortened(sandboxId)]))
+    .map((line) => line.trim())
+    .join(', ');
+}
+
+/** Disks are sparse: tar reads what is there, and not the holes. */
+const READ_ALL = 'tar --sparse --hole-detection=seek --ignore-failed-read';
+
+async function withContent(directory: string, content: string): Promise<string> {
+  return await told(`${READ_ALL} -C '${directory}' -cf - .`, directory, content);
+}
+
+/** Of an engine's files those that changed since the container was made: the rest is images, and large. */
+async function withinEngine(engine: Engine | undefined, content: string): Promise<string> {
+  if (engine === undefined) return '';
+  const { directory, firstAtMs } = engine;
+  const since = firstAtMs === Infinity ? 0 : Math.floor(firstAtMs / 1000);
+  const find = `find . -xdev -type f -newerct @${since} -print0`;
+  const script = `cd '${directory}' && ${find} | ${READ_ALL} --null -T - -cf -`;
+  return await told(script, directory, content);
+}
+
+async function told(script: string, directory: string, content: string): Promise<string> {
+  const count = await tryScript(`(${script}) 2>/dev/null | grep -a -c -F '${content}' || true`);
   return Number(count) > 0 ? `the text ${content} below ${directory}` : '';
 }

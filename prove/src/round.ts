@@ -138,9 +138,15 @@ function watchedBy({ side, attacks, lab, scene }: Attempt) {
   const found = new Map<Remains, string>();
   const monitor = new Map<Aspect, Observation>();
   const agent = new Map<Aspect, Observation>();
-  const { dataDirectory } = lab;
+  const { dataDirectory, engineDirectory } = lab;
   const files = new Set<string>();
-  const search = (sandboxId: string): Search => ({ dataDirectory, sandboxId, content, files });
+  const engine =
+    engineDirectory === undefined || side === 'control'
+      ? undefined
+      : { directory: engineDirectory, names: new Set<string>(), firstAtMs: Infinity };
+  const search = (sandboxId: string): Search => ({
+    ...{ dataDirectory, sandboxId, content, files, engine },
+  });
   return {
     content: all.includes('content') ? content : '',
     monitor,

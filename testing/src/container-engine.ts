@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { startContainerEngine, type ContainerEngine } from '@onejob/prove';
 
 export { findProgram, whyNoEngine } from '@onejob/prove';
-export type TestEngine = ContainerEngine;
+export type TestEngine = AsyncDisposable & Pick<ContainerEngine, 'socketPath'>;
 
 /** It writes a key to /etc/docker, and makes a directory in /opt. */
 const APART = `

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import type { Job, NetworkMode, Run } from '@onejob/protocol';
 import {
   WORKFLOW_FILE,
+  type ContainerEngine,
   type EndedProbeJob,
   type JobWatcher,
   type Lab,
@@ -28,18 +29,18 @@ export async function openLab(options: {
   cache: string;
   driver: string;
   network: NetworkMode;
-  engineSocket: string | undefined;
+  engine: ContainerEngine | undefined;
   /** Its machines have a device that obeys: a control. */
   obeyingDevice?: boolean;
   say: (line: string) => void;
   signal: AbortSignal;
 }): Promise<ProofLab> {
-  const { work, cache, driver, network, engineSocket, obeyingDevice = false } = options;
+  const { work, cache, driver, network, engine, obeyingDevice = false } = options;
   const { say, signal } = options;
   const data = join(work, 'data');
   const platform = await openPlatform({
     directories: { data, cache },
-    ...{ driver, network, engineSocket, obeyingDevice },
+    ...{ driver, network, engineSocket: engine?.socketPath, obeyingDevice },
     image: undefined,
     withAgent: true,
     imageWatcher: { show: () => {}, end: () => {} },
@@ -49,6 +50,7 @@ export async function openLab(options: {
   let count = 0;
   return {
     dataDirectory: data,
+    engineDirectory: engine?.directory,
     run: async (job, watcher = {}) => {
       count += 1;
       const checkout = join(work, `checkout-${count}`);

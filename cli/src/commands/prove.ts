@@ -228,7 +228,7 @@ async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> 
     scene === undefined || driver !== 'docker'
       ? undefined
       : undo.use(await startEngineOfProof(work, mark));
-  const both = { cache, engineSocket: engine?.socketPath, say: tell, signal };
+  const both = { cache, engine, say: tell, signal };
   const lab = undo.use(await openLab({ ...both, work, driver, network }));
   const openObeying = async () =>
     await openLab({

@@ -11,6 +11,10 @@ const WHAT: Readonly<Record<Remains, string>> = {
   group: 'its control group',
   user: 'a user that was taken for it',
   mount: 'a mount of its files',
+  container: 'its container, or the layer that the engine made for that,',
+  interface: 'an interface that leads to it',
+  'packet-rules': 'packet rules for it',
+  network: 'its network namespace',
 };
 
 export const burialAttacks = (): RemainsAttack[] =>

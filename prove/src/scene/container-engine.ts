@@ -18,7 +18,15 @@ const CONTROL_GROUPS = '/sys/fs/cgroup';
 /** Everything it starts is in namespaces that end with its first process, and that ends with us. */
 const NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
 
-export type ContainerEngine = AsyncDisposable & { readonly socketPath: string };
+const DATA = 'data';
+/** In an engine's directory: a directory for each container, named by its id. */
+export const CONTAINERS = join(DATA, 'containers');
+
+export type ContainerEngine = AsyncDisposable & {
+  readonly socketPath: string;
+  /** All that it keeps is in there: images, and what containers write. */
+  readonly directory: string;
+};
 
 /** Undefined where an engine can run. */
 export function whyNoEngine(): string | undefined {
@@ -55,7 +63,7 @@ export async function startContainerEngine(options: {
   const socketPath = join(directory, 'engine.sock');
   await writeFile(join(directory, 'daemon.json'), '{}');
   const flags = [
-    ...[`--host=unix://${socketPath}`, `--data-root=${join(directory, 'data')}`],
+    ...[`--host=unix://${socketPath}`, `--data-root=${join(directory, DATA)}`],
     ...[`--exec-root=${join(directory, 'exec')}`, `--pidfile=${join(directory, 'pid')}`],
     ...[`--config-file=${join(directory, 'daemon.json')}`, `--cgroup-parent=/${group}`],
     ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'],
@@ -81,7 +89,7 @@ export async function startContainerEngine(options: {
   };
   const deadline = performance.now() + ENGINE_START_MS;
   for (;;) {
-    if (await answers(socketPath)) return { socketPath, [Symbol.asyncDispose]: stop };
+    if (await answers(socketPath)) return { socketPath, directory, [Symbol.asyncDispose]: stop };
     if (daemon.exitCode !== null || performance.now() > deadline) {
       await stop();
       throw new Error(`The container engine did not start:\n${said}`);
