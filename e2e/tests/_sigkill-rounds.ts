@@ -10,7 +10,9 @@ import type { Job, Run } from '@onejob/protocol';
 import {
   assertBuried,
   eventually,
+  filesBelow,
   ofSandboxes,
+  sandboxIdsIn,
   spawnAgent,
   startConstellation,
   type AgentProcessConfig,
@@ -108,7 +110,8 @@ export async function killAtEveryLine(
   for (const [index, line] of journal.entries()) {
     const label = `line-${index + 1}`;
     const where = `killed at journal line ${index + 1} (${JSON.stringify(line)})`;
-    await using agent = await startAfterKill({ ...config, labels: [label], dieAtLine: index + 1 });
+    const dying = { ...config, labels: [label], dieAtLine: index + 1 };
+    await using agent = await startAfterKill(dying, index === 0 ? 0 : 1);
     const run = await constellation.start({ workflow: jobFor(label) });
     assert.equal((await agent.exited).signal, 'SIGKILL', where);
     assert.deepEqual(agent.lines.at(-1)?.entry, line.entry, where);
@@ -122,12 +125,21 @@ export async function killAtEveryLine(
   await runAgain(constellation, config, journal.length, again);
 }
 
-/** The next agent of this host: when it is announced, nothing of the one before is left. */
-async function startAfterKill(config: AgentProcessConfig): Promise<SpawnedAgent> {
+/**
+ * The next agent of this host: when it is announced, nothing of the one before is left, nor anything
+ * that carries the id of one of its sandboxes.
+ */
+async function startAfterKill(
+  config: AgentProcessConfig,
+  sandboxes: 0 | 1 = 1,
+): Promise<SpawnedAgent> {
   await using undo = new AsyncDisposableStack();
+  const journals = filesBelow(join(config.stateDirectory, 'journals'));
+  const killed = sandboxIdsIn(journals.join('\n'));
+  assert.equal(killed.length, sandboxes, 'a journal of each sandbox that was killed');
   const agent = undo.use(spawnAgent(config));
   await agent.announced;
-  await assertBuried(config.stateDirectory);
+  await assertBuried(config.stateDirectory, killed);
   undo.move();
   return agent;
 }
@@ -184,5 +196,7 @@ async function runAgain(
     assert.equal(moves.filter(({ to }) => to === 'running').length, 1, 'adopted once');
   }
   await agent.stop();
-  await assertBuried(config.stateDirectory);
+  const ids = sandboxIdsIn(JSON.stringify(agent.lines));
+  assert.equal(ids.length, runs.length, 'a sandbox for each');
+  await assertBuried(config.stateDirectory, ids);
 }

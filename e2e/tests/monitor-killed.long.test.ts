@@ -13,6 +13,7 @@ import {
   eventually,
   listProcesses,
   ofSandboxes,
+  sandboxIdsIn,
   startConstellation,
   type Constellation,
 } from '@onejob/testing';
@@ -60,7 +61,10 @@ for (const { at, leases, conclusion } of STEPS) {
   test(`a monitor that is killed at "${at}": the job ends as the rules say and nothing stays, three times over`, async () => {
     let killed = 0;
     let isDue = false;
-    const onJournalLine = ({ entry }: JournalLine): void => {
+    const lines: JournalLine[] = [];
+    const onJournalLine = (line: JournalLine): void => {
+      lines.push(line);
+      const { entry } = line;
       if (!isDue || entry !== at) return;
       isDue = false;
       killed += killMonitors(constellation.agentDirectory);
@@ -94,7 +98,9 @@ for (const { at, leases, conclusion } of STEPS) {
       const seen = [killed, leased, job.conclusion];
       assert.deepEqual(seen, [1, leases, conclusion], `round ${round}: ${job.endReason}`);
       if (conclusion === 'lost') assert.match(job.endReason ?? '', /^(vmm_died|platform_error)$/);
-      await assertBuried(agentDirectory);
+      const ids = sandboxIdsIn(JSON.stringify(lines));
+      assert.equal(ids.length, leases * round, 'a sandbox for each lease');
+      await assertBuried(agentDirectory, ids);
     }
   });
 }

@@ -72,7 +72,7 @@ export async function lookAfter(
 }
 
 /** What is found of one kind; nothing: an empty text. */
-async function findRemains(kind: Remains, search: Search): Promise<string> {
+export async function findRemains(kind: Remains, search: Search): Promise<string> {
   const { dataDirectory, sandboxId, content, engine } = search;
   const agent = join(dataDirectory, 'agent');
   if (engine !== undefined) learnNames(engine, sandboxId);

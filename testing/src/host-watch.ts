@@ -1,7 +1,8 @@
 /**
  * What a constellation leaves on its host, looked for without asking it: processes, sockets, mounts
  * and files. Processes are found by descent from this one and by naming the directory in their
- * arguments, environment or place, so that neither a lost parent nor another name hides them.
+ * arguments, environment or place, so that neither a lost parent nor another name hides them. Of a
+ * sandbox that is known by its id whatever carries that, of any kind, by the looks of `onejob prove`.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -10,6 +11,7 @@ import { globalAgent } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findRemains } from '@onejob/prove';
 
 /** The kernel takes apart what was killed, and the event loop closes sockets, some turns later. */
 const SETTLE_MS = 10_000;
@@ -27,16 +29,42 @@ export function checkHostAfterEach(): void {
   });
 }
 
+/** Of these each thing carries the id of its sandbox, whoever made it and wherever it lies. */
+const CARRYING_ID = [
+  ...(['process', 'socket', 'group', 'user', 'mount'] as const),
+  ...(['interface', 'packet-rules', 'network'] as const),
+];
+
+/** Every sandbox id in it: in lines of a journal, say, or in names of journals. */
+export const sandboxIdsIn = (text: string): string[] => [
+  ...new Set(text.match(/\bsb[0-9a-f]{16}\b/g)),
+];
+
 /**
  * Asserts that no sandbox of the agent with this state directory is there, while the agent and its
- * control plane may still run.
+ * control plane may still run. And that nothing on the host carries one of these ids: what no agent
+ * would claim is found so, too, and what is another test's is not.
  */
-export async function assertBuried(stateDirectory: string): Promise<void> {
+export async function assertBuried(
+  stateDirectory: string,
+  sandboxIds: readonly string[] = [],
+): Promise<void> {
   const left = (): string[] => [
     ...ofSandboxes(stateDirectory),
     ...['sandboxes', 'journals', 'kept'].flatMap((name) => filesBelow(join(stateDirectory, name))),
   ];
   await assertSoon(left, 'left of buried sandboxes');
+  for (const id of sandboxIds) await assertSoon(async () => await carrying(id), `carrying ${id}`);
+}
+
+async function carrying(sandboxId: string): Promise<string[]> {
+  const search = { dataDirectory: '', sandboxId, content: '', files: new Set<string>() };
+  const found: string[] = [];
+  for (const kind of CARRYING_ID) {
+    const what = await findRemains(kind, { ...search, engine: undefined });
+    if (what !== '') found.push(`${kind}: ${what}`);
+  }
+  return found;
 }
 
 /**
@@ -131,10 +159,10 @@ function without(all: readonly string[], known: readonly string[]): string[] {
   return left;
 }
 
-async function assertSoon(look: () => string[], what: string): Promise<void> {
+async function assertSoon(look: () => string[] | Promise<string[]>, what: string): Promise<void> {
   const deadline = performance.now() + SETTLE_MS;
   for (;;) {
-    const left = look();
+    const left = await look();
     if (left.length === 0) return;
     if (performance.now() > deadline) assert.deepEqual(left, [], what);
     await sleep(POLL_MS);

@@ -19,5 +19,6 @@ export {
   naming,
   ofSandboxes,
   peakMemoryBytes,
+  sandboxIdsIn,
 } from './host-watch.ts';
 export { spawnAgent, type AgentProcessConfig, type SpawnedAgent } from './spawn-agent.ts';
