@@ -120,7 +120,7 @@ test('never more than the maximum of all kinds, the room of the agent, or its me
   assert.equal(pool.count(), 3);
   room = 1;
   await look(pool, 0);
-  assert.ok(pool.count() <= 2, 'each kind is no more than the room');
+  assert.equal(pool.count(), 1);
   memory = 'too little';
   await look(pool, 0);
   assert.equal(pool.count(), 0);
@@ -131,6 +131,40 @@ test('never more than the maximum of all kinds, the room of the agent, or its me
   memory = 'enough';
   await look(pool, 0);
   assert.equal(pool.count(), 3);
+});
+
+test('room that other jobs take is given by all kinds together, by who waits longest first', async () => {
+  await using pool = newPool();
+  const { driver, made } = newDriver();
+  for (const kind of [kindOf(1), kindOf(2)]) {
+    for (let job = 0; job < 2; job++) pool.take(driver, kind);
+    await settled(pool);
+    nowMs += 1000;
+  }
+  const left = (): number[] =>
+    made.filter(({ isKilled }) => !isKilled).map(({ request }) => request.shape.cpus);
+  assert.deepEqual(left(), [1, 1, 2, 2]);
+  room = 3;
+  await look(pool, 0);
+  assert.deepEqual(left(), [1, 2, 2]);
+  room = 1;
+  await look(pool, 0);
+  assert.deepEqual([left(), pool.count(), sandboxes().length], [[2], 1, 1]);
+});
+
+test('one that is given back after others took its place is no reason for one too many', async () => {
+  await using pool = newPool({ maximum: 2 });
+  const { driver } = newDriver();
+  pool.take(driver, KIND);
+  pool.take(driver, kindOf(2));
+  await settled(pool);
+  const taken = pool.take(driver, KIND);
+  assert.ok(taken !== undefined);
+  await settled(pool);
+  assert.equal(pool.count(), 2);
+  pool.giveBack(driver, KIND, taken);
+  await look(pool, 0);
+  assert.equal(pool.count(), 2);
 });
 
 test('demand is forgotten after a while, down to the minimum; then nothing of a machine is left', async () => {
@@ -181,6 +215,42 @@ test('one whose job was somebody else’s waits again', async () => {
   pool.giveBack(driver, KIND, taken);
   assert.equal(pool.take(driver, KIND), taken);
   await taken.place.bury();
+});
+
+test('one that dies while its lease is asked for does not come back', async () => {
+  await using pool = newPool();
+  const { driver, made } = newDriver();
+  pool.take(driver, KIND);
+  await settled(pool);
+  const taken = pool.take(driver, KIND);
+  assert.ok(taken !== undefined);
+  room = 0; // nobody takes its place
+  made[0]?.end();
+  await settled(pool);
+  assert.equal(made[0]?.isKilled, false, 'while it is taken it is not the pool’s to bury');
+  pool.giveBack(driver, KIND, taken);
+  await pool.idle();
+  assert.equal(pool.count(), 0);
+  assert.equal(pool.take(driver, KIND), undefined);
+  assert.deepEqual([made[0]?.isKilled, sandboxes(), [...alive]], [true, [], []]);
+});
+
+test('one that dies after it was given back to a shelf made anew is given to nobody', async () => {
+  await using pool = newPool();
+  const { driver, made } = newDriver();
+  pool.take(driver, KIND);
+  await settled(pool);
+  room = 0;
+  const taken = pool.take(driver, KIND);
+  assert.ok(taken !== undefined);
+  // Its kind is forgotten meanwhile.
+  await look(pool, IDLE_MS + 1);
+  room = 100;
+  pool.giveBack(driver, KIND, taken);
+  assert.equal(pool.count(), 1);
+  made[0]?.end();
+  await settled(pool);
+  assert.deepEqual([pool.count(), sandboxes()], [0, []]);
 });
 
 test('making way for a job is no failure; what fails is told and rests for a while', async () => {

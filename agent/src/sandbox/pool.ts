@@ -1,7 +1,7 @@
 /**
  * Machines that wait on their link for a job, by kind: driver, shape and image. How many of a kind
  * follows demand: as many as came within one short burst of the last minutes, between a minimum and a
- * maximum, and never more than the agent has room for.
+ * maximum. All kinds together are never more than the maximum, nor than the agent has room for.
  *
  *     a job of the kind comes -> takes one that waits, or has its own made
  *     look (now and then, and after each taking) -> fewer than wanted: one more, in a spare turn
@@ -56,6 +56,8 @@ export class MachinePool implements AsyncDisposable {
   #looking: Promise<void> | undefined;
   #isDueAgain = false;
   readonly #burials = new Set<Promise<void>>();
+  /** Machines that died, wherever they were then: on a shelf, or taken and perhaps given back. */
+  readonly #dead = new WeakSet<WaitingMachine>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -79,9 +81,9 @@ export class MachinePool implements AsyncDisposable {
     return taken;
   }
 
-  /** Its job was somebody else's. */
+  /** Its job was somebody else's. One that died meanwhile waits for nobody. */
   giveBack(driver: SandboxDriver, kind: MachineKind, machine: WaitingMachine): void {
-    if (this.#stop.signal.aborted) return this.#bury(machine);
+    if (this.#stop.signal.aborted || this.#dead.has(machine)) return this.#bury(machine);
     this.#shelfOf(driver, kind).waiting.push(machine);
   }
 
@@ -127,8 +129,10 @@ export class MachinePool implements AsyncDisposable {
   async #lookUntilDone(): Promise<void> {
     while (this.#isDueAgain && !this.#stop.signal.aborted) {
       this.#isDueAgain = false;
+      const isShort = (await this.#parts.memory(0)) === 'too little';
+      for (const shelf of this.#shelves.values()) this.#tidy(shelf, isShort);
+      this.#tidyAll();
       for (const [key, shelf] of this.#shelves) {
-        await this.#tidy(shelf);
         if (shelf.waiting.length === 0 && this.#wanted(shelf) === 0) this.#shelves.delete(key);
         else if (await this.#isOneMoreWanted(shelf)) await this.#makeOne(shelf);
       }
@@ -149,16 +153,23 @@ export class MachinePool implements AsyncDisposable {
     return Math.min(Math.max(minimum, most), maximum);
   }
 
-  /** Those that are too many, died or wait too long go, and all where memory is too short. */
-  async #tidy(shelf: Shelf): Promise<void> {
-    const isShort = (await this.#parts.memory(0)) === 'too little';
+  /** Those that are more than wanted or wait too long go, and all where memory is too short. */
+  #tidy(shelf: Shelf, isShort: boolean): void {
     const tooOldMs = performance.now() - POOL_WAIT_MS;
-    const most = isShort ? 0 : Math.min(this.#wanted(shelf), this.#parts.room());
-    const isKept = ({ sinceMs }: WaitingMachine, index: number): boolean =>
-      sinceMs > tooOldMs && index >= shelf.waiting.length - most;
-    const gone = shelf.waiting.filter((machine, index) => !isKept(machine, index));
-    shelf.waiting = shelf.waiting.filter((machine) => !gone.includes(machine));
-    for (const machine of gone) this.#bury(machine);
+    const surplus = isShort ? shelf.waiting.length : shelf.waiting.length - this.#wanted(shelf);
+    const gone = shelf.waiting.filter(({ sinceMs }, at) => at < surplus || sinceMs <= tooOldMs);
+    for (const machine of gone) this.#remove(shelf, machine);
+  }
+
+  /** What is over the room of the agent, or the maximum, goes: of all kinds, who waits longest first. */
+  #tidyAll(): void {
+    const most = Math.min(this.#parts.limits.maximum, this.#parts.room());
+    const all = [...this.#shelves.values()].flatMap((shelf) =>
+      shelf.waiting.map((machine) => ({ shelf, machine })),
+    );
+    const byAge = all.toSorted((one, other) => one.machine.sinceMs - other.machine.sinceMs);
+    const gone = byAge.slice(0, Math.max(0, all.length - most));
+    for (const { shelf, machine } of gone) this.#remove(shelf, machine);
   }
 
   async #isOneMoreWanted(shelf: Shelf): Promise<boolean> {
@@ -182,7 +193,7 @@ export class MachinePool implements AsyncDisposable {
       const handle = await shelf.driver.provision(request, stack);
       const machine = { place, handle, sinceMs: performance.now() };
       shelf.waiting.push(machine);
-      void handle.ended.then(() => this.#drop(shelf, machine));
+      void handle.ended.then(() => this.#died(machine));
       this.#isDueAgain = true;
     } catch (error) {
       await place.bury().catch((failure: unknown) => this.#parts.warn(explainError(failure)));
@@ -193,8 +204,14 @@ export class MachinePool implements AsyncDisposable {
     }
   }
 
-  /** It died while it waited. */
-  #drop(shelf: Shelf, machine: WaitingMachine): void {
+  /** One that was taken is its job's; should it be given back, it is known to be dead. */
+  #died(machine: WaitingMachine): void {
+    this.#dead.add(machine);
+    for (const shelf of this.#shelves.values()) this.#remove(shelf, machine);
+  }
+
+  /** Buries it, unless it does not wait there. */
+  #remove(shelf: Shelf, machine: WaitingMachine): void {
     const at = shelf.waiting.indexOf(machine);
     if (at < 0) return;
     shelf.waiting.splice(at, 1);
