@@ -6,6 +6,7 @@ export {
   readDockerSettings,
   readFirecrackerSettings,
   readEgressSettings,
+  readPoolSettings,
   readProcessSettings,
   readQemuSettings,
 } from './config/driver-settings.ts';

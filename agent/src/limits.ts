@@ -16,6 +16,10 @@ export const REAP_INTERVAL_MS = 10 * 60 * SECOND_MS;
 export const POOL_BURST_MS = 10 * SECOND_MS;
 /** How often it is looked at which machines wait: a restore takes half a second. */
 export const POOL_LOOK_MS = 5 * SECOND_MS;
+/** Machines that wait, at most: more than a host has memory for, and no number that was a slip. */
+export const POOL_MACHINES = 1000;
+/** Each job of that time is remembered; a day has every hour of a team's work in it. */
+export const POOL_IDLE_LONGEST_MS = 24 * 60 * 60 * SECOND_MS;
 /** Then a machine makes way for a new one: its job may take as long as any, and none is too old then. */
 export const POOL_WAIT_MS = 4 * 60 * SECOND_MS;
 /** Looking up an image that is there takes milliseconds; making one must not outlast an offer. */

@@ -325,7 +325,10 @@ function addUp(program: Command, settle: Settle, dataDirectory: DataDirectory): 
     .option('--listen <host:port>', 'serve the API on TCP, too (a port alone: on 127.0.0.1)')
     .option('--image <name>', 'a stored guest image (see onejob image list)')
     .addOption(networkOption())
-    .option('--pool <count>', 'machines that wait for jobs, at most; as many as jobs come', '2')
+    .option(
+      '--pool <count>',
+      'machines that wait for jobs, at most; as many as jobs come (default: 2; with nat: none)',
+    )
     .action(async (flags: UpFlags) => {
       const { up } = await import('./commands/up.ts');
       await settle(up(flags, dataDirectory()));

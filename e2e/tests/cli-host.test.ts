@@ -68,6 +68,28 @@ test('up says when its port is taken, or is no port', async () => {
   assert.match(pool.stderr, /--pool -1: a whole number from 0 to 1000/);
 });
 
+test('up refuses machines that wait where each has a network of its own, before anything runs', async () => {
+  await using line = new CommandLine();
+  const { code, stderr } = await line.run(['up', '--network', 'nat', '--pool', '4']);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /--pool 4 has no effect with --network nat: .* Leave out --pool, or use --/);
+  assert.ok(!line.hasData());
+});
+
+test('up takes the pool’s minimum and idle time from a file, and names what is wrong in it', async () => {
+  await using line = await CommandLine.prepared();
+  for (const [settings, why] of [
+    [{ minimum: 3 }, /minimum is 3 of each kind, but maximum \(--pool\) 1 of all/],
+    [{ idleMs: 0 }, /idleMs is 0; a whole number from 1 /],
+  ] as const) {
+    const path = line.write('pool.json', JSON.stringify(settings));
+    const environment = { ONEJOB_POOL_SETTINGS: path };
+    const { code, stderr } = await line.run(['up', '--pool', '1'], { environment });
+    assert.equal(code, 4, stderr);
+    assert.match(stderr, why);
+  }
+});
+
 test('up refuses an image it does not have before anything runs', async () => {
   await using line = new CommandLine();
   const { code, stderr } = await line.run(['up', '--image', 'nope'], emptyCache(line));

@@ -17,6 +17,7 @@ import type { QemuSettings } from '../drivers/qemu/config.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { PoolLimits } from '../sandbox/pool.ts';
 import type { JournalObserver } from '../sandbox/journal.ts';
+import { completePool } from './pool-limits.ts';
 
 export type AgentConfig = {
   /** Holds sandboxes, journals, kept sandboxes, caches and artifacts; made when missing, 0700. */
@@ -167,7 +168,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     warn: () => {},
     ...config,
     labels: [...new Set([...(config.labels ?? DEFAULT_LABELS), ...(config.extraLabels ?? [])])],
-    pool: completePool(config.pool ?? {}),
+    pool: completePool(config.pool ?? {}, config.network ?? 'link'),
     slots,
     stateDirectory,
     hostMarker: createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16),
@@ -180,22 +181,4 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     cpus,
     memoryBytes: totalmem(),
   };
-}
-
-/** Demand is remembered as long as people who push again may take. */
-const POOL_IDLE_MS = 10 * 60_000;
-
-function completePool({ minimum = 0, maximum = 0, idleMs = POOL_IDLE_MS }: Partial<PoolLimits>) {
-  if (
-    [minimum, maximum, idleMs].every(Number.isSafeInteger) &&
-    0 <= minimum &&
-    minimum <= maximum &&
-    idleMs > 0
-  ) {
-    return { minimum, maximum, idleMs };
-  }
-  throw new AgentError(
-    'invalid_configuration',
-    `pool is ${minimum} to ${maximum} machines for ${idleMs} ms; whole numbers were expected, the first not above the second.`,
-  );
 }

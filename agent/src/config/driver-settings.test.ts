@@ -1,4 +1,4 @@
-/** The files with an operator's settings of drivers: what is read of it, and what is refused. */
+/** The files with an operator's settings of drivers and of the pool: what is read of it, and what is refused. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import {
   readDockerSettings,
   readFirecrackerSettings,
+  readPoolSettings,
   readProcessSettings,
   readQemuSettings,
 } from './driver-settings.ts';
@@ -90,4 +91,22 @@ test('programs of Firecracker are named by their paths, and nothing else is said
     code: 'invalid_configuration',
     message: /of the firecracker driver in .*\/jailer schema is false/,
   });
+});
+
+test('settings of the pool are its minimum and its idle time; its maximum is said elsewhere', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'pool.json');
+  const read = (value: unknown) => {
+    writeFileSync(path, JSON.stringify(value));
+    return readPoolSettings(path);
+  };
+  for (const good of [{}, { minimum: 1 }, { minimum: 0, idleMs: 3_600_000 }]) {
+    assert.deepEqual(read(good), good);
+  }
+  const wrong = { maximum: 4, minimum: '1', idleMs: null };
+  for (const [key, value] of Object.entries(wrong)) {
+    const message = new RegExp(`settings of the pool in .*pool\\.json are refused: /${key} `);
+    assert.throws(() => read({ [key]: value }), { code: 'invalid_configuration', message });
+  }
 });

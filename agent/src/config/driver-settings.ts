@@ -1,6 +1,6 @@
 /**
- * The operator's settings of a driver, or of the egress guard, from a JSON file. What is not known or of
- * another type is refused by name; what the values may be is judged by the driver, or the guard.
+ * The operator's settings of a driver, of the egress guard or of the pool, from a JSON file. What is not
+ * known or of another type is refused by name; what the values may be is judged by whom they are for.
  */
 import { readFileSync } from 'node:fs';
 import Type, { type Static, type TSchema } from 'typebox';
@@ -10,6 +10,7 @@ import type { FirecrackerSettings } from '../drivers/firecracker/config.ts';
 import type { ProcessSettings } from '../drivers/process/config.ts';
 import type { QemuSettings } from '../drivers/qemu/config.ts';
 import { AgentError } from '../errors.ts';
+import type { PoolLimits } from '../sandbox/pool.ts';
 import type { AgentConfig } from './config.ts';
 
 const Texts = Type.Array(Type.String());
@@ -81,12 +82,18 @@ const Egress = Type.Object(
   CLOSED,
 );
 
+const Pool = Type.Object(
+  { minimum: Type.Optional(Type.Number()), idleMs: Type.Optional(Type.Number()) },
+  CLOSED,
+);
+
 type Kind = { what: string; page: string };
 const driverNamed = (name: string): Kind => ({
   what: `the ${name} driver`,
   page: 'docs/drivers.md',
 });
 const EGRESS: Kind = { what: 'the egress guard', page: 'docs/egress.md' };
+const POOL: Kind = { what: 'the pool', page: 'docs/operations.md' };
 
 /** Throws `invalid_configuration`, naming the file and what in it is wrong; so do the others. */
 export const readDockerSettings = (path: string): DockerSettings =>
@@ -103,6 +110,10 @@ export const readProcessSettings = (path: string): ProcessSettings =>
 
 export const readEgressSettings = (path: string): NonNullable<AgentConfig['egress']> =>
   readSettings(path, EGRESS, Egress) as NonNullable<AgentConfig['egress']>;
+
+/** Its maximum is said where the agent is started. */
+export const readPoolSettings = (path: string): Partial<Omit<PoolLimits, 'maximum'>> =>
+  readSettings(path, POOL, Pool);
 
 function readSettings<S extends TSchema>(path: string, { what, page }: Kind, schema: S): Static<S> {
   const wrong = (why: string, cause?: unknown): AgentError =>

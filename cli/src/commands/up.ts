@@ -7,8 +7,10 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
 import { Interrupts } from './interrupt.ts';
 
-export type UpFlags = { listen?: string; image?: string; network?: NetworkMode; pool: string };
+export type UpFlags = { listen?: string; image?: string; network?: NetworkMode; pool?: string };
 
+/** As many jobs as one push of a person's makes at a time. */
+const WAITING = 2;
 const MOST_WAITING = 1000;
 
 export async function up(flags: UpFlags, dataDirectory: string | undefined): Promise<ExitCode> {
@@ -20,7 +22,7 @@ export async function up(flags: UpFlags, dataDirectory: string | undefined): Pro
     driver: 'auto',
     image: flags.image,
     network: flags.network,
-    pool: parsePool(flags.pool),
+    pool: readPool(flags),
     withAgent: true,
     ...(flags.listen === undefined ? {} : { listen: parseListen(flags.listen) }),
     imageWatcher: buildProgress(undefined, tell),
@@ -57,10 +59,19 @@ async function failureOf({ image, broken }: Platform): Promise<never> {
   return await promise;
 }
 
-function parsePool(text: string): number {
-  const count = Number(text);
-  if (/^\d{1,4}$/.test(text) && count <= MOST_WAITING) return count;
-  throw new CliError('usage', `--pool ${text}: a whole number from 0 to ${MOST_WAITING}.`);
+/** Machines that wait, at most. One with a network of its own never does: that is made before it, for one job. */
+function readPool({ pool, network }: UpFlags): number {
+  if (pool === undefined) return network === 'nat' ? 0 : WAITING;
+  const count = Number(pool);
+  if (!/^\d{1,4}$/.test(pool) || count > MOST_WAITING) {
+    throw new CliError('usage', `--pool ${pool}: a whole number from 0 to ${MOST_WAITING}.`);
+  }
+  if (network !== 'nat' || count === 0) return count;
+  throw new CliError(
+    'usage',
+    `--pool ${pool} has no effect with --network nat: the network of a machine is made before it, ` +
+      'for one job, so that none can wait. Leave out --pool, or use --network link.',
+  );
 }
 
 function parseListen(text: string): { host: string; port: number } {

@@ -12,6 +12,7 @@ import {
   readDockerSettings,
   readFirecrackerSettings,
   readEgressSettings,
+  readPoolSettings,
   readProcessSettings,
   readQemuSettings,
   needsImage,
@@ -195,7 +196,7 @@ async function agentConfig(
     prepareImage: options.driver !== 'process',
     ...(options.network === undefined ? {} : { network: options.network }),
     obeyingDevice: options.obeyingDevice ?? false,
-    pool: { maximum: options.pool ?? 0 },
+    ...poolSettings(options.pool),
     warn,
   };
 }
@@ -231,6 +232,13 @@ function driverSettings(
 function egressSettings(): Pick<AgentConfig, 'egress'> {
   const path = environmentValue('ONEJOB_EGRESS_SETTINGS') ?? '';
   return path === '' ? {} : { egress: readEgressSettings(path) };
+}
+
+/** Machines wait only where a platform is left running, so only there are these settings read. */
+function poolSettings(maximum: number | undefined): Pick<AgentConfig, 'pool'> {
+  if (maximum === undefined) return {};
+  const path = environmentValue('ONEJOB_POOL_SETTINGS') ?? '';
+  return { pool: { ...(path === '' ? {} : readPoolSettings(path)), maximum } };
 }
 
 /** Drivers as tried on this host, without a platform: for `doctor`. */
