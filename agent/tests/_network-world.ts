@@ -18,15 +18,9 @@ import { MACHINE, newSandboxId } from '@onejob/protocol';
 import { startDnsServer } from '../src/guard/_dns-server.ts';
 import type { EgressRecord } from '../src/guard/egress-record.ts';
 import { createGuard } from '../src/guard/guard.ts';
-import type { GuardLimits } from '../src/guard/limits.ts';
 import { AUDIT, NOTHING, readJobPolicy, type JobPolicy } from '../src/guard/job-policy.ts';
-import {
-  SandboxNetworks,
-  type NetworkRequest,
-  type NetworksOptions,
-} from '../src/network/networks.ts';
+import { SandboxNetworks, type NetworkRequest } from '../src/network/networks.ts';
 import { networkNames, parseAddressRange, vethAlias } from '../src/network/plan.ts';
-import { probeNetworks, type NetworkProbe } from '../src/network/probe.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { Journal } from '../src/sandbox/journal.ts';
 import { reap } from '../src/sandbox/reaper.ts';
@@ -35,9 +29,17 @@ import { undoOn } from '../src/sandbox/undo.ts';
 import { FailingStack } from './_sandbox-lab.ts';
 import { HOST_MARKER, run, startGuest, type Guest } from './_guest-place.ts';
 import { readLines, SETUP } from './_hostile-network.ts';
+import {
+  addFlow,
+  countFlows,
+  PUBLIC,
+  PUBLIC_NAME,
+  tryFirewall,
+  tryHostFlows,
+  tryLimits,
+  type TrialFindings,
+} from './_network-trials.ts';
 
-export const PUBLIC_NAME = 'public.example.org';
-export const PUBLIC = { ipv4: '93.184.215.14', ipv6: '2606:4700::1111' };
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   [PUBLIC_NAME]: [PUBLIC.ipv4, PUBLIC.ipv6],
   'inside.example.org': ['10.20.0.7'],
@@ -63,14 +65,12 @@ export type Phase = {
   /** Connections and datagrams that arrived at the far side or the host. */
   arrived: number;
 };
-export type Findings = {
+export type Findings = TrialFindings & {
   /** Made, and not opened. */
   unopened: Phase;
   /** Opened for jobs that have an allow-list or may reach nothing. */
   narrow: Phase;
   walls: Phase;
-  /** What arrived of six datagrams where three are a limit, and the rules of the records. */
-  limited: Record<string, { arrived: number; rules: string[] }>;
   names: Record<string, string>;
   spoofed: { outcomes: string[]; arrived: number };
   /** The routes lead everywhere. */
@@ -81,9 +81,7 @@ export type Findings = {
   withoutWalls: Phase;
   /** What an acquisition that failed left, and one whose agent died. */
   failures: string[];
-  reaped: { removed: string[]; left: string[] };
-  /** What is found out of this host, and what a sandbox reaches then. */
-  firewall: Record<'without' | 'within' | 'excepted', { probe: NetworkProbe; reached: string }>;
+  reaped: { removed: string[]; left: string[]; flows: number };
   records: Pick<EgressRecord, 'host' | 'address' | 'port' | 'verdict' | 'rule' | 'bytesDown'>[];
   inventory: { before: string; after: string };
 };
@@ -254,6 +252,8 @@ async function reapOne(networks: SandboxNetworks, root: string): Promise<Finding
   const egress = { sandboxId, policy: () => AUDIT };
   const network = await networks.provision({ egress, card: 'tap', directory: root, signal }, stack);
   await network.open(signal);
+  addFlow(network.address, PUBLIC.ipv4);
+  addFlow(network.address6 ?? '', PUBLIC.ipv6);
   const other = newSandboxId();
   const { namespace, veth, table } = networkNames(other);
   run('ip', 'netns', 'add', namespace);
@@ -281,7 +281,8 @@ async function reapOne(networks: SandboxNetworks, root: string): Promise<Finding
       .replaceAll(sandboxId, 'DEAD')
       .replaceAll(other, 'OTHER')
       .replace(veth, 'veth of OTHER');
-  return { removed: [...removed, ...failed].map(show), left: left.map(show) };
+  const flows = countFlows(network.address, network.address6 ?? '');
+  return { removed: [...removed, ...failed].map(show), left: left.map(show), flows };
 }
 
 /** The routes of the namespace as they were. */
@@ -296,69 +297,6 @@ function restoreRoutes({ sandboxId }: Guest): void {
     run(...ip, 'rule', 'add', 'iif', 'down0', 'lookup', '100', 'priority', '20');
     run(...ip, 'rule', 'add', 'iif', 'down0', 'unreachable', 'priority', '30');
   }
-}
-
-const LIMITED_PORTS = [22, 80, 443, 2375, 6443, 8080];
-/** A datagram of the probe has 33 bytes with its headers. */
-const THREE: Partial<GuardLimits>[] = [
-  { connectionsPerSandbox: 3 },
-  { newConnectionsPerMinute: 3 },
-  { bytesPerSandbox: 3 * 33 },
-];
-
-/** A guest of its own for each limit. */
-async function tryLimits(
-  options: Omit<NetworksOptions, 'guard'>,
-  root: string,
-  arrivals: () => Promise<number>,
-): Promise<Findings['limited']> {
-  const found: Findings['limited'] = {};
-  for (const limits of THREE) {
-    const records: EgressRecord[] = [];
-    const guard = createGuard({ limits, records: (record) => void records.push(record) });
-    const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
-    await guest.network.open(new AbortController().signal);
-    const before = await arrivals();
-    await guest.ask(LIMITED_PORTS.map((port) => ({ kind: 'udp', host: PUBLIC.ipv4, port })));
-    await guest.network.close();
-    const arrived = (await arrivals()) - before;
-    await guest.end();
-    await guest.stack.bury();
-    found[Object.keys(limits).join()] = {
-      arrived,
-      rules: records.map(({ rule }) => rule).toSorted(),
-    };
-  }
-  return found;
-}
-
-/** A firewall as Docker's engine sets it up, and the commands that a host is told to type then. */
-async function tryFirewall(
-  options: Omit<NetworksOptions, 'guard'>,
-  guard: NetworksOptions['guard'],
-  root: string,
-): Promise<Findings['firewall']> {
-  const probe = async (): Promise<NetworkProbe> =>
-    await probeNetworks({
-      ...{ guard, hostMarker: HOST_MARKER, undo: undoOn(HOST_MARKER) },
-      addressRange: '10.213.0.0/16',
-    });
-  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'pair');
-  await guest.network.open(new AbortController().signal);
-  const reach = async (): Promise<string> =>
-    (await guest.ask([{ kind: 'tcp', host: PUBLIC.ipv4, port: 80 }])).join();
-  const without = { probe: await probe(), reached: await reach() };
-  run('iptables', '-P', 'FORWARD', 'DROP');
-  const within = { probe: await probe(), reached: await reach() };
-  const [, commands = 'false'] =
-    /Let it through: (.*); with nftables/.exec(within.probe.note) ?? [];
-  run('sh', '-c', commands);
-  const excepted = { probe: await probe(), reached: await reach() };
-  run('nft', 'delete', 'table', 'ip', 'filter');
-  await guest.end();
-  await guest.network.close();
-  await guest.stack.bury();
-  return { without, within, excepted };
 }
 
 /** As an adoption opens them, each for its job's policy. */
@@ -423,10 +361,12 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
     await guest.stack.bury();
   }
   run('nft', 'flush', 'ruleset');
-  const limited = await tryLimits(options, root, arrivals);
+  const room = { options, root, arrivals };
+  const limited = await tryLimits(room);
+  const hostFlows = await tryHostFlows(room);
   const failures = await failEach(networks, root, before);
   const reaped = await reapOne(networks, root);
-  const firewall = await tryFirewall(options, guard, root);
+  const firewall = await tryFirewall(room, guard);
   const after = await inventoryLike(before);
   return {
     ...{
@@ -437,6 +377,7 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
       names,
       spoofed,
       ...torn,
+      hostFlows,
       failures,
       reaped,
       firewall,

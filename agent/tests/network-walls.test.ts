@@ -9,7 +9,8 @@ import { existsSync, mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { ISATAP, PUBLIC, PUBLIC_NAME, type Findings, type Phase } from './_network-world.ts';
+import { PUBLIC, PUBLIC_NAME } from './_network-trials.ts';
+import { ISATAP, type Findings, type Phase } from './_network-world.ts';
 
 /** What the namespace of a sandbox is itself: nothing listens there but what these tests put there. */
 const ITSELF = ['gateway', 'gateway6', 'own address'];
@@ -139,6 +140,11 @@ describe('network mode nat', { skip }, () => {
       newConnectionsPerMinute: { arrived: 3, rules: [...refused, ...opened] },
       bytesPerSandbox: { arrived: 3, rules: [...refused, ...opened] },
     });
+  });
+
+  test('flows that a namespace forgets fill no table of the host, and go with their sandbox', () => {
+    assert.deepEqual(findings.hostFlows, { arrived: 6, counted: 6, ofOthers: 1, buried: 0 });
+    assert.equal(findings.reaped.flows, 0, 'of one whose agent died');
   });
 
   test("a host whose own rules drop what is forwarded is said, with what lets sandboxes' packets through", () => {

@@ -23,5 +23,10 @@ export const FLOW_LINE_CHARACTERS = 2000;
 export const FLOW_BUFFER_BYTES = 1024 * 1024;
 /** A flow that ended stays known so long for late packets; less than the kernel's two minutes. */
 export const TIME_WAIT_SECONDS = 10;
+/**
+ * Flows of one sandbox that the host knows, for each connection it may have open: the namespace's own limit
+ * comes first, and says so, also where the host was told to remember what has ended for longer.
+ */
+export const HOST_FLOWS_PER_CONNECTION = 2;
 /** The last records of a sandbox are read while it is buried, and its burial waits for them. */
 export const LAST_RECORDS_TIMEOUT_MS = 2 * SECOND_MS;

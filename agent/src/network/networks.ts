@@ -70,8 +70,9 @@ export type NetworkRequest = {
 
 export type SandboxNetwork = {
   readonly machine: MachineNetwork;
-  /** The address that the host sees of this sandbox, and its own one at the other end. */
+  /** The addresses that the host sees of this sandbox, and its own one at the other end. */
   readonly address: string;
+  readonly address6: string | undefined;
   readonly gateway: string;
   /** Of the host: the interface that leads to the sandbox, and the table of packet rules for it. */
   readonly veth: string;
@@ -164,6 +165,7 @@ export class SandboxNetworks {
 class ProvisionedNetwork implements SandboxNetwork {
   readonly machine: MachineNetwork;
   readonly address: string;
+  readonly address6: string | undefined;
   readonly gateway: string;
   readonly veth: string;
   readonly table: string;
@@ -186,6 +188,7 @@ class ProvisionedNetwork implements SandboxNetwork {
     const { namespace, hasIpv6, pair, veth, table } = parts.plan;
     this.machine = { namespacePath: namespacePath(namespace), device: DOWNLINK, hasIpv6 };
     this.address = pair.inside;
+    this.address6 = hasIpv6 ? pair.inside6 : undefined;
     this.gateway = pair.outside;
     this.veth = veth;
     this.table = table;

@@ -12,7 +12,13 @@
  *   to it.
  */
 import type { CardKind } from '../sandbox/driver.ts';
-import { BURST_BYTES, BYTES_PER_SECOND, REFUSED_TARGETS, TIME_WAIT_SECONDS } from './limits.ts';
+import {
+  BURST_BYTES,
+  BYTES_PER_SECOND,
+  HOST_FLOWS_PER_CONNECTION,
+  REFUSED_TARGETS,
+  TIME_WAIT_SECONDS,
+} from './limits.ts';
 import {
   ANY_VETH,
   CARD,
@@ -32,6 +38,8 @@ const ISATAP = 'ip6 daddr & ::fdff:ffff:0:0 == ::5efe:0:0';
 const REFUSED = 'reject with icmpx admin-prohibited';
 /** The one part of IPv6 with public addresses (RFC 4291, 2.4); the rest has no route at all. */
 const GLOBAL_UNICAST = '2000::/3';
+/** Of the host's table; its rules say which addresses the sandbox has. */
+export const ADDRESSES_CHAIN = 'outwards';
 const NO_IPV6 = 'ipv6/conf/default/disable_ipv6';
 const NEIGHBOURS = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255';
 
@@ -256,25 +264,39 @@ table inet ${NAMESPACE_TABLE} {
 /**
  * The host's side, in one transaction: what comes out of the veth has the address that was given to
  * it and reaches the resolver and the uplink, no other sandbox and nothing of the host; what goes in
- * was asked for. Other tables of the host are not touched, and may refuse more.
+ * was asked for. Flows are counted once more: a guest can end one in its namespace alone, and the host's
+ * connection tracking, which all share, would keep it. Of look-ups that keeps nothing. Other tables of
+ * the host are not touched, and may refuse more.
  */
 export function outsideRules(plan: NetworkPlan): string {
-  const { table, veth, pair, resolverPort, hasIpv6 } = plan;
+  const { table, veth, pair, resolverPort, hasIpv6, access } = plan;
+  const question = `ip saddr ${pair.inside} ip daddr ${pair.outside} udp dport ${resolverPort}`;
+  const answer = `ip saddr ${pair.outside} ip daddr ${pair.inside} udp sport ${resolverPort}`;
+  const flows = HOST_FLOWS_PER_CONNECTION * access.limits.connectionsPerSandbox;
   const foreign6 = hasIpv6 ? `ip6 saddr != ${pair.inside6} drop` : 'meta nfproto ipv6 drop';
   return `
 table inet ${table} {
+  chain questions {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${veth}" ${question} notrack
+  }
+  chain answers {
+    type filter hook output priority raw; policy accept;
+    oifname "${veth}" ${answer} notrack
+  }
   chain to_host {
     type filter hook input priority filter - 10; policy accept;
     iifname != "${veth}" ip daddr ${pair.outside} ${REFUSED}
     iifname != "${veth}" accept
     ${NEIGHBOURS} accept
-    ip saddr ${pair.inside} ip daddr ${pair.outside} udp dport ${resolverPort} accept
+    ${question} accept
     ${REFUSED}
   }
   chain from_host {
     type filter hook output priority filter - 10; policy accept;
     oifname != "${veth}" accept
     ${NEIGHBOURS} accept
+    ${answer} accept
     ct state established,related accept
     ${REFUSED}
   }
@@ -286,8 +308,9 @@ table inet ${table} {
     ip saddr != ${pair.inside} drop
     ${foreign6}
     oifname "${ANY_VETH}" ${REFUSED}
+    ct state new ct count over ${flows} ${REFUSED}
   }
-  chain outwards {
+  chain ${ADDRESSES_CHAIN} {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${pair.inside} oifname != "${veth}" masquerade
     ${hasIpv6 ? `ip6 saddr ${pair.inside6} oifname != "${veth}" masquerade` : ''}

@@ -7,8 +7,9 @@ import { removeContainer } from '../drivers/docker/container.ts';
 import { Engine } from '../drivers/docker/engine.ts';
 import { removeCgroup } from '../host/cgroup.ts';
 import { killSandboxProcesses } from '../host/processes.ts';
-import { deleteNamespace, deleteOwnLink, deleteTable } from '../host/network-things.ts';
+import { deleteNamespace, deleteOwnLink } from '../host/network-things.ts';
 import { releaseUser } from '../host/sandbox-user.ts';
+import { deleteHostTable } from '../network/host-flows.ts';
 import { networkNames } from '../network/plan.ts';
 import type { Acquisition } from './journal.ts';
 import type { Undo } from './stack.ts';
@@ -32,7 +33,7 @@ export function undoOn(hostMarker: string): Undo {
       case 'interface':
         return await deleteOwnLink(networkNames(acquisition.sandboxId).veth);
       case 'packet_rules':
-        return await deleteTable({
+        return await deleteHostTable(acquisition.sandboxId, {
           family: 'inet',
           name: networkNames(acquisition.sandboxId).table,
         });

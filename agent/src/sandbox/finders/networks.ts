@@ -7,11 +7,11 @@ import { isSandboxId, type SandboxId } from '@onejob/protocol';
 import {
   deleteLink,
   deleteNamespace,
-  deleteTable,
   listLinks,
   listNamespaces,
   listTables,
 } from '../../host/network-things.ts';
+import { deleteHostTable } from '../../network/host-flows.ts';
 import type { Finder, Found } from './finder.ts';
 
 const isRoot = (): boolean => process.getuid?.() === 0;
@@ -57,7 +57,7 @@ export const tableFinder: Finder = {
           sandboxId,
           isMarked: false,
           bornAtMs: undefined,
-          remove: async () => await deleteTable({ family, name }),
+          remove: async () => await deleteHostTable(sandboxId, { family, name }),
         },
       ];
     });
