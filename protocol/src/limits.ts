@@ -87,7 +87,7 @@ export const OFFER_MS = 10 * SECOND_MS;
 export const LEASES_PER_ATTEMPT = 3;
 /** Values a job may add with `::add-mask::`: the guest runner ends the job, the agent the guest. */
 export const MASKS_PER_JOB = 10_000;
-/** Connections of one job that are kept one by one; more are counted. A large install makes some hundred. */
+/** Connections of one job that are kept one by one: those that matter most; more are counted. A large install makes some hundred. */
 export const EGRESS_RECORDS_PER_JOB = 1000;
 /** An egress policy: rules of one job, and characters of all of them. Allow-lists have some dozens. */
 export const EGRESS_RULES = 500;

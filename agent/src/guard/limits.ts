@@ -43,7 +43,7 @@ export const GUARD_LIMITS = {
 /** Milliseconds, bytes and counts, as in GUARD_LIMITS. */
 export type GuardLimits = { readonly [Name in keyof typeof GUARD_LIMITS]: number };
 
-/** Different targets and outcomes told of one sandbox: what a person reads; a scan has thousands. */
+/** Different targets and outcomes told of one sandbox: what a person reads; a scan has thousands, which are summed. */
 export const LEDGER_LINES = 100;
 /** Sandboxes with records nobody asked for: more than any host runs at once. */
 export const LEDGER_SANDBOXES = 1000;
