@@ -2,9 +2,14 @@
  * What is tried in the world of _network-world.ts with a guest of its own each, from its making to its
  * burial: limits, what the host remembers, a firewall of the host.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MACHINE } from '@onejob/protocol';
 import { createGuard } from '../src/guard/guard.ts';
 import type { EgressRecord } from '../src/guard/egress-record.ts';
 import type { GuardLimits } from '../src/guard/limits.ts';
+import { listSandboxProcesses, SANDBOX_VARIABLE } from '../src/host/processes.ts';
 import { SandboxNetworks, type NetworksOptions } from '../src/network/networks.ts';
 import { networkNames } from '../src/network/plan.ts';
 import { probeNetworks, type NetworkProbe } from '../src/network/probe.ts';
@@ -25,10 +30,18 @@ export type TrialFindings = {
   limited: Record<string, { arrived: number; rules: string[] }>;
   /** Entries of a sandbox in the host's connection tracking, of which it may have six. */
   hostFlows: { arrived: number; counted: number; ofOthers: number; buried: number };
+  /** Records of so many flows that are open at the end, those of them that lack something, and notes. */
+  manyOpen: { records: number; incomplete: number; notes: readonly string[] };
+  /** What a guest reaches before and after the end of what records it, and what its job is told. */
+  unrecorded: { before: string[]; after: string[]; arrived: number; notes: readonly string[] };
   /** What is found out of this host, and what a sandbox reaches then. */
   firewall: Record<'without' | 'within' | 'excepted', { probe: NetworkProbe; reached: string }>;
 };
 
+const MANY_FLOWS = 2000;
+/** It takes three short tools. */
+const SHUT_PATIENCE_MS = 10_000;
+const SHUT_POLL_MS = 20;
 /** Beside the sandboxes, on the same host. */
 const STRANGER = '10.213.255.255';
 const FLOW = ['-p', 'udp', '--sport', '1024', '--dport', '80', '-t', '600'];
@@ -101,6 +114,62 @@ export async function tryHostFlows({
   await guest.stack.bury();
   await guest.stack.bury();
   return { arrived, counted, ofOthers: countFlows(STRANGER), buried: countFlows(...own) };
+}
+
+/** More flows at the end than any tool's output has by default; their listing has half a MiB. */
+export async function tryManyOpen({
+  options,
+  root,
+}: TrialRoom): Promise<TrialFindings['manyOpen']> {
+  const records: EgressRecord[] = [];
+  const guard = createGuard({ records: (record) => void records.push(record) });
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
+  await guest.network.open(new AbortController().signal);
+  const from = MACHINE.network.address;
+  const flows = Array.from(
+    { length: MANY_FLOWS },
+    (_, at) => `-I -s ${from} -d ${PUBLIC.ipv4} -p udp --sport ${1024 + at} --dport 80 -t 600`,
+  );
+  const file = join(root, 'flows');
+  writeFileSync(file, `${flows.join('\n')}\n`);
+  const { namespace } = networkNames(guest.sandboxId);
+  run('ip', 'netns', 'exec', namespace, 'conntrack', '-R', file);
+  const notes = await guest.network.close();
+  await guest.end();
+  await guest.stack.bury();
+  const incomplete = records.filter(({ reason }) => reason !== undefined).length;
+  return { records: records.length, incomplete, notes };
+}
+
+/** What records a guest's flows is killed, as by the kernel where memory is short. */
+export async function tryUnrecorded(
+  { options, root, arrivals }: TrialRoom,
+  guard: NetworksOptions['guard'],
+): Promise<TrialFindings['unrecorded']> {
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
+  await guest.network.open(new AbortController().signal);
+  const probes = Object.values(PUBLIC).map((host) => ({ kind: 'tcp', host, port: 80 }) as const);
+  const before = await guest.ask(probes);
+  const all = await listSandboxProcesses(HOST_MARKER);
+  const recorder = all.find(
+    ({ pid, environment }) =>
+      environment.get(SANDBOX_VARIABLE) === guest.sandboxId &&
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('conntrack\0'),
+  );
+  process.kill(recorder!.pid, 'SIGKILL');
+  const { namespace } = networkNames(guest.sandboxId);
+  const isOpen = (): boolean =>
+    run('ip', '-6', '-n', namespace, 'route', 'show', 'table', '100').includes(' via ');
+  const deadline = performance.now() + SHUT_PATIENCE_MS;
+  while (isOpen() && performance.now() < deadline) await sleep(SHUT_POLL_MS);
+  const arrived = await arrivals();
+  const after = await guest.ask(probes);
+  await guest.ask(Object.values(PUBLIC).map((host) => ({ kind: 'udp', host, port: 80 })));
+  const notes = await guest.network.close();
+  const arrivedAfter = (await arrivals()) - arrived;
+  await guest.end();
+  await guest.stack.bury();
+  return { before, after, arrived: arrivedAfter, notes };
 }
 
 /** A firewall as Docker's engine sets it up, and the commands that a host is told to type then. */

@@ -37,6 +37,8 @@ import {
   tryFirewall,
   tryHostFlows,
   tryLimits,
+  tryManyOpen,
+  tryUnrecorded,
   type TrialFindings,
 } from './_network-trials.ts';
 
@@ -364,6 +366,8 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
   const room = { options, root, arrivals };
   const limited = await tryLimits(room);
   const hostFlows = await tryHostFlows(room);
+  const manyOpen = await tryManyOpen(room);
+  const unrecorded = await tryUnrecorded(room, guard);
   const failures = await failEach(networks, root, before);
   const reaped = await reapOne(networks, root);
   const firewall = await tryFirewall(room, guard);
@@ -378,6 +382,8 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
       spoofed,
       ...torn,
       hostFlows,
+      manyOpen,
+      unrecorded,
       failures,
       reaped,
       firewall,

@@ -147,6 +147,24 @@ describe('network mode nat', { skip }, () => {
     assert.equal(findings.reaped.flows, 0, 'of one whose agent died');
   });
 
+  test('flows that are open at the end are recorded whole, however many they are', () => {
+    assert.deepEqual(findings.manyOpen, { records: 2000, incomplete: 0, notes: [] });
+  });
+
+  test('when what records its flows ends, the way out is shut, and the job is told', () => {
+    const { before, after, arrived, notes } = findings.unrecorded;
+    assert.deepEqual(
+      before,
+      open.map((host) => `reached ${host}`),
+    );
+    assert.deepEqual([after.filter((one) => one.startsWith('reached')), arrived], [[], 0]);
+    assert.match(
+      notes.join('\n'),
+      /^Egress: what records this job's own connections \(conntrack\) ended: SIGKILL\./,
+    );
+    assert.equal(notes.length, 1);
+  });
+
   test("a host whose own rules drop what is forwarded is said, with what lets sandboxes' packets through", () => {
     const { without, within, excepted } = findings.firewall;
     const fine = { works: true, hasIpv6: true, note: 'IPv4 and IPv6' };

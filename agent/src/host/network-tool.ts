@@ -28,7 +28,7 @@ const NEVER = new AbortController().signal;
 export async function runNetworkTool(
   name: keyof typeof NETWORK_PACKAGES,
   args: readonly string[],
-  options: { input?: string; signal?: AbortSignal; timeoutMs?: number } = {},
+  options: { input?: string; signal?: AbortSignal; timeoutMs?: number; outputBytes?: number } = {},
 ): Promise<ToolResult> {
   const path = await findTool(name);
   if (path === undefined) {

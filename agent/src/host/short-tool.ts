@@ -17,7 +17,7 @@ const TOOL_DIRECTORIES = [
   '/sbin',
   '/bin',
 ] as const;
-/** A version or an error message; a tool that says more is cut off. */
+/** A version or an error message; a tool that says more is killed, unless more was asked for. */
 const TOOL_OUTPUT_BYTES = 256 * 1024;
 
 export type ToolResult = {
@@ -45,7 +45,7 @@ export async function findTool(name: string): Promise<string | undefined> {
 export async function runTool(
   path: string,
   args: readonly string[],
-  limits: { timeoutMs: number; signal?: AbortSignal; input?: string },
+  limits: { timeoutMs: number; signal?: AbortSignal; input?: string; outputBytes?: number },
 ): Promise<ToolResult> {
   limits.signal?.throwIfAborted();
   const result = await new Promise<ToolResult>((resolve) => {
@@ -56,7 +56,7 @@ export async function runTool(
         env: {},
         timeout: limits.timeoutMs,
         killSignal: 'SIGKILL',
-        maxBuffer: TOOL_OUTPUT_BYTES,
+        maxBuffer: limits.outputBytes ?? TOOL_OUTPUT_BYTES,
       },
       (error, standardOutput, standardError) => {
         limits.signal?.removeEventListener('abort', kill);

@@ -322,7 +322,7 @@ export class JobRun implements LeaseHolder {
     let isBuried = true;
     const steps = [
       async () => await handle?.kill(),
-      async () => await this.#network?.close(),
+      async () => this.#notes.push(...((await this.#network?.close()) ?? [])),
       async () => await this.#results?.close(),
       async () => {
         if (this.#answer.keep) this.#notes.push(await keepFiles(this.#agent, this.#sandboxId));

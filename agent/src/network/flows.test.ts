@@ -60,10 +60,24 @@ test('what is open at the end is recorded then, once; look-ups are not connectio
   assert.equal(records[0]?.bytesDown, 60);
 });
 
-test('flows that are too many at a time are counted', () => {
-  const { recorder } = newRecorder();
+test('flows that are too many to follow are recorded when they end', () => {
+  const { recorder, records } = newRecorder();
   for (let id = 0; id < FOLLOWED_FLOWS + 3; id += 1) recorder.push(opened(id));
-  assert.equal(recorder.untold, 3);
+  for (let id = FOLLOWED_FLOWS; id < FOLLOWED_FLOWS + 3; id += 1) recorder.push(closed(id));
+  assert.equal(records.length, 3);
+});
+
+test('a flow whose end nobody told is recorded all the same, and that its bytes are not known', () => {
+  const { recorder, records } = newRecorder();
+  recorder.push(opened(1) + opened(2, '1.1.1.1', 443) + closed(1));
+  recorder.finish('');
+  assert.equal(records.length, 2);
+  const [, { host, port, verdict, bytesUp, reason }] = records as [EgressRecord, EgressRecord];
+  assert.deepEqual(
+    { host, port, verdict, bytesUp },
+    { host: '1.1.1.1', port: 443, verdict: 'allowed', bytesUp: 0 },
+  );
+  assert.match(reason ?? '', /not seen/);
 });
 
 test('any line is a flow or none', () => {

@@ -17,13 +17,12 @@ export type FlowContext = {
   nameOf: (address: string) => string | undefined;
 };
 
-type Flow = { atMs: number; startedMs: number; name: string | undefined };
-type FlowLine = {
+type Flow = Target & { atMs: number; startedMs: number; name: string | undefined };
+type Target = { address: string; port: number };
+type FlowLine = Target & {
   event: 'NEW' | 'DESTROY' | undefined;
   id: string;
   source: string;
-  address: string;
-  port: number;
   bytesUp: number;
   bytesDown: number;
 };
@@ -60,15 +59,9 @@ export class FlowRecorder {
   readonly #context: FlowContext;
   readonly #flows = new Map<string, Flow>();
   #partial = '';
-  #untold = 0;
 
   constructor(context: FlowContext) {
     this.#context = context;
-  }
-
-  /** Flows that were too many at a time to be told one by one. */
-  get untold(): number {
-    return this.#untold;
   }
 
   /** Output of `conntrack -E`, cut anywhere. */
@@ -82,11 +75,15 @@ export class FlowRecorder {
     }
   }
 
-  /** Output of `conntrack -L`: what has not ended yet ends now. */
+  /** Output of `conntrack -L`: what has not ended yet ends now, and so does what nobody told the end of. */
   finish(listing: string): void {
     for (const line of listing.split('\n')) {
       const flow = this.#ofGuest(line);
       if (flow !== undefined) this.#end(flow);
+    }
+    const reason = 'The end of this connection was not seen: its bytes are not known.';
+    for (const flow of this.#flows.values()) {
+      this.#record(flow, { bytesUp: 0, bytesDown: 0, reason });
     }
     this.#flows.clear();
   }
@@ -98,23 +95,28 @@ export class FlowRecorder {
     return isGuests && flow.address !== GUEST.gateway ? flow : undefined;
   }
 
-  #begin({ id, address }: FlowLine): void {
-    if (this.#flows.size >= FOLLOWED_FLOWS) this.#untold += 1;
-    else this.#flows.set(id, this.#newFlow(address));
+  /** One that is too many to be followed is known when it ends. */
+  #begin({ id, address, port }: FlowLine): void {
+    if (this.#flows.size < FOLLOWED_FLOWS) this.#flows.set(id, this.#newFlow({ address, port }));
   }
 
-  #newFlow(address: string): Flow {
+  #newFlow({ address, port }: Target): Flow {
     const name = this.#context.nameOf(address);
-    return { atMs: Date.now(), startedMs: performance.now(), name };
+    return { address, port, name, atMs: Date.now(), startedMs: performance.now() };
   }
 
   #end({ id, address, port, bytesUp, bytesDown }: FlowLine): void {
-    const { guard, egress } = this.#context;
-    const flow = this.#flows.get(id) ?? this.#newFlow(address);
+    const flow = this.#flows.get(id) ?? this.#newFlow({ address, port });
     this.#flows.delete(id);
+    this.#record({ ...flow, address, port }, { bytesUp, bytesDown });
+  }
+
+  #record(flow: Flow, said: Pick<EgressRecord, 'bytesUp' | 'bytesDown' | 'reason'>): void {
+    const { guard, egress } = this.#context;
+    const { address, port } = flow;
     const host = flow.name ?? address;
     guard.record({
-      ...{ atMs: flow.atMs, ...ownerOf(egress), host, port, bytesUp, bytesDown },
+      ...{ atMs: flow.atMs, ...ownerOf(egress), host, port, ...said },
       ...guard.judgeDirect({ host, address, port }, egress.policy()),
       address,
       durationMs: Math.round(performance.now() - flow.startedMs),

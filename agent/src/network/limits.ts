@@ -30,3 +30,5 @@ export const TIME_WAIT_SECONDS = 10;
 export const HOST_FLOWS_PER_CONNECTION = 2;
 /** The last records of a sandbox are read while it is buried, and its burial waits for them. */
 export const LAST_RECORDS_TIMEOUT_MS = 2 * SECOND_MS;
+/** They are whole within the limits: two minutes of look-ups at the largest rate have some 6 MiB. */
+export const LAST_RECORDS_BYTES = 16 * 1024 * 1024;

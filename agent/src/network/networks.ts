@@ -6,9 +6,10 @@
  *
  * Promise: when `provision` resolves every wall stands, and nothing could use the network before; it
  * leads out from `open` on, and only for a job whose policy is `audit`; what fails on the way leaves
- * what the stack undoes; `close` records what the sandbox did and may be called twice. The host's
- * forwarding is never changed: a host that does not forward has no such mode.
+ * what the stack undoes; `close` records what the sandbox did and may be called twice. When what follows
+ * the flows ends before that, the way out is shut: nothing goes there unrecorded. The host's forwarding is never changed: a host that does not forward has no such mode.
  */
+import { explainError } from '@onejob/protocol';
 import type { Guard, GuardContext } from '../guard/guard.ts';
 import { isAudit } from '../guard/job-policy.ts';
 import { changePacketRules, runNetworkTool } from '../host/network-tool.ts';
@@ -17,7 +18,12 @@ import type { CardKind, MachineNetwork } from '../sandbox/driver.ts';
 import type { ProvisionStack } from '../sandbox/stack.ts';
 import { FlowRecorder, recordRefused, type FlowContext } from './flows.ts';
 import { assertDone, runInside } from './inside.ts';
-import { ADDRESS_ATTEMPTS, FLOW_BUFFER_BYTES, LAST_RECORDS_TIMEOUT_MS } from './limits.ts';
+import {
+  ADDRESS_ATTEMPTS,
+  FLOW_BUFFER_BYTES,
+  LAST_RECORDS_BYTES,
+  LAST_RECORDS_TIMEOUT_MS,
+} from './limits.ts';
 import {
   anyPair,
   DOWNLINK,
@@ -37,8 +43,11 @@ import {
   linkCommands,
   openingScript,
   outsideRules,
+  shuttingScript,
 } from './rules.ts';
 
+/** Of a tool's own words, in a job's notes. */
+const LAST_WORDS_CHARACTERS = 300;
 const INSIDE = 'routes and packet rules of the namespace';
 /** What no line of the tools is. */
 const LAST_SEPARATOR = '\n====\n';
@@ -79,8 +88,11 @@ export type SandboxNetwork = {
   readonly table: string;
   /** Opens the way out for a job that may reach whatever the guard lets anybody reach. */
   open(signal: AbortSignal): Promise<void>;
-  /** Makes the last records; what of it fails is told, and keeps nothing from being buried. */
-  close(): Promise<void>;
+  /**
+   * Makes the last records; what of it fails is told, and keeps nothing from being buried.
+   * @returns sentences for the job: what may be missing from its records, and why
+   */
+  close(): Promise<readonly string[]>;
 };
 
 export class SandboxNetworks {
@@ -175,8 +187,11 @@ class ProvisionedNetwork implements SandboxNetwork {
   readonly #recorder: FlowRecorder;
   readonly #flows: FlowContext;
   readonly #follow: () => Promise<SupervisedProcess>;
+  readonly #notes: string[] = [];
   #following: SupervisedProcess | undefined;
-  #closing: Promise<void> | undefined;
+  #shutting: Promise<void> | undefined;
+  #isClosing = false;
+  #closing: Promise<readonly string[]> | undefined;
 
   constructor(parts: {
     plan: NetworkPlan;
@@ -202,18 +217,43 @@ class ProvisionedNetwork implements SandboxNetwork {
 
   async open(signal: AbortSignal): Promise<void> {
     if (!isAudit(this.#flows.egress.policy())) return;
-    this.#following = await this.#follow();
+    const following = await this.#follow();
+    this.#following = following;
     await runInside(this.machine.namespacePath, INSIDE, openingScript(this.#plan), signal);
+    this.#shutting = following.exited.then(async ({ code, signal: killer }) => {
+      const lastWords = following.tail().trim().slice(-LAST_WORDS_CHARACTERS);
+      await this.#shut(killer ?? `exit status ${code}, ${lastWords}`);
+    });
   }
 
-  close(): Promise<void> {
+  close(): Promise<readonly string[]> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  /** Nobody writes down any more what the sandbox connects to. Never rejects. */
+  async #shut(why: string): Promise<void> {
+    if (this.#isClosing) return;
+    this.#notes.push(
+      `Egress: what records this job's own connections (conntrack) ended: ${why}. Its direct way out was shut then, and the proxy alone led on; what was open may be recorded without its bytes.`,
+    );
+    const enter = [`--net=${this.machine.namespacePath}`, '--', 'sh'];
+    const said = await runNetworkTool('nsenter', enter, { input: shuttingScript(this.#plan) }).then(
+      ({ exitCode, standardError }) => (exitCode === 0 ? undefined : standardError),
+      explainError,
+    );
+    if (said !== undefined) {
+      this.#notes.push(
+        `Egress: the direct way out could not be shut, and what went there later is in no record: ${said.trim()}.`,
+      );
+    }
+  }
+
+  async #close(): Promise<readonly string[]> {
+    this.#isClosing = true;
     this.#following?.kill();
     await this.#following?.exited;
+    await this.#shutting;
     try {
       const [refused = '', flows = ''] = (await this.#readLast()).split(LAST_SEPARATOR);
       this.#recorder.finish(flows);
@@ -221,11 +261,18 @@ class ProvisionedNetwork implements SandboxNetwork {
     } finally {
       await this.#resolver[Symbol.asyncDispose]();
     }
+    return this.#notes;
   }
 
   async #readLast(): Promise<string> {
     const enter = [`--net=${this.machine.namespacePath}`, '--', 'sh'];
-    const options = { input: LAST_SCRIPT, timeoutMs: LAST_RECORDS_TIMEOUT_MS };
-    return (await runNetworkTool('nsenter', enter, options)).standardOutput;
+    const limits = { timeoutMs: LAST_RECORDS_TIMEOUT_MS, outputBytes: LAST_RECORDS_BYTES };
+    const last = await runNetworkTool('nsenter', enter, { input: LAST_SCRIPT, ...limits });
+    if (last.exitCode !== 0) {
+      this.#notes.push(
+        "Egress: what this job's own interface had open or was refused at its end could not be read whole; some of it may be missing from the records.",
+      );
+    }
+    return last.standardOutput;
   }
 }

@@ -191,6 +191,17 @@ export const openingScript = ({ pair, hasIpv6 }: NetworkPlan): string =>
     '',
   ].join('\n');
 
+/** What shuts it again, for `sh`: all of it is tried. What is open stands still then, too. */
+export const shuttingScript = ({ hasIpv6 }: NetworkPlan): string =>
+  [
+    'status=0',
+    `nft flush chain inet ${NAMESPACE_TABLE} direct || status=1`,
+    `ip route delete default table ${GUEST_TABLE} || status=1`,
+    ...(hasIpv6 ? [`ip -6 route delete ${GLOBAL_UNICAST} table ${GUEST_TABLE} || status=1`] : []),
+    'exit $status',
+    '',
+  ].join('\n');
+
 function insideRules(plan: NetworkPlan): string {
   const { pair, access, resolverPort, hasIpv6 } = plan;
   const { connectionsPerSandbox, newConnectionsPerSecond, newConnectionsPerMinute } = access.limits;
