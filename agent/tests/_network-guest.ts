@@ -4,6 +4,7 @@
  * outcomes, in order.
  */
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { Resolver } from 'node:dns/promises';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -12,7 +13,7 @@ import { MACHINE } from '@onejob/protocol';
 export type Probe =
   | { kind: 'tcp'; host: string; port: number; from?: string }
   /** Nothing is awaited: whether it came is known at the other end. */
-  | { kind: 'udp'; host: string; port: number }
+  | { kind: 'udp'; host: string; port: number; from?: string }
   | { kind: 'name'; name: string };
 
 /** Refusals come at once; what is dropped is given up. */
@@ -21,7 +22,7 @@ const PATIENCE_MS = 1_500;
 /** `reached ADDRESS`, an error's code, `silence`; of names the addresses. */
 async function probe(one: Probe): Promise<string> {
   if (one.kind === 'name') return await lookUp(one.name);
-  if (one.kind === 'udp') return await send(one.host, one.port);
+  if (one.kind === 'udp') return await send(one);
   const { promise, resolve } = Promise.withResolvers<string>();
   const socket = connect({ host: one.host, port: one.port, localAddress: one.from });
   const timer = setTimeout(() => resolve('silence'), PATIENCE_MS);
@@ -48,9 +49,10 @@ async function lookUp(name: string): Promise<string> {
     .join(' ');
 }
 
-async function send(host: string, port: number): Promise<string> {
+async function send({ host, port, from }: Probe & { kind: 'udp' }): Promise<string> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   socket.on('error', () => {});
+  if (from !== undefined) await once(socket.bind(0, from), 'listening');
   const { promise, resolve } = Promise.withResolvers<string>();
   socket.send('probe', port, host, (error) => resolve(error === null ? 'sent' : error.message));
   return await promise.finally(() => socket.close());

@@ -1,6 +1,6 @@
 /**
  * What is tried in the world of _network-world.ts with a guest of its own each, from its making to its
- * burial: limits, what the host remembers, a firewall of the host.
+ * burial: limits, what the host remembers, what is recorded, a firewall of the host.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import { HOST_MARKER, run, startGuest } from './_guest-place.ts';
 export const PUBLIC_NAME = 'public.example.org';
 export const PUBLIC = { ipv4: '93.184.215.14', ipv6: '2606:4700::1111' };
 
-export type TrialRoom = {
+type TrialRoom = {
   options: Omit<NetworksOptions, 'guard'>;
   root: string;
   arrivals: () => Promise<number>;
@@ -54,7 +54,7 @@ const THREE: Partial<GuardLimits>[] = [
 ];
 
 /** A guest of its own for each limit. */
-export async function tryLimits({
+async function tryLimits({
   options,
   root,
   arrivals,
@@ -91,7 +91,7 @@ export const addFlow = (from: string, to: string): string =>
   run('conntrack', '-I', '-s', from, '-d', to, ...FLOW);
 
 /** A guest whose namespace forgets its flows while the host knows them. */
-export async function tryHostFlows({
+async function tryHostFlows({
   options,
   root,
   arrivals,
@@ -117,10 +117,7 @@ export async function tryHostFlows({
 }
 
 /** More flows at the end than any tool's output has by default; their listing has half a MiB. */
-export async function tryManyOpen({
-  options,
-  root,
-}: TrialRoom): Promise<TrialFindings['manyOpen']> {
+async function tryManyOpen({ options, root }: TrialRoom): Promise<TrialFindings['manyOpen']> {
   const records: EgressRecord[] = [];
   const guard = createGuard({ records: (record) => void records.push(record) });
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
@@ -142,7 +139,7 @@ export async function tryManyOpen({
 }
 
 /** What records a guest's flows is killed, as by the kernel where memory is short. */
-export async function tryUnrecorded(
+async function tryUnrecorded(
   { options, root, arrivals }: TrialRoom,
   guard: NetworksOptions['guard'],
 ): Promise<TrialFindings['unrecorded']> {
@@ -173,7 +170,7 @@ export async function tryUnrecorded(
 }
 
 /** A firewall as Docker's engine sets it up, and the commands that a host is told to type then. */
-export async function tryFirewall(
+async function tryFirewall(
   { options, root }: TrialRoom,
   guard: NetworksOptions['guard'],
 ): Promise<TrialFindings['firewall']> {
@@ -198,4 +195,18 @@ export async function tryFirewall(
   await guest.network.close();
   await guest.stack.bury();
   return { without, within, excepted };
+}
+
+/** One after the other. */
+export async function tryAll(
+  room: TrialRoom,
+  guard: NetworksOptions['guard'],
+): Promise<TrialFindings> {
+  return {
+    limited: await tryLimits(room),
+    hostFlows: await tryHostFlows(room),
+    manyOpen: await tryManyOpen(room),
+    unrecorded: await tryUnrecorded(room, guard),
+    firewall: await tryFirewall(room, guard),
+  };
 }

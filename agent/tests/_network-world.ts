@@ -34,11 +34,7 @@ import {
   countFlows,
   PUBLIC,
   PUBLIC_NAME,
-  tryFirewall,
-  tryHostFlows,
-  tryLimits,
-  tryManyOpen,
-  tryUnrecorded,
+  tryAll,
   type TrialFindings,
 } from './_network-trials.ts';
 
@@ -59,6 +55,8 @@ const CLOSED = [
   ...['10.20.0.7', '172.20.0.7', '192.168.20.7', 'fd12:3456::7', '203.0.113.2'],
   ...['64:ff9b::a9fe:a9fe', '2002:a9fe:a9fe::1', ISATAP, '23.5.0.7'],
 ];
+/** Of the far side, and of the guest's own networks. */
+const FOREIGN = ['93.184.215.77', '172.31.0.77', '2606:4700::77', 'fd6f:6e65:6a6f::77'];
 const HOST = ['93.184.215.99', '2606:4700:9::9', '203.0.113.1', '2001:db8:ffff::1'];
 
 export type Phase = {
@@ -67,6 +65,7 @@ export type Phase = {
   /** Connections and datagrams that arrived at the far side or the host. */
   arrived: number;
 };
+type Spoofed = { sent: number; datagrams: number; outcomes: string[]; connections: number };
 export type Findings = TrialFindings & {
   /** Made, and not opened. */
   unopened: Phase;
@@ -74,13 +73,14 @@ export type Findings = TrialFindings & {
   narrow: Phase;
   walls: Phase;
   names: Record<string, string>;
-  spoofed: { outcomes: string[]; arrived: number };
+  spoofed: Spoofed;
   /** The routes lead everywhere. */
   withoutRoutes: Phase;
   /** Every rule of packets is gone but the two that give addresses. */
   withoutRules: Phase;
   /** And the routes as well: then each probe reaches its target. */
   withoutWalls: Phase;
+  spoofedWithoutWalls: Spoofed;
   /** What an acquisition that failed left, and one whose agent died. */
   failures: string[];
   reaped: { removed: string[]; left: string[]; flows: number };
@@ -128,36 +128,27 @@ class World {
     return { outcomes, arrived: (await this.#arrivals()) - before };
   }
 
-  /** From an address, and then from a card, that was given to another; guests with each kind of card. */
-  async spoof(): Promise<Findings['spoofed']> {
+  /**
+   * From addresses of each version, and then from a card, that were given to another; guests with each kind
+   * of card. Once by datagrams, which need no answer to arrive, and once by TCP.
+   */
+  async spoof(): Promise<Spoofed> {
     const before = await this.#arrivals();
-    const outcomes = [
-      ...(await this.#spoofFrom(this.guests[0]!)),
-      ...(await this.#spoofFrom(this.guests[1]!)),
-    ];
-    return { outcomes, arrived: (await this.#arrivals()) - before };
-  }
-
-  async #spoofFrom(guest: Guest): Promise<string[]> {
-    const probe = { kind: 'tcp', host: PUBLIC.ipv4, port: 80 } as const;
-    const foreign = ['93.184.215.77', '172.31.0.77'];
-    for (const address of foreign) {
-      run('ip', '-n', guest.namespace, 'address', 'add', `${address}/32`, 'dev', 'lo');
-    }
-    const outcomes = await guest.ask(foreign.map((from) => ({ ...probe, from })));
-    const setCard = (mac: string): string =>
-      run('ip', '-n', guest.namespace, 'link', 'set', 'eth0', 'address', mac);
-    setCard('02:00:00:00:00:66');
-    outcomes.push(...(await guest.ask([probe])));
-    setCard(MACHINE.network.mac);
-    return outcomes;
+    const guests = this.guests.slice(0, 2);
+    let sent = 0;
+    for (const guest of guests) sent += (await spoofFrom(guest, 'udp')).length;
+    const datagrams = (await this.#arrivals()) - before;
+    const outcomes: string[] = [];
+    for (const guest of guests) outcomes.push(...(await spoofFrom(guest, 'tcp')));
+    const connections = (await this.#arrivals()) - before - datagrams;
+    return { sent, datagrams, outcomes, connections };
   }
 
   #targetsOf(guest: Guest): Record<string, string> {
     const others = this.guests.filter((other) => other !== guest);
-    const named = others.map((other, at): [string, string] => [
-      `other ${at + 1}`,
-      other.network.address,
+    const named = others.flatMap(({ network }, at) => [
+      [`other ${at + 1}`, network.address],
+      [`other ${at + 1} by IPv6`, network.address6],
     ]);
     const same = [...CLOSED, ...HOST, ...Object.values(PUBLIC)].map((one) => [one, one]);
     return Object.fromEntries([
@@ -166,8 +157,33 @@ class World {
       ['gateway', MACHINE.network.gateway],
       ['gateway6', MACHINE.network.gateway6],
       ['own address', guest.network.address],
+      ['own address by IPv6', guest.network.address6],
     ]) as Record<string, string>;
   }
+}
+
+/** What a guest sends in the name of others. */
+async function spoofFrom(guest: Guest, kind: 'tcp' | 'udp'): Promise<string[]> {
+  const ip = (...words: string[]): string => run('ip', '-n', guest.namespace, ...words);
+  for (const address of FOREIGN) {
+    const single = address.includes(':') ? `${address}/128` : `${address}/32`;
+    ip('address', 'replace', single, 'dev', 'lo');
+  }
+  const to = (host: string): string => (host.includes(':') ? PUBLIC.ipv6 : PUBLIC.ipv4);
+  const outcomes = await guest.ask(
+    FOREIGN.map((from) => ({ kind, host: to(from), port: 80, from })),
+  );
+  ip('link', 'set', 'eth0', 'address', '02:00:00:00:00:66');
+  const both = Object.values(PUBLIC).map((host) => ({ kind, host, port: 80 }));
+  outcomes.push(...(await guest.ask(both)));
+  ip('link', 'set', 'eth0', 'address', MACHINE.network.mac);
+  return outcomes;
+}
+
+/** Of IPv4 the kernel itself drops what is not from where its routes lead. */
+function believeSources({ sandboxId }: Guest): void {
+  const filter = '/proc/sys/net/ipv4/conf/down0/rp_filter';
+  run('ip', 'netns', 'exec', networkNames(sandboxId).namespace, 'sh', '-c', `echo 0 > ${filter}`);
 }
 
 /** The kernel takes routes of an interface away a moment after it. */
@@ -313,7 +329,9 @@ async function openAll(world: World, policyOf: (index: number) => JobPolicy): Pr
 /** The walls go one after the other. */
 async function tearDown(
   world: World,
-): Promise<Pick<Findings, 'withoutRoutes' | 'withoutRules' | 'withoutWalls'>> {
+): Promise<
+  Pick<Findings, 'withoutRoutes' | 'withoutRules' | 'withoutWalls' | 'spoofedWithoutWalls'>
+> {
   for (const guest of world.guests) dropRoutes(guest);
   const withoutRoutes = await world.probeAll();
   for (const guest of world.guests) restoreRoutes(guest);
@@ -321,7 +339,9 @@ async function tearDown(
   const withoutRules = await world.probeAll();
   for (const guest of world.guests) dropRoutes(guest);
   const withoutWalls = await world.probeAll();
-  return { withoutRoutes, withoutRules, withoutWalls };
+  for (const guest of world.guests) believeSources(guest);
+  const spoofedWithoutWalls = await world.spoof();
+  return { withoutRoutes, withoutRules, withoutWalls, spoofedWithoutWalls };
 }
 
 async function explore(root: string, arrivals: () => Promise<number>): Promise<Findings> {
@@ -363,30 +383,21 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
     await guest.stack.bury();
   }
   run('nft', 'flush', 'ruleset');
-  const room = { options, root, arrivals };
-  const limited = await tryLimits(room);
-  const hostFlows = await tryHostFlows(room);
-  const manyOpen = await tryManyOpen(room);
-  const unrecorded = await tryUnrecorded(room, guard);
+  const trials = await tryAll({ options, root, arrivals }, guard);
   const failures = await failEach(networks, root, before);
   const reaped = await reapOne(networks, root);
-  const firewall = await tryFirewall(room, guard);
   const after = await inventoryLike(before);
   return {
     ...{
       unopened,
       narrow,
       walls,
-      limited,
       names,
       spoofed,
       ...torn,
-      hostFlows,
-      manyOpen,
-      unrecorded,
+      ...trials,
       failures,
       reaped,
-      firewall,
     },
     records: records.map(({ host, address, port, verdict, rule, bytesDown }) => ({
       ...{ host, port, verdict, rule, bytesDown },
