@@ -45,6 +45,16 @@ test('rows are limited, and what is not listed is counted', () => {
   assert.match(report, /\n25 more connections are not listed\.\n$/);
 });
 
+test('many connections that came to nothing, or moved little, hide no upload', () => {
+  const many = Array.from({ length: EGRESS_REPORT_LINES }, (_, port) => ({ ...record, port }));
+  const refused = many.map((one) => ({ ...one, verdict: 'refused', rule: 'policy-none' }) as const);
+  const upload = { ...record, host: 'upload.example.org', bytesUp: 5_000_000 };
+  const rows = rowsOf([...refused, ...many, upload]);
+  assert.equal(rows.length, EGRESS_REPORT_LINES);
+  assert.match(rows.at(-1) ?? '', /upload\.example\.org/);
+  assert.ok(rows.every((row) => row.includes('allowed')));
+});
+
 test('no name makes a cell, a link, an image or an element', () => {
   const signs = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index)).join('');
   const host = `${signs}<img src=x>![a](http://b)|**`;

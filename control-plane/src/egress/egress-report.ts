@@ -1,7 +1,8 @@
 /**
  * The egress report of a job: what it talked to, summed by target and outcome, as a table in Markdown.
  * Names in it come from the job. Promise: bounded, and what is in it is text and nothing else, whatever
- * a name holds.
+ * a name holds; where there are more targets than it lists, allowed ones come before others, and those
+ * with more bytes before those with fewer.
  */
 import type { EgressRecord, EgressReport } from '@onejob/protocol';
 import { EGRESS_REPORT_LINES } from '../limits.ts';
@@ -41,7 +42,7 @@ export function writeEgressReport({ records, leftOut }: EgressReport): string {
     line.bytesDown += bytesDown;
     line.durationMs += durationMs;
   }
-  const shown = [...lines.values()].slice(0, EGRESS_REPORT_LINES);
+  const shown = choose([...lines.values()]);
   const rows = shown.map(({ first, connections, bytesUp, bytesDown, durationMs }) => {
     const host = first.host.includes(':') ? `[${first.host}]` : first.host;
     const seconds = (durationMs / 1000).toFixed(1);
@@ -52,4 +53,15 @@ export function writeEgressReport({ records, leftOut }: EgressReport): string {
   const more = records.length - listed + leftOut;
   const rest = more === 0 ? '' : `\n${more} more connections are not listed.\n`;
   return `${HEAD}\n${rows.join('\n')}\n${rest}`;
+}
+
+/** In the order they came. */
+function choose(lines: readonly Line[]): readonly Line[] {
+  const isAllowed = ({ first }: Line): number => (first.verdict === 'allowed' ? 1 : 0);
+  const bytes = ({ bytesUp, bytesDown }: Line): number => bytesUp + bytesDown;
+  const chosen = lines
+    .toSorted((a, b) => isAllowed(b) - isAllowed(a) || bytes(b) - bytes(a))
+    .slice(0, EGRESS_REPORT_LINES);
+  const kept = new Set(chosen);
+  return lines.filter((line) => kept.has(line));
 }
