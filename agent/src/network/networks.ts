@@ -7,7 +7,8 @@
  * Promise: when `provision` resolves every wall stands, and nothing could use the network before; it
  * leads out from `open` on, and only for a job whose policy is `audit`; what fails on the way leaves
  * what the stack undoes; `close` records what the sandbox did and may be called twice. When what follows
- * the flows ends before that, the way out is shut: nothing goes there unrecorded. The host's forwarding is never changed: a host that does not forward has no such mode.
+ * the flows ends before that, the way out is shut: nothing goes there unrecorded. The host's forwarding
+ * is never changed: a host that does not forward has no such mode.
  */
 import { explainError } from '@onejob/protocol';
 import type { Guard, GuardContext } from '../guard/guard.ts';
@@ -242,11 +243,17 @@ class ProvisionedNetwork implements SandboxNetwork {
       ({ exitCode, standardError }) => (exitCode === 0 ? undefined : standardError),
       explainError,
     );
-    if (said !== undefined) {
-      this.#notes.push(
-        `Egress: the direct way out could not be shut, and what went there later is in no record: ${said.trim()}.`,
-      );
-    }
+    if (said === undefined) return;
+    // Then from the other end, its look-ups with it.
+    const down = ['link', 'set', 'dev', this.veth, 'down'];
+    const cut = await runNetworkTool('ip', down).then(
+      ({ exitCode }) => exitCode === 0,
+      () => false,
+    );
+    if (cut) return;
+    this.#notes.push(
+      `Egress: the direct way out could not be shut, and what went there later is in no record: ${said.trim()}.`,
+    );
   }
 
   async #close(): Promise<readonly string[]> {
