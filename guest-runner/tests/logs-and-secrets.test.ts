@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -70,6 +70,20 @@ test('add-mask of a process left behind counts, however long the runner itself g
   });
   assert.ok(existsSync(join(host.directory, 'stalled')), 'the runner did not stand still');
   assert.ok(host.lines(0).includes('now ***'), host.text());
+});
+
+test('what the log has is on its way before a process is started, which takes its time', async () => {
+  const slow = new URL('./_slow-fork.mjs', import.meta.url).pathname;
+  await using host = await new TestHost({
+    task: makeTask([run('echo said')]),
+    environment: { NODE_OPTIONS: `--import=${slow}` },
+  }).start();
+  host.onRow = ({ text: row }) => {
+    if (row.startsWith('##[group]Run echo')) writeFileSync(join(host.directory, 'seen'), '');
+  };
+  await host.exit();
+  assert.ok(host.lines(0).includes('said'));
+  assert.ok(!existsSync(join(host.directory, 'late')), 'it came when the process was there');
 });
 
 test('a job output that holds a secret is dropped with a warning', async () => {

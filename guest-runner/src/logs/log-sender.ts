@@ -6,6 +6,7 @@
  * not sent, and `finish` says so in a last row.
  */
 import type { Duplex } from 'node:stream';
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import type { LogAck, LogRow } from '@onejob/protocol';
 import {
   LINK_MESSAGE_BYTES,
@@ -84,6 +85,13 @@ export class LogSender {
 
   async room(): Promise<void> {
     while (this.isFull) await this.changed();
+  }
+
+  /** What there is goes out now; resolves when the link has it. */
+  async sendNow(): Promise<void> {
+    if (this.rows.length === 0) return;
+    this.flush();
+    await turnOfTheLoop(); // the session writes at its end
   }
 
   /**

@@ -211,6 +211,8 @@ export class StepRun {
   /** Runs a process of this step to its end. */
   async runProcess(wish: ProcessWish): Promise<number> {
     const pipe = await this.openPipe();
+    // The runner stands still while it is forked, some 100 ms in an emulated machine.
+    await this.job.parts.log.sendNow();
     if (this.stop.isWished || this.job.isOver)
       throw new GuestError('step', 'The operation was canceled.');
     const child = StepProcess.start({
