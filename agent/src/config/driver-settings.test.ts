@@ -73,6 +73,9 @@ test('the settings of the qemu driver are a rate of disks, and whether QEMU may 
   }
   const halfRate = { diskRate: { bytesPerSecond: 1 } };
   const noRate = { diskRate: { bytesPerSecond: 0, operationsPerSecond: 1 } };
+  assert.throws(() => read({ unconfined: 'yes' }), {
+    message: /\/unconfined must be one of "refuse", "allow"\. docs/,
+  });
   for (const wrong of [{ unconfined: true }, halfRate, noRate, { users: {} }]) {
     const message = /settings of the qemu driver in .*qemu\.json are refused/;
     assert.throws(() => read(wrong), { code: 'invalid_configuration', message });

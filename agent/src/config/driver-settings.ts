@@ -35,7 +35,7 @@ const Count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 const Qemu = Type.Object(
   {
-    unconfined: Type.Optional(Type.Union([Type.Literal('refuse'), Type.Literal('allow')])),
+    unconfined: Type.Optional(Type.Enum(['refuse', 'allow'])),
     diskRate: Type.Optional(
       Type.Object({ bytesPerSecond: Count, operationsPerSecond: Count }, CLOSED),
     ),
@@ -55,7 +55,7 @@ const Process = Type.Object(
   {
     trustedTenants: Type.Optional(Type.Union([Type.Literal('all'), Texts])),
     requireNoexec: Type.Optional(Type.Boolean()),
-    user: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('agent')])),
+    user: Type.Optional(Type.Enum(['own', 'agent'])),
   },
   CLOSED,
 );
@@ -131,5 +131,9 @@ function readSettings<S extends TSchema>(path: string, { what, page }: Kind, sch
   const checker = Compile(schema);
   if (checker.Check(value)) return value;
   const [first] = checker.Errors(value);
-  throw wrong(`${first?.instancePath || 'its top'} ${first?.message ?? 'is wrong'}`);
+  const message =
+    first?.keyword === 'enum'
+      ? `must be one of ${first.params.allowedValues.map((one) => JSON.stringify(one)).join(', ')}`
+      : (first?.message ?? 'is wrong');
+  throw wrong(`${first?.instancePath || 'its top'} ${message}`);
 }
