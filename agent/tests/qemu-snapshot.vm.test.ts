@@ -35,6 +35,7 @@ async function withSnapshot(lab: SandboxLab): Promise<SandboxDriver> {
   }
   await lab.bury(sandbox);
   assert.equal(await driver.snapshots?.isMissing({ shape, image }), false);
+  assert.ok(await driver.snapshots?.isMissing({ shape, image, tenant: 'acme' }), "it is nobody's");
   return driver;
 }
 

@@ -219,14 +219,16 @@ export class JobRun implements LeaseHolder {
     const place = { directory: this.#place.directory, signal: this.#stop.signal };
     const request = { egress: this.#egress, ...place };
     this.#network = await provisionNetwork(this.#agent.networks, chosen, request, this.#stack);
-    const shape = shapeOf(this.#offer);
+    const kind = {
+      ...{ shape: shapeOf(this.#offer), image },
+      tenant: this.#network && this.#answer.tenant,
+    };
     const handle = await driver.provision(
       {
         ...place,
         sandboxId: this.#sandboxId,
         origin: { tenant: this.#answer.tenant, isFromElsewhere: this.#answer.fromElsewhere },
-        shape,
-        image,
+        ...kind,
         guestRunnerPath: this.#agent.guestRunnerPath,
         keep: this.#answer.keep,
         network: this.#network?.machine,
@@ -234,7 +236,7 @@ export class JobRun implements LeaseHolder {
       this.#stack,
     );
     const card = this.#network && { hasIpv6: this.#network.machine.hasIpv6 };
-    this.#agent.snapshots.want(driver, { shape, image, network: card });
+    this.#agent.snapshots.want(driver, { ...kind, network: card });
     return handle;
   }
 

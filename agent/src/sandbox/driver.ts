@@ -62,6 +62,11 @@ export type MachineKind = {
   shape: Shape;
   image: MachineImage | null;
   network?: MachineCard | undefined;
+  /**
+   * Whose alone it is; undefined: anybody's. One with a card is somebody's: its kernel makes TCP's first
+   * sequence numbers and ports from secrets of its boot, which all that are restored from it share.
+   */
+  tenant?: string | undefined;
 };
 
 export type MachineRequest = {
@@ -76,6 +81,8 @@ export type MachineRequest = {
   keep?: boolean;
   /** An interface of its own; undefined: the link only. */
   network?: MachineNetwork | undefined;
+  /** As in MachineKind. */
+  tenant?: string | undefined;
   /** Nobody waits for it: whoever does comes first, and provisioning then ends with `stopped`. */
   isSpare?: boolean;
   /** Ends provisioning; the driver throws, the caller buries. */

@@ -62,14 +62,14 @@ export class SnapshotMaker implements AsyncDisposable {
     }
   }
 
-  async #make(snapshots: Snapshots, { shape, image, network }: MachineKind): Promise<void> {
+  async #make(snapshots: Snapshots, kind: MachineKind): Promise<void> {
     const { guestRunnerPath } = this.#parts;
     const place = new SandboxPlace(this.#parts);
     const { sandboxId, directory, stack } = place;
     const { signal } = this.#stop;
     try {
       await place.makeDirectory();
-      const request = { sandboxId, directory, shape, image, network, guestRunnerPath, signal };
+      const request = { ...kind, sandboxId, directory, guestRunnerPath, signal };
       await snapshots.make(request, stack);
     } finally {
       await place.bury();

@@ -216,7 +216,7 @@ async function attempt<T>(boot: Boot, work: () => Promise<T>): Promise<T> {
 
 /** All that a machine is made of: change any of it, and it is another one's snapshot. */
 async function keyOf({ acceleration, qemuBuild }: Host, kind: MachineKind): Promise<string> {
-  const { shape, network } = kind;
+  const { shape, network, tenant = null } = kind;
   const image = checkImage(kind.image);
   const files = { kernelPath: 'kernel', initrdPath: 'initrd', rootPath: 'root' };
   const machine = qemuArguments({
@@ -228,7 +228,7 @@ async function keyOf({ acceleration, qemuBuild }: Host, kind: MachineKind): Prom
   });
   const processor = await readFile('/proc/cpuinfo', 'utf8');
   const features = [/^model name.*$/m, /^flags.*$/m].map((line) => line.exec(processor)?.[0]);
-  return snapshotKey([image.digest, shape, qemuBuild, release(), features, machine]);
+  return snapshotKey([image.digest, shape, tenant, qemuBuild, release(), features, machine]);
 }
 
 /** Every machine has another name, which is no part of it. */
