@@ -15,7 +15,7 @@ import { containerUlimits } from './ulimits.ts';
 
 export const HOST_LABEL = 'onejob.host';
 export const SANDBOX_LABEL = 'onejob.sandbox';
-/** Itself, where nothing listens: names are asked of the link. Never the host's. */
+/** Itself, where nothing listens: the proxy looks names up. Never the host's. */
 const NO_RESOLVER = '127.0.0.1';
 
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;

@@ -27,6 +27,7 @@ import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
+import { findOnce } from '../find-once.ts';
 import {
   BOOT_TIMEOUT_MS,
   DEFAULT_SOCKET_PATH,
@@ -56,16 +57,7 @@ export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
   if (config.settings.image !== undefined) {
     checkImageName(config.settings.image, config.settings.allowedImages);
   }
-  let found: Promise<Host> | undefined;
-  const host = async (): Promise<Host> => {
-    found ??= findHost(config, settings);
-    try {
-      return await found;
-    } catch (error) {
-      found = undefined; // an engine may be started meanwhile
-      throw error;
-    }
-  };
+  const host = findOnce(async () => await findHost(config, settings));
   return {
     name: 'docker',
     probe: async () => {
