@@ -1,12 +1,9 @@
 /** Jobs with a network of their own: what they reach and do not, whatever driver makes their machines. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { after, before, type TestContext } from 'node:test';
+import type { TestContext } from 'node:test';
 import type { Run } from '@onejob/protocol';
-import { makeCheckout } from '@onejob/testing';
-import { CommandLine, jsonLines, MAIN } from './_command-line.ts';
+import { type CommandLine, jsonLines, MAIN } from './_command-line.ts';
+import { openNetworkHost } from './_network-host.ts';
 
 const WORKFLOW = `name: ci
 on: push
@@ -37,10 +34,6 @@ jobs:
           done
           curl -sS http://other.example.org/ || echo "no such name: $?"
 `;
-/** Namespaces of its own, whose processes end with it. */
-const OWN = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-const TOOLS = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
-
 export type SeenJob = { log: string; notes: string };
 export type NetworkJobs = {
   readonly line: CommandLine;
@@ -57,28 +50,16 @@ export async function openNetworkJobs(
   driver: string,
   prelude: readonly string[] = [],
 ): Promise<NetworkJobs> {
-  const checkout = makeCheckout({ '.github/workflows/ci.yml': WORKFLOW });
-  const { directory } = checkout;
-  const line = await CommandLine.prepared();
-  after(async () => {
-    await checkout[Symbol.asyncDispose]();
-    await line[Symbol.asyncDispose]();
-  });
-  before(async () => {
-    const { code, stderr } = await line.run(['image', 'build']);
-    assert.equal(code, 0, stderr);
-  });
+  const host = await openNetworkHost(WORKFLOW);
+  const { line, directory } = host;
   let ran: ReturnType<typeof runThere> | undefined;
   const runThere = () => {
     const run = ['--data-dir', line.data, 'run', '--driver', driver, '--network', 'nat', '--json'];
-    const publicPlace = [process.execPath, join(import.meta.dirname, '_public-place.ts')];
-    const words = [...publicPlace, ...prelude, process.execPath, MAIN, ...run];
-    const options = { cwd: directory, encoding: 'utf8', timeout: 180_000 } as const;
-    return spawnSync('unshare', [...OWN, ...words], options);
+    return host.run([...prelude, process.execPath, MAIN, ...run]);
   };
   const see: NetworkJobs['see'] = async (t, job) => {
-    if (process.getuid?.() !== 0 || !TOOLS.every((path) => existsSync(path))) {
-      t.skip('it takes root, nftables and conntrack');
+    if (host.whyNot !== undefined) {
+      t.skip(host.whyNot);
       return undefined;
     }
     ran ??= runThere();
