@@ -12,7 +12,7 @@ export const PORT_REOPEN_MS = 50;
 export const FIRST_ANSWER_MS = 100;
 /** Bytes of a handshake line: nonce and sequence fit many times, a flood does not. */
 export const HANDSHAKE_LINE_BYTES = 1 * KiB;
-/** A rehearsal takes 2 s under emulation; a machine that needs this long is not worth a snapshot. */
+/** A rehearsed job takes 2 s under emulation; a machine that needs this long is not worth a snapshot. */
 export const REHEARSAL_MS = 60 * SECOND_MS;
 /** For one answer of init on its socket; it only makes a few system calls. */
 export const INIT_ANSWER_MS = 10 * SECOND_MS;

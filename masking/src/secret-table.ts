@@ -18,6 +18,10 @@ import { MaskingError } from './masking-error.ts';
 const terminal = 1;
 const branching = 2;
 
+/** Room for a job's own tokens: a table that grows is copied, which a job in an emulated machine waits for. */
+const firstStates = 2 ** 14;
+const firstBranches = 2 ** 12;
+
 export class SecretTable {
   /** Changes whenever a form was added. Starts at 1. */
   generation = 1;
@@ -26,17 +30,17 @@ export class SecretTable {
 
   readonly #maxStates: number;
   #states = 1;
-  #firstChild = new Int32Array(1024);
-  #parent = new Int32Array(1024);
-  #depth = new Int32Array(1024);
-  #failure = new Int32Array(1024);
-  #linkedIn = new Int32Array(1024);
-  #longest = new Int32Array(1024);
-  #label = new Uint8Array(1024);
-  #flags = new Uint8Array(1024);
+  #firstChild = new Int32Array(firstStates);
+  #parent = new Int32Array(firstStates);
+  #depth = new Int32Array(firstStates);
+  #failure = new Int32Array(firstStates);
+  #linkedIn = new Int32Array(firstStates);
+  #longest = new Int32Array(firstStates);
+  #label = new Uint8Array(firstStates);
+  #flags = new Uint8Array(firstStates);
 
-  #branchKeys = new Int32Array(1024);
-  #branchChildren = new Int32Array(1024);
+  #branchKeys = new Int32Array(firstBranches);
+  #branchChildren = new Int32Array(firstBranches);
   #branches = 0;
   readonly #rootChildren = new Int32Array(256);
 

@@ -6,12 +6,13 @@
  * Promise: nothing of it is left but what is in memory: no file, process, socket or listener. It
  * belongs to nobody: its names are constants, and it asks no random source.
  */
-import { rmSync, mkdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { SecretMasker } from '@onejob/masking';
 import type {
   GuestMessage,
   HostHello,
@@ -31,6 +32,11 @@ import { REHEARSAL_MS } from '../limits.ts';
 import { writeBack } from '../steps/write-back.ts';
 
 const NAME = 'rehearsal';
+/** As long as the one that jobs have, which is a JSON Web Token. */
+const RUNTIME_TOKEN = `runtime-token-of-${NAME}`.repeat(20);
+/** Until most code that every job runs has been compiled, and what hides secrets, which is the slowest of it. */
+const JOBS = 4;
+const MASKED_JOBS = 24;
 /** What the first leaves to finalizers, the next ones take. */
 const COLLECTIONS = 3;
 
@@ -90,31 +96,49 @@ const TASK: JobTask = {
     inputs: {},
   },
   env: {},
-  secrets: {},
-  token: '',
+  secrets: { REHEARSAL: `a secret of ${NAME}\nin two lines` },
+  token: `token-of-${NAME}-0123456789`,
   source: null,
-  results: null,
+  results: { token: RUNTIME_TOKEN, cacheMode: 'none' },
   jobTimeoutMs: REHEARSAL_MS,
 };
 
 /** @throws GuestError `rehearsal`: this machine does not run a job that does nothing */
 export async function rehearse(config: GuestConfig): Promise<void> {
-  const workDirectory = join(config.workDirectory, '.rehearsal');
-  mkdirSync(workDirectory, { recursive: true, mode: 0o700 });
-  const host = new RehearsalHost();
+  const before = new Set(readdirSync(config.workDirectory));
   try {
-    const path = await host.listen(join(workDirectory, 'host.sock'));
-    const carrier = { kind: 'unix', controlSocketPath: path, bulkSocketPath: path } as const;
-    await runGuest({ ...config, carrier, workDirectory, preparedPipes: null });
+    for (let job = 0; job < JOBS; job++) await rehearseJob(config);
   } finally {
-    await host.close();
-    rmSync(workDirectory, { recursive: true, force: true });
+    for (const name of readdirSync(config.workDirectory)) {
+      if (before.has(name)) continue;
+      rmSync(join(config.workDirectory, name), { recursive: true, force: true });
+    }
   }
+  for (let job = 0; job < MASKED_JOBS; job++) mask();
   await writeBack(config.environment);
   collectGarbage();
+}
+
+/** In the directory of jobs: a file system finds room for `_temp` and its like by their names. */
+async function rehearseJob(config: GuestConfig): Promise<void> {
+  const host = new RehearsalHost();
+  try {
+    const path = await host.listen(join(config.workDirectory, 'rehearsal.sock'));
+    const carrier = { kind: 'unix', controlSocketPath: path, bulkSocketPath: path } as const;
+    await runGuest({ ...config, carrier, preparedPipes: null });
+  } finally {
+    await host.close();
+  }
   if (host.conclusion !== 'success') {
     throw new GuestError('rehearsal', `the rehearsal of a job ended '${host.conclusion}'`);
   }
+}
+
+/** What a job does with its tokens before its first row. */
+function mask(): void {
+  const masker = new SecretMasker();
+  for (const value of [TASK.token, btoa(TASK.token), TASK.results?.token ?? '']) masker.add(value);
+  masker.maskText(NAME);
 }
 
 /**
