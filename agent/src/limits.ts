@@ -16,6 +16,8 @@ export const REAP_INTERVAL_MS = 10 * 60 * SECOND_MS;
 export const POOL_BURST_MS = 10 * SECOND_MS;
 /** How often it is looked at which machines wait: a restore takes half a second. */
 export const POOL_LOOK_MS = 5 * SECOND_MS;
+/** After a job came: to make a machine for the next one takes a processor for about a second. */
+export const POOL_REFILL_MS = 1 * SECOND_MS;
 /** Machines that wait, at most: more than a host has memory for, and no number that was a slip. */
 export const POOL_MACHINES = 1000;
 /** Each job of that time is remembered; a day has every hour of a team's work in it. */

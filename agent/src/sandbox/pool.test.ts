@@ -5,8 +5,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, mock, test } from 'node:test';
+import { setImmediate as aTurn } from 'node:timers/promises';
 import { AgentError } from '../errors.ts';
-import { POOL_LOOK_MS, POOL_WAIT_MS } from '../limits.ts';
+import { POOL_LOOK_MS, POOL_REFILL_MS, POOL_WAIT_MS } from '../limits.ts';
 import type { MemoryRoom } from '../host/memory.ts';
 import type { MachineEnd, MachineKind, ProvisionRequest, SandboxDriver } from './driver.ts';
 import { MachinePool, type PoolLimits, type WaitingMachine } from './pool.ts';
@@ -28,7 +29,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'onejob-pool-'));
   for (const name of ['sandboxes', 'journals']) await mkdir(join(root, name));
   [alive, warnings, room, memory, nowMs] = [new Set(), [], 100, 'enough', 1_000_000];
-  mock.timers.enable({ apis: ['setInterval'] });
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   mock.method(performance, 'now', () => nowMs);
 });
 afterEach(async () => {
@@ -84,9 +85,10 @@ function newDriver(onProvision: () => void = () => {}): { driver: SandboxDriver;
 
 const sandboxes = (): string[] => readdirSync(join(root, 'sandboxes'));
 
-/** The look that follows a taking is a moment later. */
+/** The look that follows a taking is a while later. */
 async function settled(pool: MachinePool): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  mock.timers.tick(POOL_REFILL_MS);
+  await aTurn();
   await pool.idle();
 }
 

@@ -12,7 +12,7 @@
  */
 import { explainError } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
-import { POOL_BURST_MS, POOL_LOOK_MS, POOL_WAIT_MS } from '../limits.ts';
+import { POOL_BURST_MS, POOL_LOOK_MS, POOL_REFILL_MS, POOL_WAIT_MS } from '../limits.ts';
 import type { MemoryRoom } from '../host/memory.ts';
 import type { MachineKind, SandboxDriver, SandboxHandle } from './driver.ts';
 import { SandboxPlace, type PlaceParts } from './place.ts';
@@ -76,8 +76,8 @@ export class MachinePool implements AsyncDisposable {
     const shelf = this.#shelfOf(driver, kind);
     shelf.arrivals.push(performance.now());
     const taken = shelf.waiting.pop();
-    // A moment later: whoever came has to get its own turn first.
-    setTimeout(() => this.#look(), 0).unref();
+    // Whoever came gets its own turn first, and the processors for its start.
+    setTimeout(() => this.#look(), POOL_REFILL_MS).unref();
     return taken;
   }
 
