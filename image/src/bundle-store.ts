@@ -3,7 +3,17 @@
  * sources it was made from, so that a second call reads those and bundles nothing.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BUNDLES_KEPT } from './limits.ts';
 import { type Bundled, REPOSITORY } from './run-esbuild.ts';
@@ -13,6 +23,8 @@ export interface Bundle {
   /** sha256 of the content, hex. */
   digest: string;
 }
+
+const READ_BY_ALL = 0o444;
 
 interface BundleRecord {
   digest: string;
@@ -44,17 +56,34 @@ export async function keepBundle(
   const known = await readRecord(recordPath);
   if (known !== undefined && (await isCurrent(known))) {
     const path = join(directory, shape.nameOf(known.digest));
-    if (await shape.isWhole(path, known.digest)) return { path, digest: known.digest };
+    if (await shape.isWhole(path, known.digest)) {
+      await openToAll(directory, path);
+      return { path, digest: known.digest };
+    }
   }
   const bundled = await make();
   const digest = shape.digestOf(bundled);
   const path = join(directory, shape.nameOf(digest));
   // Another process may have made it meanwhile, and use it.
   if (!(await shape.isWhole(path, digest))) await shape.write(bundled, path);
+  await openToAll(directory, path);
   const record: BundleRecord = { digest, inputs: await digestsOf(bundled.inputs) };
   await writeAtomically(recordPath, `${JSON.stringify(record)}\n`);
   await prune(directory);
   return { path, digest };
+}
+
+/**
+ * The job of another user reads its runner, which is no secret, whatever the umask was of who made it.
+ * That was the same one for all files of a bundle.
+ */
+async function openToAll(directory: string, path: string): Promise<void> {
+  await chmod(directory, 0o755);
+  if (((await stat(path)).mode & READ_BY_ALL) === READ_BY_ALL) return;
+  const below = (await stat(path)).isDirectory() ? await readdir(path, { recursive: true }) : [];
+  for (const file of [...below.map((name) => join(path, name)), path]) {
+    await chmod(file, (await stat(file)).isDirectory() ? 0o755 : 0o644);
+  }
 }
 
 /** It outlives what is made beside it; the oldest files are removed. */

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempDisposable, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdtempDisposable,
+  readdir,
+  readFile,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -41,6 +49,23 @@ test('unchanged sources are not bundled again; a changed one is, wherever it is 
   const second = await bundleGuestRunner(options);
   assert.notEqual(second.digest, first.digest);
   assert.match(await readFile(second.path, 'utf8'), /second/);
+});
+
+test("a bundle is there for others to read, whatever its maker's umask, now and before", async () => {
+  await using scratch = await mkdtempDisposable(join(tmpdir(), 'onejob-bundle-'));
+  const usual = process.umask(0o077);
+  try {
+    const { builtinActionsPath = '' } = await bundleGuestRunner({ cacheDir: scratch.path });
+    const script = join(builtinActionsPath, 'cache');
+    await chmod(script, 0o700);
+    await chmod(builtinActionsPath, 0o700);
+    const { path } = await bundleGuestRunner({ cacheDir: scratch.path });
+    const files = [dirname(path), path, builtinActionsPath, script, join(script, 'action.yml')];
+    const modes = files.map(async (file) => (await stat(file)).mode & 0o777);
+    assert.deepEqual(await Promise.all(modes), [0o755, 0o644, 0o755, 0o755, 0o644]);
+  } finally {
+    process.umask(usual);
+  }
 });
 
 test('a bundle that was damaged in the cache is made again', async () => {
