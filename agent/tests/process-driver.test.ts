@@ -11,7 +11,7 @@ import { bundleGuestRunner } from '@onejob/image';
 import { PROCESS_BOOT_TIMEOUT_MS, type ProcessSettings } from '../src/drivers/process/config.ts';
 import { createProcessDriver } from '../src/drivers/process/driver.ts';
 import { mayRunFrom } from '../src/host/exec-allowed.ts';
-import { whyNoOwnUser } from '../src/host/own-user.ts';
+import { tryOwnUser } from '../src/host/own-user.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import { SANDBOX_USERS } from '../src/host/sandbox-user.ts';
 import type { SandboxDriver } from '../src/sandbox/driver.ts';
@@ -47,8 +47,8 @@ driverContract({
   killRunner: 'from outside',
 });
 
-const whyNoUser = await whyNoOwnUser();
-if (whyNoUser !== undefined) test('a user of its own', { skip: whyNoUser }, () => {});
+const tried = await tryOwnUser({ nodePath: process.execPath, directories: [] });
+if ('whyNot' in tried) test('a user of its own', { skip: tried.whyNot }, () => {});
 else describeOwnUser();
 
 describe('process alone', () => {

@@ -5,7 +5,7 @@ export type ProcessDriverConfig = {
   hostMarker: string;
   /** The Node that runs the guest runner. */
   nodePath: string;
-  /** PATH of the job's processes. */
+  /** PATH of the job's processes, as far as their user may enter its directories. */
   searchPath: string;
   /** From start to the runner's connection; it is only a process start, so this is generous. */
   bootTimeoutMs: number;
@@ -20,7 +20,7 @@ export type ProcessSettings = {
   trustedTenants?: readonly string[] | 'all';
   /** Run no job whose work directory lets programs be run from it. */
   requireNoexec?: boolean;
-  /** Where the agent is root, each job is a user of its own; `agent`: it is root. */
+  /** Where the agent is root, each job is a user of its own, the default; `agent`: it is root. */
   user?: 'own' | 'agent';
 };
 

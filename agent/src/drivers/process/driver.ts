@@ -16,7 +16,7 @@ import {
   findCgroups,
 } from '../../host/cgroup.ts';
 import { mayRunFrom } from '../../host/exec-allowed.ts';
-import { inView, ownUserCommand, whyNoOwnUser } from '../../host/own-user.ts';
+import { inView, ownUserCommand, tryOwnUser } from '../../host/own-user.ts';
 import { pidNamespacePrefix } from '../../host/pid-namespace.ts';
 import { claimUser, takeUser } from '../../host/sandbox-user.ts';
 import { superviseProcess, type SupervisedProcess } from '../../host/supervised-process.ts';
@@ -41,17 +41,29 @@ type Host = {
   cgroups: Awaited<ReturnType<typeof findCgroups>>;
   /** `none`: we are no root that could be another user, or are not to. */
   ownUser: 'works' | 'none' | { whyNot: string };
+  /** PATH of the job's processes. */
+  searchPath: string;
 };
 
-async function findHost({ settings }: ProcessDriverConfig): Promise<Host> {
+async function findHost({ settings, nodePath, searchPath }: ProcessDriverConfig): Promise<Host> {
   const isWanted = process.getuid?.() === 0 && settings.user !== 'agent';
-  const [leash, cgroups, whyNot] = await Promise.all([
+  // What PATH calls relative, or leaves empty, is the directory somebody stands in.
+  const directories = searchPath.split(':').filter(isAbsolute);
+  const [leash, cgroups, tried] = await Promise.all([
     pidNamespacePrefix(),
     findCgroups(),
-    isWanted ? whyNoOwnUser() : undefined,
+    isWanted ? tryOwnUser({ nodePath, directories }) : undefined,
   ]);
-  const ownUser = !isWanted ? 'none' : whyNot === undefined ? 'works' : { whyNot };
-  return { leash, cgroups, ownUser };
+  const found = { leash, cgroups, searchPath: directories.join(':') };
+  if (tried === undefined) return { ...found, ownUser: 'none' };
+  if ('whyNot' in tried) return { ...found, ownUser: tried };
+  return { ...found, ownUser: 'works', searchPath: tried.directories.join(':') };
+}
+
+/** Undefined: a job can be who it is to be. */
+function whyNoUser({ ownUser }: Host): string | undefined {
+  if (typeof ownUser === 'string') return undefined;
+  return `As root onejob runs a job without isolation as a user of its own only, and that does not work here: ${ownUser.whyNot}. Run onejob as another user, or where it may mount and make namespaces. For jobs that you want to be root on this host: {"user": "agent"} in the file that ONEJOB_PROCESS_SETTINGS names (docs/drivers.md)`;
 }
 
 export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver {
@@ -67,12 +79,12 @@ export function createProcessDriver(config: ProcessDriverConfig): SandboxDriver 
   };
 }
 
-function probeResult({ leash, cgroups, ownUser }: Host): DriverProbe {
-  const isRefused = typeof ownUser === 'object';
+function probeResult(host: Host): DriverProbe {
+  const { leash, cgroups, ownUser } = host;
+  const whyNot = whyNoUser(host);
   const notes = [
     'no isolation: the job runs as a process of this host',
     ...(ownUser === 'works' ? ['as a user of its own'] : []),
-    ...(isRefused ? [`and cannot be a user of its own (${ownUser.whyNot})`] : []),
     ...(ownUser === 'none' && process.getuid?.() === 0 ? ['as root'] : []),
     ...(leash.length > 0 ? [] : ['without a PID namespace (this host refuses them to this user)']),
     'version' in cgroups
@@ -80,7 +92,7 @@ function probeResult({ leash, cgroups, ownUser }: Host): DriverProbe {
       : `its processors, memory and disk are not limited (${cgroups.whyNot})`,
   ];
   return {
-    works: !isRefused,
+    works: whyNot === undefined,
     ownKernel: false,
     bootsImage: false,
     auto: false,
@@ -89,19 +101,15 @@ function probeResult({ leash, cgroups, ownUser }: Host): DriverProbe {
     limits: 'version' in cgroups ? ['cpu', 'memory'] : [],
     snapshot: false,
     freeze: false,
-    note: notes.join(', '),
+    note: whyNot ?? notes.join(', '),
   };
 }
 
 /** Before anything of it is made. */
 function refuse(config: ProcessDriverConfig, host: Host, request: ProvisionRequest): void {
   checkTrust(request.origin, config.settings);
-  if (typeof host.ownUser === 'object') {
-    throw new AgentError(
-      'driver_unavailable',
-      `A job cannot be a user of its own here (${host.ownUser.whyNot}), and is not to be root. Start the agent as another user, or let jobs be root: "user": "agent" in the settings of the process driver.`,
-    );
-  }
+  const whyNot = whyNoUser(host);
+  if (whyNot !== undefined) throw new AgentError('driver_unavailable', `${whyNot}.`);
   checkShape(request.shape, SHAPE_LIMITS);
 }
 
@@ -163,13 +171,16 @@ async function provision(
   const seen = seenBy(uid, { ...paths, ...sockets });
   const words = [...cgroupPrefix(groups), ...runnerWords(config, request, host, { uid, ...seen })];
   const process = await acquire({ kind: 'process', role: 'guest-runner', sandboxId }, () =>
-    start(config, words, request, { ...seen, directory: paths.work }),
+    start(config, words, request, {
+      ...seen,
+      ...{ directory: paths.work, searchPath: host.searchPath },
+    }),
   );
   coming.watch('The guest runner', process);
   const carriers = await coming.carriers();
   return new MachineHandle({
     driver: 'process',
-    note: 'a process of this host, no isolation',
+    note: `a process of this host${uid === undefined ? '' : ', as a user of its own'}, no isolation`,
     machine: new ProcessMachine({
       ...{ hostMarker: config.hostMarker, sandboxId, process, explainEnd },
       oomKills: () => cgroupOomKills(groups),
@@ -205,6 +216,7 @@ function runnerWords(
   if (uid === undefined) return [...leash, nodePath, guestRunnerPath];
   return ownUserCommand({
     uid,
+    home: inView('home'),
     bound: [
       { kind: 'directory', source: host.work, name: 'work' },
       { kind: 'directory', source: host.home, name: 'home' },
@@ -223,7 +235,7 @@ function start(
   config: ProcessDriverConfig,
   words: readonly string[],
   request: ProvisionRequest,
-  { directory, seen }: { directory: string; seen: Paths },
+  { directory, seen, searchPath }: { directory: string; seen: Paths; searchPath: string },
 ): SupervisedProcess {
   const [command = config.nodePath, ...args] = words;
   return superviseProcess({
@@ -233,7 +245,7 @@ function start(
     sandboxId: request.sandboxId,
     directory,
     environment: {
-      PATH: absoluteOnly(config.searchPath),
+      PATH: searchPath,
       HOME: seen.home,
       LANG: 'C.UTF-8',
       ONEJOB_CARRIER: 'unix',
@@ -243,6 +255,3 @@ function start(
     },
   });
 }
-
-/** What PATH calls relative, or leaves empty, is the directory somebody stands in. */
-const absoluteOnly = (path: string): string => path.split(':').filter(isAbsolute).join(':');
