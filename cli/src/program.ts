@@ -45,7 +45,8 @@ Examples:
   onejob run -e workflow_dispatch --input name=value
   TOKEN=... onejob run -s TOKEN        a secret from the environment, not from the command line
 
-Every job boots a machine of its own. --driver process runs trusted jobs without isolation.
+Every job boots a machine of its own. --driver process runs trusted jobs without isolation; those
+that root starts are a user without rights.
 Ctrl-C cancels, a second Ctrl-C kills; nothing of the jobs is left on this host.
 `;
 

@@ -14,7 +14,7 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - run: |
-          head -c 200M /dev/zero >"$FILLER" || true
+          head -c 200M /dev/zero >"$HOME/filler" || true
           head -c 20M /dev/urandom | base64 -w 1000
           sleep 300
 `,
@@ -39,11 +39,7 @@ test('a disk that fills in mid-run ends the run with its sentence, and the JSON 
     '-e',
     'create',
   ];
-  const environment = { FILLER: join(disk, 'filler') };
-  const run = line.start([...words, '--env', 'FILLER'], {
-    directory: checkout.directory,
-    environment,
-  });
+  const run = line.start(words, { directory: checkout.directory });
   const { code, stdout, stderr } = await run.ended;
   assert.equal(code, 4, stderr);
   assert.ok(jsonLines(stdout).length > 0);

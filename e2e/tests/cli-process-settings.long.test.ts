@@ -44,11 +44,11 @@ test('a tenant that is not named is refused, with what to do', async () => {
   assert.match(job?.endMessage ?? '', /does not trust the tenant local.*--driver auto/);
 });
 
-test('a job is who runs the command, and with `own` a user of its own where that is root', async () => {
-  const asked = await runWith({});
+test('with `agent` a job is who runs the command, and without it a user of its own where that is root', async () => {
+  const asked = await runWith({ user: 'agent' });
   assert.equal(asked.code, 0, asked.job?.endMessage);
   assert.equal(asked.job?.outputs['user'], String(process.getuid?.()));
-  const own = await runWith({ user: 'own' });
+  const own = await runWith({});
   assert.equal(own.code, 0, own.job?.endMessage);
   const user = Number(own.job?.outputs['user']);
   if (process.getuid?.() === 0) assert.ok(user >= 2_000_000_000, String(user));

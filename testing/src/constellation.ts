@@ -91,6 +91,7 @@ export async function startConstellation(
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: TEST_CACHE })).path,
     image: async () => await ensureImage({ cacheDir: TEST_CACHE }),
     drivers: [driver],
+    // Tests hand files to their jobs through the host's /tmp, which another user would not see.
     process: { trustedTenants: 'all', user: 'agent' },
     ...(options.agent === false ? {} : options.agent),
   });

@@ -126,10 +126,13 @@ async function refuseMissingDriver(platform: Platform, driver: string): Promise<
   );
   if (fits || drivers.length === 0) return;
   const notes = drivers.map((one) => `${one.name}: ${one.note}`).join('\n  ');
+  const without = drivers.some((one) => one.name === 'process' && one.works)
+    ? ' Trusted jobs can run without isolation: --driver process'
+    : '';
   throw new CliError(
     'driver_unavailable',
     `No machine can be made with --driver ${driver} on this host:\n  ${notes}\n` +
-      'See what is missing: onejob doctor. Trusted jobs can run without isolation: --driver process',
+      `See what is missing: onejob doctor.${without}`,
   );
 }
 

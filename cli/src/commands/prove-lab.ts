@@ -21,6 +21,9 @@ import { CliError } from '../errors.ts';
 
 const REPOSITORY = 'local/prove';
 
+/** What the driver process is in a proof: nothing between a job and the host, not even another user. */
+export const NOTHING_HELD = { trustedTenants: 'all', user: 'agent' } as const;
+
 export type ProofLab = AsyncDisposable & Lab;
 
 /** @param work a directory of the proof's own, with a short path: sockets are in it */
@@ -41,6 +44,7 @@ export async function openLab(options: {
   const platform = await openPlatform({
     directories: { data, cache },
     ...{ driver, network, engineSocket: engine?.socketPath, obeyingDevice },
+    processSettings: NOTHING_HELD,
     image: undefined,
     withAgent: true,
     imageWatcher: { show: () => {}, end: () => {} },

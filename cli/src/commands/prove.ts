@@ -44,7 +44,7 @@ import { buildProgress } from '../show/build-progress.ts';
 import { showProof } from '../show/proof.ts';
 import { painter, safeText } from '../show/style.ts';
 import { Interrupts } from './interrupt.ts';
-import { openLab } from './prove-lab.ts';
+import { NOTHING_HELD, openLab } from './prove-lab.ts';
 
 export type ProveFlags = {
   driver: string;
@@ -124,7 +124,7 @@ async function chooseDriver(
     throw new CliError('driver_unavailable', message);
   }
   const hasOwnEngine = notIsolated === '';
-  const drivers = await tryDrivers(directories);
+  const drivers = await tryDrivers(directories, { processSettings: NOTHING_HELD });
   const fitting = drivers.filter(({ probe }) => network === 'link' || probe.card !== undefined);
   const found = fitting.find(({ driver, probe }) => {
     if (wish === 'auto') return probe.works && probe.auto;

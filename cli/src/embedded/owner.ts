@@ -47,6 +47,7 @@ const OWN_MACHINE: Partial<TenantLimits> = {
 };
 
 export type { Agent, ReapEntry } from '@onejob/agent';
+export type ProcessSettings = NonNullable<AgentConfig['process']>;
 
 /**
  * The agent starts before an image is built: jobs that need none run meanwhile, in this and in other
@@ -187,7 +188,7 @@ async function agentConfig(
     controlPlaneSocketPath,
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
-    ...driverSettings(options.engineSocket),
+    ...driverSettings(options),
     ...egressSettings(),
     image: async () =>
       await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
@@ -201,13 +202,16 @@ async function agentConfig(
   };
 }
 
+type OfDrivers = Pick<PlatformOptions, 'engineSocket' | 'processSettings'>;
+
 /**
  * What the operator says of drivers, in the files that these variables name. Another engine has none of
  * the images that its operator put into theirs, so it runs onejob's own.
  */
-function driverSettings(
-  engineSocket?: string,
-): Pick<AgentConfig, 'docker' | 'firecracker' | 'process' | 'qemu'> {
+function driverSettings({ engineSocket, processSettings }: OfDrivers = {}): Pick<
+  AgentConfig,
+  'docker' | 'firecracker' | 'process' | 'qemu'
+> {
   const file = environmentValue('ONEJOB_DOCKER_SETTINGS') ?? '';
   const firecracker = environmentValue('ONEJOB_FIRECRACKER_SETTINGS') ?? '';
   const qemu = environmentValue('ONEJOB_QEMU_SETTINGS') ?? '';
@@ -220,9 +224,8 @@ function driverSettings(
     ...(qemu === '' ? {} : { qemu: readQemuSettings(qemu) }),
     ...(firecracker === '' ? {} : { firecracker: readFirecrackerSettings(firecracker) }),
     // Who starts a run here is the person whose machine it is, and asks for this driver by its name.
-    process: {
+    process: processSettings ?? {
       trustedTenants: 'all',
-      user: 'agent',
       ...(own === '' ? {} : readProcessSettings(own)),
     },
   };
@@ -241,10 +244,10 @@ function poolSettings(maximum: number | undefined): Pick<AgentConfig, 'pool'> {
   return { pool: { ...(path === '' ? {} : readPoolSettings(path)), maximum } };
 }
 
-/** Drivers as tried on this host, without a platform: for `doctor`. */
-export async function tryDrivers(directories: Directories) {
+/** Drivers as tried on this host, without a platform: for `doctor`, and before a proof. */
+export async function tryDrivers(directories: Directories, settings?: OfDrivers) {
   await makeCacheDirectory(directories.cache);
-  return await probeDrivers(offlineConfig(directories));
+  return await probeDrivers(offlineConfig(directories, settings));
 }
 
 /** An image's files as drivers without disks need them: kept in the cache from then on. */
@@ -300,13 +303,13 @@ export async function reapLeftovers(directories: Directories): Promise<Leftovers
   return { ...report, isOwned: false };
 }
 
-function offlineConfig(directories: Directories): AgentConfig {
+function offlineConfig(directories: Directories, settings: OfDrivers = {}): AgentConfig {
   return {
     stateDirectory: join(directories.data, 'agent'),
     cacheDirectory: directories.cache,
     controlPlaneSocketPath: '',
     guestRunnerPath: '',
-    ...driverSettings(),
+    ...driverSettings(settings),
     ...egressSettings(),
     image: async () =>
       await Promise.reject(new AgentError('image_missing', 'No image outside of a platform.')),

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Agent } from './owner.ts';
+import type { Agent, ProcessSettings } from './owner.ts';
 import type { Fleet, NetworkMode } from '@onejob/protocol';
 import { ApiClient } from '../api-client.ts';
 import type { Directories } from '../config/environment.ts';
@@ -29,6 +29,8 @@ export type PlatformOptions = {
   engineSocket?: string | undefined;
   /** What machines have of a network; undefined: onejob's default, `link`. */
   network?: NetworkMode | undefined;
+  /** Of the driver process, in place of the operator's; only of a proof. */
+  processSettings?: ProcessSettings | undefined;
   /** See AgentConfig; only of a proof's control. */
   obeyingDevice?: boolean;
   /** Machines that wait for jobs, at most; undefined: none. */
