@@ -177,7 +177,7 @@ async function tryFirewall(
   const probe = async (): Promise<NetworkProbe> =>
     await probeNetworks({
       ...{ guard, hostMarker: HOST_MARKER, undo: undoOn(HOST_MARKER) },
-      addressRange: '10.213.0.0/16',
+      ...{ cacheDirectory: root, addressRange: '10.213.0.0/16' },
     });
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'pair');
   await guest.network.open(new AbortController().signal);

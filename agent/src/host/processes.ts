@@ -103,6 +103,15 @@ export async function listForeignSandboxes(hostMarker: string): Promise<Set<stri
   return new Set(others.map(({ environment }) => environment.get(SANDBOX_VARIABLE) ?? ''));
 }
 
+/**
+ * Ticks from the host's start to a process's: with its pid that is no other process. undefined: it is
+ * gone, or has ended and only waits to be waited for.
+ */
+export function processBirth(pid: number): number | undefined {
+  const ticks = Number(statOf(pid)?.[START_TIME]);
+  return Number.isFinite(ticks) && !isZombie(pid) ? ticks : undefined;
+}
+
 /** When a process was started; undefined: it is gone. */
 export function processBornAt(pid: number): number | undefined {
   const ticks = Number(statOf(pid)?.[START_TIME]);

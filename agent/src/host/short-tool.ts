@@ -1,6 +1,6 @@
 /**
  * Short-lived tools of the host: found in the system's own directories (never through a PATH that
- * somebody else set), started with an empty environment, killed when we die, when they take too
+ * somebody else set), started with no environment but what is given, killed when we die, when they take too
  * long, or when the caller's signal fires.
  */
 import { execFile } from 'node:child_process';
@@ -41,11 +41,20 @@ export async function findTool(name: string): Promise<string | undefined> {
   return undefined;
 }
 
+type ToolOptions = {
+  timeoutMs: number;
+  signal?: AbortSignal;
+  input?: string;
+  outputBytes?: number;
+  /** By default it has none. */
+  environment?: Readonly<Record<string, string>>;
+};
+
 /** Runs a program to its end, `input` on its standard input; never rejects but with the signal's reason. */
 export async function runTool(
   path: string,
   args: readonly string[],
-  limits: { timeoutMs: number; signal?: AbortSignal; input?: string; outputBytes?: number },
+  limits: ToolOptions,
 ): Promise<ToolResult> {
   limits.signal?.throwIfAborted();
   const result = await new Promise<ToolResult>((resolve) => {
@@ -53,7 +62,7 @@ export async function runTool(
       'setpriv',
       ['--pdeathsig', 'KILL', '--', path, ...args],
       {
-        env: {},
+        env: limits.environment ?? {},
         timeout: limits.timeoutMs,
         killSignal: 'SIGKILL',
         maxBuffer: limits.outputBytes ?? TOOL_OUTPUT_BYTES,

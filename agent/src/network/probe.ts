@@ -28,6 +28,8 @@ export type NetworkProbe = {
 
 type ProbeOptions = {
   hostMarker: string;
+  /** Holds what is tried while it is. */
+  cacheDirectory: string;
   addressRange: string;
   guard: NetworksOptions['guard'];
   undo: Undo;

@@ -1,14 +1,12 @@
 /**
  * Networks made as for sandboxes, and taken away again: what a host is tried with, and measured.
- * Nothing is left of them, also where one could not be made.
+ * Nothing is left of them, also where one could not be made; what a killed trial leaves is the reaper's.
  */
-import { mkdtempDisposableSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { newSandboxId } from '@onejob/protocol';
 import { AUDIT } from '../guard/job-policy.ts';
 import { Journal } from '../sandbox/journal.ts';
 import { ProvisionStack, type Undo } from '../sandbox/stack.ts';
+import { openTrialPlace } from '../sandbox/trial-place.ts';
 import { SandboxNetworks, type NetworksOptions, type SandboxNetwork } from './networks.ts';
 
 /** Milliseconds until all were ready, then until all were open, then until none was left. */
@@ -20,23 +18,20 @@ export type Trial = { readyMs: number; openedMs: number; buriedMs: number };
  */
 export async function tryNetworks(
   count: number,
-  options: NetworksOptions & { undo: Undo },
+  options: NetworksOptions & { undo: Undo; cacheDirectory: string },
   look: (network: SandboxNetwork, signal: AbortSignal) => Promise<void> = async () => {},
 ): Promise<Trial> {
-  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-network-trial-'));
+  await using places = new AsyncDisposableStack();
   const networks = new SandboxNetworks(options);
   const { signal } = new AbortController();
   const stacks: ProvisionStack[] = [];
   const provision = async (): Promise<SandboxNetwork> => {
-    const sandboxId = newSandboxId();
+    const { sandboxId, directory } = places.use(await openTrialPlace(options));
     const egress = { sandboxId, policy: () => AUDIT };
-    const journal = new Journal(join(directory.path, 'journals'), sandboxId);
+    const journal = new Journal(join(directory, 'journals'), sandboxId);
     const stack = new ProvisionStack(journal, options.undo);
     stacks.push(stack);
-    return await networks.provision(
-      { egress, card: 'tap', directory: directory.path, signal },
-      stack,
-    );
+    return await networks.provision({ egress, card: 'tap', directory, signal }, stack);
   };
   const made: SandboxNetwork[] = [];
   const times = [performance.now()];

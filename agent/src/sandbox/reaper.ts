@@ -60,6 +60,8 @@ export type ReapOptions = {
   undo: Undo;
   /** Sandboxes alive in this agent now; it may change meanwhile. */
   alive: ReadonlySet<string>;
+  /** Trials of this host, by any process: those that go on are alive. */
+  trials?: () => Promise<readonly { sandboxId: SandboxId; isAlive: boolean }[]>;
   /** Another process owns the state directory: what is ours is its, until it is too old. */
   isOwnedByAnother?: boolean;
   /** Finds, and removes nothing. */
@@ -106,11 +108,13 @@ class Reaping {
       ...all.map(({ sandboxId }) => sandboxId),
       ...found.filter(({ isMarked }) => isMarked).map(({ sandboxId }) => sandboxId),
     ]);
+    const trials = (await this.#options.trials?.()) ?? [];
+    const tried = new Set(trials.filter((one) => one.isAlive).map(({ sandboxId }) => sandboxId));
     const foreign = await listForeignSandboxes(this.#options.hostMarker);
-    const isAlive = (id: string): boolean =>
-      isOwnedByAnother || aliveBefore.has(id) || alive.has(id);
+    const isAlive = (id: SandboxId): boolean =>
+      isOwnedByAnother || aliveBefore.has(id) || alive.has(id) || tried.has(id);
     const lifeMs = this.#lives(found, all);
-    const whyOurs = (id: string): string | undefined => {
+    const whyOurs = (id: SandboxId): string | undefined => {
       if (!isAlive(id)) return NOT_ALIVE;
       return (lifeMs.get(id) ?? 0) > this.#longestLifeMs ? this.#tooOld('its sandbox') : undefined;
     };

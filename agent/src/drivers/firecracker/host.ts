@@ -1,12 +1,12 @@
 /** What a machine of Firecracker's needs of its host, found out by trying. */
-import { mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
 import { basename, isAbsolute, join } from 'node:path';
-import { newSandboxId } from '@onejob/protocol';
 import { AgentError } from '../../errors.ts';
 import { findCgroups, type Cgroups } from '../../host/cgroup.ts';
 import { obstacleToKvm } from '../../host/kvm-probe.ts';
 import { claimUser, releaseUser, SANDBOX_USERS, takeUser } from '../../host/sandbox-user.ts';
 import { findTool, runTool, type ToolResult } from '../../host/short-tool.ts';
+import { openTrialPlace } from '../../sandbox/trial-place.ts';
 import {
   OLDEST_VERSION,
   SHAPE_LIMITS,
@@ -137,13 +137,13 @@ async function runTinyGuest(
   { firecrackerPath, jailerPath, cgroups }: Omit<Host, 'note'>,
   timeoutMs: number,
 ): Promise<ToolResult> {
-  // A sandbox of no job: should we die meanwhile, the reaper frees its user.
-  const owner = { hostMarker, sandboxId: newSandboxId() };
-  const directory = join(cacheDirectory, `firecracker-${owner.sandboxId}`);
+  // A sandbox of no job: should we die meanwhile, all of it is the reaper's.
+  await using place = await openTrialPlace({ cacheDirectory, hostMarker });
+  const { directory, environment } = place;
+  const owner = { hostMarker, sandboxId: place.sandboxId };
   const user = await takeUser(users, async (uid) => await claimUser(uid, owner));
   try {
     const paths = { kernel: join(directory, 'kernel'), machine: join(directory, 'machine.json') };
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     await writeFile(paths.kernel, tinyGuest(), { mode: 0o444 });
     await writeFile(paths.machine, JSON.stringify(tinyMachine('/kernel')), { mode: 0o444 });
     const jail = {
@@ -157,9 +157,9 @@ async function runTinyGuest(
     };
     const words = await furnishJail(jail, ['--no-api', '--config-file', '/machine.json']);
     const [command = '', ...args] = words;
-    return await runTool((await findTool(command)) ?? command, args, { timeoutMs });
+    const limits = { timeoutMs, environment };
+    return await runTool((await findTool(command)) ?? command, args, limits);
   } finally {
     await releaseUser(user, owner);
-    await rm(directory, { recursive: true, force: true });
   }
 }

@@ -6,9 +6,9 @@
  *
  *     user -> files -> control group -> jail directory -> process      as a sandbox acquires them
  */
-import { chown, mkdir, rm, statfs } from 'node:fs/promises';
+import { chown, mkdir, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { explainError, newSandboxId, type SandboxId } from '@onejob/protocol';
+import { explainError, type SandboxId } from '@onejob/protocol';
 import {
   cgroupOomKills,
   cgroupPaths,
@@ -31,6 +31,7 @@ import { claimUser, releaseUser, takeUser, type UserRange } from '../../host/san
 import { runTool } from '../../host/short-tool.ts';
 import type { MachineImage, Shape } from '../../sandbox/driver.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
+import { openTrialPlace } from '../../sandbox/trial-place.ts';
 import {
   CPU_WEIGHT,
   JAIL_TRIAL_TIMEOUT_MS,
@@ -129,25 +130,25 @@ async function findWorkingJail(trial: Trial): Promise<Jail | { whyNot: string }>
 
 /** Runs a tiny guest in it, as a machine will run in it; undefined: it did. */
 async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
-  const { users, accelerator } = trial;
-  // A sandbox of no job: should we die meanwhile, the reaper frees its user.
-  const owner = { hostMarker: trial.hostMarker, sandboxId: newSandboxId() };
-  const directory = join(trial.cacheDirectory, `jail-${owner.sandboxId}`);
+  const { users, accelerator, hostMarker } = trial;
+  // A sandbox of no job: should we die meanwhile, all of it is the reaper's.
+  await using place = await openTrialPlace(trial);
+  const { directory, environment } = place;
+  const owner = { hostMarker, sandboxId: place.sandboxId };
   const claim = async (uid: number): Promise<boolean> => await claimUser(uid, owner);
   const user = jail.level === 'user' ? await takeUser(users, claim) : undefined;
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     const probe = await probeMachine(accelerator, directory, '/probe');
     const files = [{ source: probe.path, target: '/probe', access: 'read' }] as const;
     const use = { directory, files, user, kvm: accelerator === 'kvm' };
     const [command = '', ...args] = await furnishJail(jail, use, probe.args);
-    const result = await runTool(command, args, { timeoutMs: JAIL_TRIAL_TIMEOUT_MS });
+    const limits = { timeoutMs: JAIL_TRIAL_TIMEOUT_MS, environment };
+    const result = await runTool(command, args, limits);
     if (isProbeRun(result)) return undefined;
     const said = result.standardError.trim().split('\n').at(-1) ?? '';
     return said === '' ? `a tiny guest did not run: exit ${result.exitCode ?? 'by signal'}` : said;
   } finally {
     if (user !== undefined) await releaseUser(user, owner);
-    await rm(directory, { recursive: true, force: true });
   }
 }
 
