@@ -26,6 +26,7 @@ import type { AgentContext } from './jobs/agent-context.ts';
 import { DefaultImage, needsImage } from './jobs/default-image.ts';
 import { JobRun } from './jobs/job-run.ts';
 import { Leases } from './jobs/leases.ts';
+import { assertSomeCard } from './jobs/provision-network.ts';
 import {
   ANNOUNCE_TIMEOUT_MS,
   IMAGE_LOOK_MS,
@@ -116,7 +117,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   const actions = await ActionStore.open(complete.actionsDirectory);
   const drivers = await probeAll(complete);
   const { guard, egressOf } = makeGuard(complete);
-  const networks = await openNetworks(complete, guard);
+  const networks = await openNetworks(complete, guard, drivers);
   const rooms = { actions, drivers, egressOf, guard, networks, reaped, results };
   return new RunningAgent(complete, rooms);
 }
@@ -146,12 +147,15 @@ const probeHost = async (config: CompleteAgentConfig, guard: Guard): Promise<Net
 async function openNetworks(
   config: CompleteAgentConfig,
   guard: Guard,
+  drivers: readonly ProbedDriver[],
 ): Promise<SandboxNetworks | undefined> {
   if (config.network === 'link') return undefined;
-  const { works, hasIpv6, note } = await probeHost(config, guard);
+  const { works, note, warnings, ...given } = await probeHost(config, guard);
   if (!works) throw new AgentError('network_unavailable', note);
+  assertSomeCard(drivers, given.missingCards);
+  for (const warning of warnings) config.warn(`Network mode nat here: ${warning}`);
   const pool = parseAddressRange(config.networkAddressRange);
-  return new SandboxNetworks({ hostMarker: config.hostMarker, guard, pool, hasIpv6 });
+  return new SandboxNetworks({ hostMarker: config.hostMarker, guard, pool, ...given });
 }
 
 type Prepared = {

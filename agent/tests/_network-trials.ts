@@ -36,6 +36,8 @@ export type TrialFindings = {
   unrecorded: { before: string[]; after: string[]; arrived: number; notes: readonly string[] };
   /** What is found out of this host, and what a sandbox reaches then. */
   firewall: Record<'without' | 'within' | 'excepted', { probe: NetworkProbe; reached: string }>;
+  /** The same where it drops IPv6 alone. */
+  firewall6: TrialFindings['firewall'];
 };
 
 const MANY_FLOWS = 2000;
@@ -173,6 +175,7 @@ async function tryUnrecorded(
 async function tryFirewall(
   { options, root }: TrialRoom,
   guard: NetworksOptions['guard'],
+  { tool, host, table }: { tool: 'iptables' | 'ip6tables'; host: string; table: 'ip' | 'ip6' },
 ): Promise<TrialFindings['firewall']> {
   const probe = async (): Promise<NetworkProbe> =>
     await probeNetworks({
@@ -182,15 +185,15 @@ async function tryFirewall(
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'pair');
   await guest.network.open(new AbortController().signal);
   const reach = async (): Promise<string> =>
-    (await guest.ask([{ kind: 'tcp', host: PUBLIC.ipv4, port: 80 }])).join();
+    (await guest.ask([{ kind: 'tcp', host, port: 80 }])).join();
   const without = { probe: await probe(), reached: await reach() };
-  run('iptables', '-P', 'FORWARD', 'DROP');
+  run(tool, '-P', 'FORWARD', 'DROP');
   const within = { probe: await probe(), reached: await reach() };
   const [, commands = 'false'] =
     /Let it through: (.*); with nftables/.exec(within.probe.note) ?? [];
   run('sh', '-c', commands);
   const excepted = { probe: await probe(), reached: await reach() };
-  run('nft', 'delete', 'table', 'ip', 'filter');
+  run('nft', 'delete', 'table', table, 'filter');
   await guest.end();
   await guest.network.close();
   await guest.stack.bury();
@@ -207,6 +210,11 @@ export async function tryAll(
     hostFlows: await tryHostFlows(room),
     manyOpen: await tryManyOpen(room),
     unrecorded: await tryUnrecorded(room, guard),
-    firewall: await tryFirewall(room, guard),
+    firewall: await tryFirewall(room, guard, {
+      ...{ tool: 'iptables', host: PUBLIC.ipv4, table: 'ip' },
+    }),
+    firewall6: await tryFirewall(room, guard, {
+      ...{ tool: 'ip6tables', host: PUBLIC.ipv6, table: 'ip6' },
+    }),
   };
 }

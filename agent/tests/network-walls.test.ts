@@ -48,6 +48,11 @@ const each = (targets: readonly string[]): string[] =>
 const found = findWorld();
 const skip = found === undefined ? 'it takes root, nftables, conntrack and iptables' : false;
 
+const fine = {
+  ...{ works: true, hasIpv6: true, missingCards: {} },
+  ...{ note: 'IPv4 and IPv6', warnings: [] },
+};
+
 describe('network mode nat', { skip }, () => {
   const findings = found as Findings;
   const open = Object.values(PUBLIC);
@@ -174,13 +179,31 @@ describe('network mode nat', { skip }, () => {
 
   test("a host whose own rules drop what is forwarded is said, with what lets sandboxes' packets through", () => {
     const { without, within, excepted } = findings.firewall;
-    const fine = { works: true, hasIpv6: true, note: 'IPv4 and IPv6' };
     assert.deepEqual([without.probe, excepted.probe], [fine, fine]);
     assert.equal(within.probe.works, false);
     assert.match(within.probe.note, /packet rules of this host's own drop what sandboxes send/);
     assert.deepEqual(
       [without.reached, within.reached, excepted.reached],
       [`reached ${PUBLIC.ipv4}`, 'silence', `reached ${PUBLIC.ipv4}`],
+    );
+  });
+
+  test('a host whose own rules drop IPv6 alone gives sandboxes none, and says so with what lets it through', () => {
+    const { without, within, excepted } = findings.firewall6;
+    assert.deepEqual([without.probe, excepted.probe], [fine, fine]);
+    const { note, warnings, ...given } = within.probe;
+    assert.deepEqual(given, { works: true, hasIpv6: false, missingCards: {} });
+    assert.match(
+      note,
+      /^IPv4; no IPv6: packet rules of this host's own drop .* by IPv6 .*ip6tables/,
+    );
+    assert.deepEqual(
+      warnings.map((one) => `IPv4; ${one}`),
+      [note],
+    );
+    assert.deepEqual(
+      [without.reached, within.reached, excepted.reached],
+      [`reached ${PUBLIC.ipv6}`, 'silence', `reached ${PUBLIC.ipv6}`],
     );
   });
 

@@ -64,9 +64,13 @@ export type NetworksOptions = {
   hostMarker: string;
   guard: Pick<Guard, 'directAccess' | 'judgeDirect' | 'lookUp' | 'record'>;
   pool: AddressPool;
-  /** Does the host forward IPv6, and have somewhere to send it? */
+  /** Does the host forward IPv6, have somewhere to send it, and let it go there? */
   hasIpv6: boolean;
+  /** Cards that cannot be made on this host, and why; by default each can. */
+  missingCards?: MissingCards;
 };
+
+export type MissingCards = Readonly<Partial<Record<CardKind, string>>>;
 
 export type NetworkRequest = {
   /** Whose it is, and what that may reach: asked at each look-up, and when it is opened. */
@@ -84,6 +88,7 @@ export type SandboxNetwork = {
   readonly address: string;
   readonly address6: string | undefined;
   readonly gateway: string;
+  readonly gateway6: string;
   /** Of the host: the interface that leads to the sandbox, and the table of packet rules for it. */
   readonly veth: string;
   readonly table: string;
@@ -101,6 +106,11 @@ export class SandboxNetworks {
 
   constructor(options: NetworksOptions) {
     this.#options = options;
+  }
+
+  /** Why no machine can have such a card here; undefined: it can. */
+  whyNot(card: CardKind): string | undefined {
+    return this.#options.missingCards?.[card];
   }
 
   async provision(request: NetworkRequest, stack: ProvisionStack): Promise<SandboxNetwork> {
@@ -180,6 +190,7 @@ class ProvisionedNetwork implements SandboxNetwork {
   readonly address: string;
   readonly address6: string | undefined;
   readonly gateway: string;
+  readonly gateway6: string;
   readonly veth: string;
   readonly table: string;
 
@@ -206,6 +217,7 @@ class ProvisionedNetwork implements SandboxNetwork {
     this.address = pair.inside;
     this.address6 = hasIpv6 ? pair.inside6 : undefined;
     this.gateway = pair.outside;
+    this.gateway6 = pair.outside6;
     this.veth = veth;
     this.table = table;
 

@@ -1,6 +1,7 @@
 /**
  * Whether this host can give sandboxes networks of their own: tried, not guessed. A network is made as
- * for a job and taken away again; what is missing is said with what to do.
+ * for a job and taken away again, with each kind of card: a host without taps has networks for containers.
+ * What it cannot have is said with what to do, and a version of IP that leads nowhere is not given.
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -11,19 +12,24 @@ import { AgentError } from '../errors.ts';
 import { NETWORK_PACKAGES } from '../host/network-tool.ts';
 import { findTool } from '../host/short-tool.ts';
 import type { Undo } from '../sandbox/stack.ts';
-import type { NetworksOptions, SandboxNetwork } from './networks.ts';
+import type { MissingCards, NetworksOptions } from './networks.ts';
 import { ANY_VETH, parseAddressRange } from './plan.ts';
 import { tryNetworks } from './trial.ts';
 import { leadsOut } from './way-out.ts';
 
 /** As iptables matches names. */
 const ALL_VETHS = ANY_VETH.replace('*', '+');
+const TUN = '/dev/net/tun';
 
 export type NetworkProbe = {
+  /** For machines whose card is not missing. */
   works: boolean;
   hasIpv6: boolean;
+  missingCards: MissingCards;
   /** For people: what it gives, or why not and what to do. */
   note: string;
+  /** What of it an operator may not expect: something of this host's own keeps it from giving more. */
+  warnings: readonly string[];
 };
 
 type ProbeOptions = {
@@ -38,14 +44,54 @@ type ProbeOptions = {
 export async function probeNetworks(options: ProbeOptions): Promise<NetworkProbe> {
   try {
     await assertHost(options.addressRange);
-    const ipv6 = ipv6Obstacle();
+    const obstacle6 = ipv6Obstacle();
     const pool = parseAddressRange(options.addressRange);
-    await tryNetworks(1, { ...options, pool, hasIpv6: ipv6 === undefined }, assertLeadsOut);
-    const versions = ipv6 === undefined ? 'IPv4 and IPv6' : `IPv4; no IPv6: ${ipv6}`;
-    return { works: true, hasIpv6: ipv6 === undefined, note: versions };
+    const trial = { ...options, pool, hasIpv6: obstacle6 === undefined };
+    const isDropped6 = await tryPair(trial);
+    const whyNot6 = isDropped6 ? dropped(6) : obstacle6;
+    const whyNoTap = await tryTap(trial);
+    const without6 = whyNot6 === undefined ? [] : [`no IPv6: ${whyNot6}`];
+    const withoutTap =
+      whyNoTap === undefined
+        ? []
+        : [`only for containers (docker), since machines of others take a tap: ${whyNoTap}`];
+    const versions = whyNot6 === undefined ? 'IPv4 and IPv6' : 'IPv4';
+    return {
+      works: true,
+      hasIpv6: whyNot6 === undefined,
+      missingCards: whyNoTap === undefined ? {} : { tap: whyNoTap },
+      note: [versions, ...without6, ...withoutTap].join('; '),
+      warnings: [...(isDropped6 ? without6 : []), ...withoutTap],
+    };
   } catch (error) {
-    return { works: false, hasIpv6: false, note: explainError(error) };
+    const note = explainError(error);
+    return { works: false, hasIpv6: false, missingCards: {}, note, warnings: [] };
   }
+}
+
+type Trial = Parameters<typeof tryNetworks>[1];
+
+/**
+ * Whether IPv6 is dropped on its way out; false where it is not given at all.
+ * @throws AgentError `network_unavailable`: all is dropped
+ */
+async function tryPair(trial: Trial): Promise<boolean> {
+  let isDropped6 = false;
+  await tryNetworks(['pair'], trial, async (network, signal) => {
+    if (!(await leadsOut(network, 4, signal))) throw unavailable(dropped(4));
+    isDropped6 = trial.hasIpv6 && !(await leadsOut(network, 6, signal));
+  });
+  return isDropped6;
+}
+
+/** Why none can be made; undefined: it can. What else a network takes is there. */
+async function tryTap(trial: Trial): Promise<string | undefined> {
+  try {
+    accessSync(TUN, constants.R_OK | constants.W_OK);
+  } catch {
+    return `there is no ${TUN}; load the module: modprobe tun`;
+  }
+  return await tryNetworks(['tap'], trial).then(() => undefined, explainError);
 }
 
 async function assertHost(addressRange: string): Promise<void> {
@@ -60,11 +106,6 @@ async function assertHost(addressRange: string): Promise<void> {
     const install = `apt-get install ${missing.map((name) => packages[name]).join(' ')}`;
     throw unavailable(`not installed: ${missing.join(', ')}. Install with: ${install}`);
   }
-  try {
-    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
-  } catch {
-    throw unavailable('there is no /dev/net/tun; load the module: modprobe tun');
-  }
   if (setting('net/ipv4/ip_forward') !== '1') {
     throw unavailable(
       'this host does not forward packets, and onejob does not change that by itself. Allow it: sysctl -w net.ipv4.ip_forward=1',
@@ -77,11 +118,11 @@ async function assertHost(addressRange: string): Promise<void> {
   );
 }
 
-async function assertLeadsOut(network: SandboxNetwork, signal: AbortSignal): Promise<void> {
-  if (await leadsOut(network, signal)) return;
-  throw unavailable(
-    `packet rules of this host's own drop what sandboxes send (a container engine sets up such rules, and so do firewalls). Let it through: iptables -I FORWARD -i ${ALL_VETHS} -j ACCEPT && iptables -I FORWARD -o ${ALL_VETHS} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; with nftables, see docs/operations.md`,
-  );
+/** What drops it, and what to type. */
+function dropped(version: 4 | 6): string {
+  const [insert, also] =
+    version === 4 ? ['iptables -I FORWARD', ''] : ['ip6tables -I FORWARD', ' by IPv6'];
+  return `packet rules of this host's own drop what sandboxes send${also} (a container engine sets up such rules, and so do firewalls). Let it through: ${insert} -i ${ALL_VETHS} -j ACCEPT && ${insert} -o ${ALL_VETHS} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; with nftables, see docs/operations.md`;
 }
 
 const unavailable = (why: string): AgentError =>
@@ -107,6 +148,13 @@ function ipv6Obstacle(): string | undefined {
     return 'this host does not forward it (net.ipv6.conf.all.forwarding)';
   }
   const routes = readFileSync('/proc/net/ipv6_route', 'utf8').split('\n');
+  // An address of a link alone is nobody's to answer to.
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const hasAddress = own.some(
+    ({ family, address, internal }) =>
+      family === 'IPv6' && !internal && IpAddr.IPv6.parse(address).range() !== 'linkLocal',
+  );
+  if (!hasAddress) return 'this host has no address of it but those of its links';
   const hasDefault = routes.some((line) => {
     const words = line.split(/\s+/);
     return /^0+$/.test(words[0] ?? '1') && words[1] === '00' && words[9] !== 'lo';

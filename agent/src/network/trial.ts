@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { AUDIT } from '../guard/job-policy.ts';
+import type { CardKind } from '../sandbox/driver.ts';
 import { Journal } from '../sandbox/journal.ts';
 import { ProvisionStack, type Undo } from '../sandbox/stack.ts';
 import { openTrialPlace } from '../sandbox/trial-place.ts';
@@ -13,11 +14,11 @@ import { SandboxNetworks, type NetworksOptions, type SandboxNetwork } from './ne
 export type Trial = { readyMs: number; openedMs: number; buriedMs: number };
 
 /**
- * @param count how many, at once
+ * @param cards of each network, all at once
  * @param look at each while it is open
  */
 export async function tryNetworks(
-  count: number,
+  cards: readonly CardKind[],
   options: NetworksOptions & { undo: Undo; cacheDirectory: string },
   look: (network: SandboxNetwork, signal: AbortSignal) => Promise<void> = async () => {},
 ): Promise<Trial> {
@@ -25,18 +26,18 @@ export async function tryNetworks(
   const networks = new SandboxNetworks(options);
   const { signal } = new AbortController();
   const stacks: ProvisionStack[] = [];
-  const provision = async (): Promise<SandboxNetwork> => {
+  const provision = async (card: CardKind): Promise<SandboxNetwork> => {
     const { sandboxId, directory } = places.use(await openTrialPlace(options));
     const egress = { sandboxId, policy: () => AUDIT };
     const journal = new Journal(join(directory, 'journals'), sandboxId);
     const stack = new ProvisionStack(journal, options.undo);
     stacks.push(stack);
-    return await networks.provision({ egress, card: 'tap', directory, signal }, stack);
+    return await networks.provision({ egress, card, directory, signal }, stack);
   };
   const made: SandboxNetwork[] = [];
   const times = [performance.now()];
   try {
-    await allOf(Array.from({ length: count }, async () => made.push(await provision())));
+    await allOf(cards.map(async (card) => made.push(await provision(card))));
     times.push(performance.now());
     await allOf(made.map(async (one) => await one.open(signal)));
     times.push(performance.now());
