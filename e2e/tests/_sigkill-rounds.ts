@@ -24,7 +24,7 @@ type DriverName = 'process' | 'qemu';
 type JournalLine = SpawnedAgent['lines'][number];
 
 /** The job of each kill has a label of its own, so that only the agent meant for it takes it. */
-const jobFor = (label: string): string => `
+export const jobFor = (label: string): string => `
 on: push
 jobs:
   one:
@@ -41,7 +41,7 @@ function isBeforeAdoption(line: JournalLine): boolean {
   return ['lease', 'acquire', 'adopting'].includes(line.entry);
 }
 
-const onlyJob = (run: Run): Job => {
+export const onlyJob = (run: Run): Job => {
   const [job, ...others] = run.jobs;
   assert.ok(job !== undefined && others.length === 0);
   return job;
@@ -129,9 +129,9 @@ export async function killAtEveryLine(
  * The next agent of this host: when it is announced, nothing of the one before is left, nor anything
  * that carries the id of one of its sandboxes.
  */
-async function startAfterKill(
+export async function startAfterKill(
   config: AgentProcessConfig,
-  sandboxes: 0 | 1 = 1,
+  sandboxes = 1,
 ): Promise<SpawnedAgent> {
   await using undo = new AsyncDisposableStack();
   const journals = filesBelow(join(config.stateDirectory, 'journals'));
@@ -145,14 +145,14 @@ async function startAfterKill(
 }
 
 /** No process of a sandbox runs without its agent, reaped or not. */
-async function assertDiedWithAgent({ stateDirectory }: AgentProcessConfig): Promise<void> {
+export async function assertDiedWithAgent({ stateDirectory }: AgentProcessConfig): Promise<void> {
   await eventually('every process of the sandbox had died with the agent', () => {
     const alive = ofSandboxes(stateDirectory).filter((one) => one.startsWith('proc'));
     return alive.length === 0 ? true : undefined;
   });
 }
 
-async function assertLost({ api }: Constellation, runId: string): Promise<void> {
+export async function assertLost({ api }: Constellation, runId: string): Promise<void> {
   const job = onlyJob(await api.run(runId));
   assert.deepEqual([job.conclusion, job.endReason], ['lost', 'agent_died']);
   const moves = await api.transitions(job.id);

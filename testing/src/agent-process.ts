@@ -1,7 +1,7 @@
 /**
  * An agent as a process of its own, so that a test can kill it: `node agent-process.ts <config>`.
  * The config is a JSON file (AgentProcessConfig). Says on stdout, one JSON object a line, what it
- * writes to its journals and when it is announced. SIGTERM stops it in order.
+ * writes to its journals, when it is announced, how many machines wait. SIGTERM stops it in order.
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { startAgent } from '@onejob/agent';
@@ -9,17 +9,22 @@ import { explainError } from '@onejob/protocol';
 import type { AgentProcessConfig, AgentSaying } from './spawn-agent.ts';
 
 const [, , path = ''] = process.argv;
-const { image, dieAtLine, ...config } = JSON.parse(
+const { image, dieAtLine, dieWaitedAt, ...config } = JSON.parse(
   readFileSync(path, 'utf8'),
 ) as AgentProcessConfig;
 /** Synchronous: the next statement may be this process's last. */
 const say = (saying: AgentSaying): void => void writeSync(1, `${JSON.stringify(saying)}\n`);
 
+/** A machine that is made for its job has none of its things before its lease. */
+let isWaited = false;
+let waiting = 0;
 const terminated = new Promise<void>((resolve) => {
   process.once('SIGTERM', () => resolve());
 });
+const LOOK_MS = 50;
 // Held, as nothing else of a stopped agent keeps the event loop alive.
-const alive = setInterval(() => {}, 60_000);
+const alive = setInterval(() => look(), LOOK_MS);
+let look = (): void => {};
 try {
   await using agent = await startAgent({
     ...config,
@@ -29,7 +34,9 @@ try {
     },
     onJournalLine: (line, count) => {
       say({ saw: 'line', line, count });
-      if (count === dieAtLine) process.kill(process.pid, 'SIGKILL');
+      if (line.entry === 'lease') isWaited = count > 1;
+      const isDue = count === dieAtLine || (isWaited && line.entry === dieWaitedAt);
+      if (isDue) process.kill(process.pid, 'SIGKILL');
     },
     warn: (message) => void writeSync(2, `${message}\n`),
   });
@@ -37,6 +44,11 @@ try {
     () => say({ saw: 'announced' }),
     () => {},
   );
+  look = () => {
+    const machines = agent.waiting();
+    if (machines !== waiting) say({ saw: 'waiting', machines });
+    waiting = machines;
+  };
   await terminated;
 } catch (error) {
   writeSync(2, `${explainError(error)}\n`);

@@ -15,9 +15,14 @@ export type AgentProcessConfig = Omit<AgentConfig, 'image' | 'onJournalLine' | '
   image: MachineImage | null;
   /** Kills itself when any journal has this many lines; 0: never. */
   dieAtLine: number;
+  /** Kills itself at the first such line of a machine that waited for its job. */
+  dieWaitedAt?: JournalLine['entry'];
 };
 
-export type AgentSaying = { saw: 'line'; line: JournalLine; count: number } | { saw: 'announced' };
+export type AgentSaying =
+  | { saw: 'line'; line: JournalLine; count: number }
+  | { saw: 'announced' }
+  | { saw: 'waiting'; machines: number };
 
 export type AgentExit = { code: number | null; signal: NodeJS.Signals | null };
 
@@ -28,6 +33,10 @@ export type SpawnedAgent = AsyncDisposable & {
   readonly exited: Promise<AgentExit>;
   /** Journal lines so far, of all its sandboxes. */
   readonly lines: readonly JournalLine[];
+  /** Machines that wait for jobs now. */
+  waiting(): number;
+  /** What its operator was told last. */
+  warnings(): string;
   kill(signal: NodeJS.Signals): void;
   /** Stops it in order. Throws when it does not end well. */
   stop(): Promise<void>;
@@ -42,6 +51,7 @@ export function spawnAgent(config: AgentProcessConfig): SpawnedAgent {
   });
   const lines: JournalLine[] = [];
   let words = '';
+  let waiting = 0;
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     words = (words + text).slice(-10_000);
   });
@@ -50,6 +60,7 @@ export function spawnAgent(config: AgentProcessConfig): SpawnedAgent {
   createInterface({ input: child.stdout }).on('line', (text) => {
     const saying = JSON.parse(text) as AgentSaying;
     if (saying.saw === 'line') lines.push(saying.line);
+    else if (saying.saw === 'waiting') waiting = saying.machines;
     else announced.resolve();
   });
   const exited = once(child, 'close').then(async ([code, signal]): Promise<AgentExit> => {
@@ -62,6 +73,8 @@ export function spawnAgent(config: AgentProcessConfig): SpawnedAgent {
     announced: announced.promise,
     exited,
     lines,
+    waiting: () => waiting,
+    warnings: () => words,
     kill: (signal) => void child.kill(signal),
     stop: async () => {
       child.kill('SIGTERM');

@@ -194,7 +194,7 @@ test('who waits for long makes way for a new one', async () => {
   assert.ok(!sandboxes().includes(first));
 });
 
-test('one that dies while it waits is given to nobody, and replaced', async () => {
+test('one that dies while it waits is told, given to nobody, and replaced', async () => {
   await using pool = newPool();
   const { driver, made } = newDriver();
   pool.take(driver, KIND);
@@ -203,6 +203,7 @@ test('one that dies while it waits is given to nobody, and replaced', async () =
   await settled(pool);
   assert.equal(pool.count(), 0);
   assert.deepEqual(sandboxes(), []);
+  assert.deepEqual(warnings, ['A machine that waited for a job ended: in a test.']);
   await look(pool, 0);
   assert.equal(pool.count(), 1);
 });
@@ -284,6 +285,9 @@ test('at its end nothing waits, and nothing is left', async () => {
   await settled(pool);
   await pool[Symbol.asyncDispose]();
   assert.ok(made[0]?.isKilled);
+  made[0]?.end();
+  await settled(pool);
+  assert.deepEqual(warnings, [], 'its end was wanted');
   assert.deepEqual([sandboxes(), readdirSync(join(root, 'journals')), [...alive]], [[], [], []]);
   assert.equal(pool.take(driver, KIND), undefined);
 });

@@ -14,7 +14,7 @@ import { explainError } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import { POOL_BURST_MS, POOL_LOOK_MS, POOL_REFILL_MS, POOL_WAIT_MS } from '../limits.ts';
 import type { MemoryRoom } from '../host/memory.ts';
-import type { MachineKind, SandboxDriver, SandboxHandle } from './driver.ts';
+import type { MachineEnd, MachineKind, SandboxDriver, SandboxHandle } from './driver.ts';
 import { SandboxPlace, type PlaceParts } from './place.ts';
 
 export type PoolLimits = {
@@ -193,7 +193,7 @@ export class MachinePool implements AsyncDisposable {
       const handle = await shelf.driver.provision(request, stack);
       const machine = { place, handle, sinceMs: performance.now() };
       shelf.waiting.push(machine);
-      void handle.ended.then(() => this.#died(machine));
+      void handle.ended.then((end) => this.#died(machine, end));
       this.#isDueAgain = true;
     } catch (error) {
       await place.bury().catch((failure: unknown) => this.#parts.warn(explainError(failure)));
@@ -205,9 +205,13 @@ export class MachinePool implements AsyncDisposable {
   }
 
   /** One that was taken is its job's; should it be given back, it is known to be dead. */
-  #died(machine: WaitingMachine): void {
+  #died(machine: WaitingMachine, { detail }: MachineEnd): void {
     this.#dead.add(machine);
-    for (const shelf of this.#shelves.values()) this.#remove(shelf, machine);
+    for (const shelf of this.#shelves.values()) {
+      if (!shelf.waiting.includes(machine)) continue;
+      this.#parts.warn(`A machine that waited for a job ended: ${detail}.`);
+      this.#remove(shelf, machine);
+    }
   }
 
   /** Buries it, unless it does not wait there. */
