@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempDisposableSync, readFileSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +17,11 @@ import { completeConfig } from '../src/config/config.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../src/host/processes.ts';
 import { listUserClaims } from '../src/host/sandbox-user.ts';
 import { reapOnce, type AgentConfig } from '../src/index.ts';
-import { openTrialPlace } from '../src/sandbox/trial-place.ts';
+import { trialFinder } from '../src/sandbox/finders/trials.ts';
+import { reap } from '../src/sandbox/reaper.ts';
+import { listTrials, openTrialPlace } from '../src/sandbox/trial-place.ts';
+import { undoOn } from '../src/sandbox/undo.ts';
+import { FirecrackerLab, whyNoJail } from './_firecracker-lab.ts';
 import { HostLab } from './_host-lab.ts';
 import { checkLeaksAfterEach } from './_leaks.ts';
 
@@ -189,3 +194,68 @@ test(
     assert.deepEqual(trialsIn(lab.cache), [basename(living.directory)]);
   },
 );
+
+test(
+  'an agent that is killed while it tries Firecracker leaves nothing to the next look',
+  { skip: whyNoJail },
+  async () => {
+    const place = await FirecrackerLab.open();
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => place.close());
+    const { image, guestRunnerPath, directory: cacheDirectory } = place;
+    const hostMarker = `test-${randomBytes(8).toString('hex')}`;
+    const firecracker = place.programs({ fault: { kind: 'tiny_guest', how: 'hangs' } });
+    const told = { image, guestRunnerPath, cacheDirectory, firecracker };
+    const sandboxesDirectory = join(cacheDirectory, 'sandboxes');
+    mkdirSync(sandboxesDirectory);
+    const program = join(import.meta.dirname, '_provisioning-agent.ts');
+    const words = [program, hostMarker, sandboxesDirectory, JSON.stringify(told)];
+    const agent = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const idOfTrial = (): string => trialsIn(cacheDirectory)[0]?.split('-')[1] ?? 'none';
+    const guests = (): string[] =>
+      listCommandLines().filter((one) => one.includes(idOfTrial()) && one.includes('firecracker'));
+    await waitUntil('the tiny guest was there', () => guests().length > 1);
+    const sandboxId = idOfTrial();
+    await kill({ agent });
+    await waitUntil('it died with its agent', () => guests().length === 0);
+    const claims = async (): Promise<string[]> =>
+      (await listUserClaims(hostMarker)).map((one) => one.sandboxId);
+    assert.deepEqual(await claims(), [sandboxId]);
+
+    const { entries, failed } = await reap({
+      ...{ hostMarker, sandboxesDirectory, alive: new Set(), undo: undoOn(hostMarker) },
+      journalsDirectory: join(sandboxesDirectory, 'journal'),
+      finders: [trialFinder(cacheDirectory)],
+      trials: async () => await listTrials(cacheDirectory),
+    });
+    assert.deepEqual(failed, []);
+    const ofTrial = entries.filter((one) => one.sandboxId === sandboxId);
+    assert.deepEqual(
+      ofTrial.map(({ kind, outcome }) => [kind, outcome]),
+      [
+        ['user', 'removed'],
+        ['directory', 'removed'],
+      ],
+    );
+    assert.deepEqual([trialsIn(cacheDirectory), await claims()], [[], []]);
+  },
+);
+
+async function waitUntil(what: string, isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!isSo()) {
+    assert.ok(performance.now() < deadline, what);
+    await sleep(POLL_MS);
+  }
+}
+
+const listCommandLines = (): string[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      } catch {
+        return ''; // gone meanwhile
+      }
+    });
