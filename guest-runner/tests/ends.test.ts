@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { runToEnd, TestHost } from './_host.ts';
 import { call, makeTask, run, uses } from './_task.ts';
 
+const SLOW_TIMERS = new URL('./_slow-timers.mjs', import.meta.url).pathname;
 const SLOW_MODULES = new URL('./_slow-modules.mjs', import.meta.url).pathname;
 
 /** Processes that carry the host's marker, other than the runner. */
@@ -35,8 +36,11 @@ const POLITE = {
 } as const;
 
 /** Starts, and resolves when the step has printed `ready`. */
-async function startUntilReady(task: ReturnType<typeof makeTask>): Promise<TestHost> {
-  const host = await new TestHost({ task }).start();
+async function startUntilReady(
+  task: ReturnType<typeof makeTask>,
+  environment: Record<string, string> = {},
+): Promise<TestHost> {
+  const host = await new TestHost({ task, environment }).start();
   const { promise, resolve } = Promise.withResolvers<void>();
   host.onRow = (row) => row.text === 'ready' && resolve();
   await Promise.race([promise, host.exit()]);
@@ -83,6 +87,18 @@ test('a step that ignores SIGINT and SIGTERM is killed with its whole tree at th
   assert.deepEqual([host.finished.conclusion, host.finished.reason], ['timed_out', 'deadline']);
   assert.ok(!host.text().includes('late'));
   await nobodyLeft(host);
+});
+
+test('no step begins behind one that is killed at the end of the job’s time, however slow the runner', async () => {
+  const script = 'trap "" INT TERM; echo ready; while :; do sleep 0.05; done';
+  await using host = await startUntilReady(
+    makeTask([run(script), run('echo late', { condition: call('always') })]),
+    { NODE_OPTIONS: `--import=${SLOW_TIMERS}` },
+  );
+  host.send({ type: 'cancel', reason: 'deadline', graceMs: 2_000, timeoutMs: 2_000 });
+  await host.exit();
+  assert.equal(host.finished.reason, 'deadline');
+  assert.ok(!host.text().includes('late'), host.text());
 });
 
 test('a cancelled step that does not end is killed, and steps that are due still run', async () => {

@@ -162,16 +162,17 @@ export class JobState {
   requestCancel(reason: 'cancelled' | 'deadline', { graceMs, timeoutMs }: CancelTimes): void {
     if (this.cancelReason !== undefined) return;
     this.cancelReason = reason;
-    const current = this.running.at(-1);
-    const mayGoOn = timeoutMs > graceMs && current?.isDue() === true;
-    if (!mayGoOn) current?.stop.wish(graceMs);
     const killUnbegun = (): void => {
       if (!this.hasBegun) void this.kill();
     };
+    // Before those of the step: where both times are the same, no further one may begin when it ends.
     this.killTimers.push(
       setTimeout(killUnbegun, graceMs),
       setTimeout(() => void this.kill(), timeoutMs),
     );
+    const current = this.running.at(-1);
+    const mayGoOn = timeoutMs > graceMs && current?.isDue() === true;
+    if (!mayGoOn) current?.stop.wish(graceMs);
   }
 
   async kill(): Promise<void> {
