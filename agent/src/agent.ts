@@ -40,12 +40,10 @@ import { parseAddressRange } from './network/plan.ts';
 import { probeNetworks, type NetworkProbe } from './network/probe.ts';
 import { DirectoryStore } from './results/directory-store.ts';
 import { containerFinder } from './sandbox/finders/containers.ts';
-import { trialFinder } from './sandbox/finders/trials.ts';
 import { reap, type ReapOptions, type ReapReport } from './sandbox/reaper.ts';
 import { memoryRoom } from './host/memory.ts';
 import { MachinePool } from './sandbox/pool.ts';
 import { SnapshotMaker } from './sandbox/snapshot-maker.ts';
-import { listTrials } from './sandbox/trial-place.ts';
 import { undoOn } from './sandbox/undo.ts';
 
 const AGENT_VERSION = '0.1.0';
@@ -77,13 +75,10 @@ async function reapAll(
     sandboxesDirectory: config.sandboxesDirectory,
     journalsDirectory: config.journalsDirectory,
     undo: undoOn(config.hostMarker),
-    finders: [
-      ...(config.drivers.includes('docker')
-        ? [containerFinder(config.docker.socketPath ?? DEFAULT_SOCKET_PATH)]
-        : []),
-      trialFinder(config.cacheDirectory),
-    ],
-    trials: async () => await listTrials(config.cacheDirectory),
+    cacheDirectory: config.cacheDirectory,
+    finders: config.drivers.includes('docker')
+      ? [containerFinder(config.docker.socketPath ?? DEFAULT_SOCKET_PATH)]
+      : [],
     ...options,
   });
 }

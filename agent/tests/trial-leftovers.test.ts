@@ -17,9 +17,8 @@ import { completeConfig } from '../src/config/config.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../src/host/processes.ts';
 import { listUserClaims } from '../src/host/sandbox-user.ts';
 import { reapOnce, type AgentConfig } from '../src/index.ts';
-import { trialFinder } from '../src/sandbox/finders/trials.ts';
 import { reap } from '../src/sandbox/reaper.ts';
-import { listTrials, openTrialPlace } from '../src/sandbox/trial-place.ts';
+import { openTrialPlace } from '../src/sandbox/trial-place.ts';
 import { undoOn } from '../src/sandbox/undo.ts';
 import { FirecrackerLab, whyNoJail } from './_firecracker-lab.ts';
 import { HostLab } from './_host-lab.ts';
@@ -225,8 +224,7 @@ test(
     const { entries, failed } = await reap({
       ...{ hostMarker, sandboxesDirectory, alive: new Set(), undo: undoOn(hostMarker) },
       journalsDirectory: join(sandboxesDirectory, 'journal'),
-      finders: [trialFinder(cacheDirectory)],
-      trials: async () => await listTrials(cacheDirectory),
+      cacheDirectory,
     });
     assert.deepEqual(failed, []);
     const ofTrial = entries.filter((one) => one.sandboxId === sandboxId);

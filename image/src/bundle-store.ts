@@ -79,8 +79,9 @@ export async function keepBundle(
  */
 async function openToAll(directory: string, path: string): Promise<void> {
   await chmod(directory, 0o755);
-  if (((await stat(path)).mode & READ_BY_ALL) === READ_BY_ALL) return;
-  const below = (await stat(path)).isDirectory() ? await readdir(path, { recursive: true }) : [];
+  const found = await stat(path);
+  if ((found.mode & READ_BY_ALL) === READ_BY_ALL) return;
+  const below = found.isDirectory() ? await readdir(path, { recursive: true }) : [];
   for (const file of [...below.map((name) => join(path, name)), path]) {
     await chmod(file, (await stat(file)).isDirectory() ? 0o755 : 0o644);
   }

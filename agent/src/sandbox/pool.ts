@@ -208,18 +208,18 @@ export class MachinePool implements AsyncDisposable {
   #died(machine: WaitingMachine, { detail }: MachineEnd): void {
     this.#dead.add(machine);
     for (const shelf of this.#shelves.values()) {
-      if (!shelf.waiting.includes(machine)) continue;
+      if (!this.#remove(shelf, machine)) continue;
       this.#parts.warn(`A machine that waited for a job ended: ${detail}.`);
-      this.#remove(shelf, machine);
     }
   }
 
-  /** Buries it, unless it does not wait there. */
-  #remove(shelf: Shelf, machine: WaitingMachine): void {
+  /** Buries it; false: it does not wait there. */
+  #remove(shelf: Shelf, machine: WaitingMachine): boolean {
     const at = shelf.waiting.indexOf(machine);
-    if (at < 0) return;
+    if (at < 0) return false;
     shelf.waiting.splice(at, 1);
     this.#bury(machine);
+    return true;
   }
 
   #bury({ place, handle }: WaitingMachine): void {

@@ -29,6 +29,7 @@ import { STANDARD_FINDERS } from './finders/standard.ts';
 import { FirstSeen } from './first-seen.ts';
 import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
 import type { Undo } from './stack.ts';
+import { listTrials } from './trial-place.ts';
 
 export type BuriedLease = { jobId: string; attempt: number; epoch: bigint; adopted: boolean };
 
@@ -60,8 +61,8 @@ export type ReapOptions = {
   undo: Undo;
   /** Sandboxes alive in this agent now; it may change meanwhile. */
   alive: ReadonlySet<string>;
-  /** Trials of this host, by any process: those that go on are alive. */
-  trials?: () => Promise<readonly { sandboxId: SandboxId; isAlive: boolean }[]>;
+  /** Where this host is tried, by any process: trials that go on are alive; undefined: nowhere. */
+  cacheDirectory?: string;
   /** Another process owns the state directory: what is ours is its, until it is too old. */
   isOwnedByAnother?: boolean;
   /** Finds, and removes nothing. */
@@ -108,7 +109,7 @@ class Reaping {
       ...all.map(({ sandboxId }) => sandboxId),
       ...found.filter(({ isMarked }) => isMarked).map(({ sandboxId }) => sandboxId),
     ]);
-    const trials = (await this.#options.trials?.()) ?? [];
+    const trials = await listTrials(this.#options.cacheDirectory);
     const tried = new Set(trials.filter((one) => one.isAlive).map(({ sandboxId }) => sandboxId));
     const foreign = await listForeignSandboxes(this.#options.hostMarker);
     const isAlive = (id: SandboxId): boolean =>

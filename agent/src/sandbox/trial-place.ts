@@ -9,45 +9,47 @@
  * finders/trials.ts.
  */
 import { readlinkSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandboxId, newSandboxId, type SandboxId } from '@onejob/protocol';
 import { HOST_VARIABLE, processBirth, SANDBOX_VARIABLE } from '../host/processes.ts';
+import { namesIn } from './finders/directories.ts';
 
 const NAME = /^trial-(sb[0-9a-f]+)-(\d+)-(\d+)-(\d+)$/;
 
 export type TrialPlace = AsyncDisposable & {
   sandboxId: SandboxId;
+  hostMarker: string;
   directory: string;
   /** For every process of it: by that it is found. */
   environment: Readonly<Record<string, string>>;
 };
 
-export async function openTrialPlace(options: {
+export async function openTrialPlace({
+  cacheDirectory,
+  hostMarker,
+}: {
   /** Made when missing. */
   cacheDirectory: string;
   hostMarker: string;
 }): Promise<TrialPlace> {
   const sandboxId = newSandboxId();
   const owner = [process.pid, processBirth(process.pid) ?? 0, ownPidNamespace()];
-  const directory = join(options.cacheDirectory, ['trial', sandboxId, ...owner].join('-'));
+  const directory = join(cacheDirectory, ['trial', sandboxId, ...owner].join('-'));
   await mkdir(directory, { recursive: true, mode: 0o700 });
   return {
-    ...{ sandboxId, directory },
-    environment: { [SANDBOX_VARIABLE]: sandboxId, [HOST_VARIABLE]: options.hostMarker },
+    ...{ sandboxId, hostMarker, directory },
+    environment: { [SANDBOX_VARIABLE]: sandboxId, [HOST_VARIABLE]: hostMarker },
     [Symbol.asyncDispose]: async () => await rm(directory, { recursive: true, force: true }),
   };
 }
 
 export type FoundTrial = { sandboxId: SandboxId; directory: string; isAlive: boolean };
 
-/** Every trial in this cache directory. One of another PID namespace counts as alive: who could tell? */
-export async function listTrials(cacheDirectory: string): Promise<FoundTrial[]> {
-  const names = await readdir(cacheDirectory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  return names.flatMap((name): FoundTrial[] => {
+/** Every trial in this cache directory, if any. One of another PID namespace counts as alive: who could tell? */
+export async function listTrials(cacheDirectory: string | undefined): Promise<FoundTrial[]> {
+  if (cacheDirectory === undefined) return [];
+  return (await namesIn(cacheDirectory)).flatMap((name): FoundTrial[] => {
     const [, sandboxId = '', pid, birth, namespace] = NAME.exec(name) ?? [];
     if (!isSandboxId(sandboxId)) return [];
     const isHere = Number(namespace) === ownPidNamespace();

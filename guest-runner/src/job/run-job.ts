@@ -63,7 +63,7 @@ const end = (
 ): Finished => ({ conclusion, reason, message, outputs: {} });
 
 /** Everything that must not be seen, from the first row on. */
-function registerSecrets(masker: SecretMasker, task: JobTask): void {
+export function registerSecrets(masker: SecretMasker, task: JobTask): void {
   const basic = task.token === '' ? '' : btoa(`x-access-token:${task.token}`);
   const values = {
     ...task.secrets,

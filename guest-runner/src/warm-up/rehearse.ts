@@ -1,5 +1,5 @@
 /**
- * A job that does nothing, from hello to its end, played by this very runner with itself as host:
+ * A job that does nothing, from hello to its end, some times over, played by this very runner with itself as host:
  * whatever a job needs of the runner, of its shell and of the kernel is then in memory, and is in the
  * memory of every machine that is restored from a snapshot taken afterwards.
  *
@@ -26,6 +26,7 @@ import { LINK_MESSAGE_BYTES } from '@onejob/protocol/limits';
 import type { GuestConfig } from '../config/config.ts';
 import { GuestError } from '../errors.ts';
 import { runGuest } from '../guest.ts';
+import { registerSecrets } from '../job/run-job.ts';
 import { jsonLine, readJsonLines } from '../link/json-lines.ts';
 import { GUEST_PATHS } from '../link/names.ts';
 import { REHEARSAL_MS } from '../limits.ts';
@@ -114,7 +115,7 @@ export async function rehearse(config: GuestConfig): Promise<void> {
       rmSync(join(config.workDirectory, name), { recursive: true, force: true });
     }
   }
-  for (let job = 0; job < MASKED_JOBS; job++) mask();
+  for (let job = 0; job < MASKED_JOBS; job++) registerSecrets(new SecretMasker(), TASK);
   await writeBack(config.environment);
   collectGarbage();
 }
@@ -132,13 +133,6 @@ async function rehearseJob(config: GuestConfig): Promise<void> {
   if (host.conclusion !== 'success') {
     throw new GuestError('rehearsal', `the rehearsal of a job ended '${host.conclusion}'`);
   }
-}
-
-/** What a job does with its tokens before its first row. */
-function mask(): void {
-  const masker = new SecretMasker();
-  for (const value of [TASK.token, btoa(TASK.token), TASK.results?.token ?? '']) masker.add(value);
-  masker.maskText(NAME);
 }
 
 /**

@@ -139,16 +139,15 @@ async function runTinyGuest(
 ): Promise<ToolResult> {
   // A sandbox of no job: should we die meanwhile, all of it is the reaper's.
   await using place = await openTrialPlace({ cacheDirectory, hostMarker });
-  const { directory, environment } = place;
-  const owner = { hostMarker, sandboxId: place.sandboxId };
-  const user = await takeUser(users, async (uid) => await claimUser(uid, owner));
+  const { sandboxId, directory, environment } = place;
+  const user = await takeUser(users, async (uid) => await claimUser(uid, place));
   try {
     const paths = { kernel: join(directory, 'kernel'), machine: join(directory, 'machine.json') };
     await writeFile(paths.kernel, tinyGuest(), { mode: 0o444 });
     await writeFile(paths.machine, JSON.stringify(tinyMachine('/kernel')), { mode: 0o444 });
     const jail = {
       ...{ firecrackerPath, jailerPath, user, cgroupVersion: cgroups.version },
-      ...{ sandboxId: owner.sandboxId, baseDirectory: directory, networkNamespace: undefined },
+      ...{ sandboxId, baseDirectory: directory, networkNamespace: undefined },
       files: [
         { source: paths.kernel, target: '/kernel', access: 'read' },
         { source: paths.machine, target: '/machine.json', access: 'read' },
@@ -160,6 +159,6 @@ async function runTinyGuest(
     const limits = { timeoutMs, environment };
     return await runTool((await findTool(command)) ?? command, args, limits);
   } finally {
-    await releaseUser(user, owner);
+    await releaseUser(user, place);
   }
 }

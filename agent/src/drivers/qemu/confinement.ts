@@ -130,12 +130,11 @@ async function findWorkingJail(trial: Trial): Promise<Jail | { whyNot: string }>
 
 /** Runs a tiny guest in it, as a machine will run in it; undefined: it did. */
 async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
-  const { users, accelerator, hostMarker } = trial;
+  const { users, accelerator } = trial;
   // A sandbox of no job: should we die meanwhile, all of it is the reaper's.
   await using place = await openTrialPlace(trial);
   const { directory, environment } = place;
-  const owner = { hostMarker, sandboxId: place.sandboxId };
-  const claim = async (uid: number): Promise<boolean> => await claimUser(uid, owner);
+  const claim = async (uid: number): Promise<boolean> => await claimUser(uid, place);
   const user = jail.level === 'user' ? await takeUser(users, claim) : undefined;
   try {
     const probe = await probeMachine(accelerator, directory, '/probe');
@@ -148,7 +147,7 @@ async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
     const said = result.standardError.trim().split('\n').at(-1) ?? '';
     return said === '' ? `a tiny guest did not run: exit ${result.exitCode ?? 'by signal'}` : said;
   } finally {
-    if (user !== undefined) await releaseUser(user, owner);
+    if (user !== undefined) await releaseUser(user, place);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Directories of sandboxes in this agent's state directory, with the sockets and disks in them. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSandboxId } from '@onejob/protocol';
+import { isSandboxId, type SandboxId } from '@onejob/protocol';
 import type { Finder, Found } from './finder.ts';
 
 export const directoryFinder: Finder = {
@@ -9,22 +9,29 @@ export const directoryFinder: Finder = {
   find: async ({ sandboxesDirectory }) => {
     const names = await namesIn(sandboxesDirectory);
     return await Promise.all(
-      names.filter(isSandboxId).map(async (sandboxId): Promise<Found> => {
-        const path = join(sandboxesDirectory, sandboxId);
-        return {
-          kind: 'directory',
-          name: `directory ${path}`,
-          sandboxId,
-          isMarked: true,
-          bornAtMs: await bornAt(path),
-          remove: async (undo) => await undo({ kind: 'directory', path }),
-        };
-      }),
+      names
+        .filter(isSandboxId)
+        .map(
+          async (sandboxId) => await foundDirectory(sandboxId, join(sandboxesDirectory, sandboxId)),
+        ),
     );
   },
 };
 
-async function namesIn(directory: string): Promise<string[]> {
+/** One that is ours. */
+export async function foundDirectory(sandboxId: SandboxId, path: string): Promise<Found> {
+  return {
+    kind: 'directory',
+    name: `directory ${path}`,
+    sandboxId,
+    isMarked: true,
+    bornAtMs: await bornAt(path),
+    remove: async (undo) => await undo({ kind: 'directory', path }),
+  };
+}
+
+/** None where there is no such directory. */
+export async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {

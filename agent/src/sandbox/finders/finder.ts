@@ -26,7 +26,12 @@ export type Found = {
 };
 
 /** This agent's part of the host. */
-export type FindPlace = { hostMarker: string; sandboxesDirectory: string };
+export type FindPlace = {
+  hostMarker: string;
+  sandboxesDirectory: string;
+  /** Where this host is tried; undefined: such trials are not looked for. */
+  cacheDirectory?: string;
+};
 
 export type Finder = {
   readonly kind: string;

@@ -8,6 +8,7 @@ import type { Finder } from './finder.ts';
 import { mountFinder } from './mounts.ts';
 import { linkFinder, namespaceFinder, tableFinder } from './networks.ts';
 import { processFinder } from './processes.ts';
+import { trialFinder } from './trials.ts';
 import { userFinder } from './users.ts';
 
 export const STANDARD_FINDERS: readonly Finder[] = [
@@ -19,4 +20,5 @@ export const STANDARD_FINDERS: readonly Finder[] = [
   tableFinder,
   namespaceFinder,
   directoryFinder,
+  trialFinder,
 ];

@@ -4,20 +4,15 @@
  * a trial makes bears its id, as a sandbox's things do, and the other finders list it.
  */
 import { listTrials } from '../trial-place.ts';
-import { bornAt } from './directories.ts';
-import type { Finder, Found } from './finder.ts';
+import { foundDirectory } from './directories.ts';
+import type { Finder } from './finder.ts';
 
-export const trialFinder = (cacheDirectory: string): Finder => ({
+export const trialFinder: Finder = {
   kind: 'directory',
-  find: async () =>
+  find: async ({ cacheDirectory }) =>
     await Promise.all(
-      (await listTrials(cacheDirectory)).map(async ({ sandboxId, directory }): Promise<Found> => ({
-        kind: 'directory',
-        name: `directory ${directory}`,
-        sandboxId,
-        isMarked: true,
-        bornAtMs: await bornAt(directory),
-        remove: async (undo) => await undo({ kind: 'directory', path: directory }),
-      })),
+      (await listTrials(cacheDirectory)).map(
+        async ({ sandboxId, directory }) => await foundDirectory(sandboxId, directory),
+      ),
     ),
-});
+};
