@@ -1,12 +1,15 @@
 /** The guard's verdicts through real carriers, look-ups and connections. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect as connectSocket, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { newJobId } from '@onejob/protocol';
 import { startDnsServer, type DnsAnswer } from './_dns-server.ts';
 import { closed, openGuardedLink, startTarget } from './_guarded-link.ts';
+import { connectTcp } from './dialler.ts';
 import { createGuard } from './guard.ts';
 import { AUDIT, NOTHING } from './job-policy.ts';
 import { createNameResolver } from './name-resolver.ts';
@@ -266,6 +269,21 @@ test('a peer that is not the checked address is refused before a byte passes', a
   const { status } = await link.connect(`127.0.0.1:${elsewhere.port}`);
   assert.equal(status, 403);
   assert.equal((await link.nextRecord()).rule, 'unexpected-peer');
+});
+
+test('a peer that breaks off before it is looked at has failed, and is not called another', async () => {
+  const code = `const server = require('net').createServer((socket) => socket.resetAndDestroy());
+server.listen(0, '127.0.0.1', () => require('worker_threads').parentPort.postMessage(server.address().port));`;
+  await using target = new Worker(code, { eval: true });
+  const [port] = (await once(target, 'message')) as [number];
+  // This thread is busy while the reset comes.
+  const wait = (): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  await using link = await openGuardedLink({
+    connect: (address, to) => connectTcp(address, to).once('connect', wait),
+  });
+  assert.equal((await link.connect(`127.0.0.1:${port}`)).status, 502);
+  const { verdict, rule } = await link.nextRecord();
+  assert.deepEqual([verdict, rule], ['failed', 'connect-failed']);
 });
 
 test('an address of the host that no list names is still known by its source address', async (t) => {

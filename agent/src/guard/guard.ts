@@ -360,13 +360,18 @@ function verifyPeer(
   rule: AllowRule,
 ): Opened {
   const { remoteAddress, localAddress } = socket;
+  if (remoteAddress === undefined) {
+    socket.destroy();
+    return unconnected(target, { kind: 'failed', code: 'ECONNRESET' }); // it was open, and is no more
+  }
   const refused = (refusal: RefusalRule, what: string): Opened => {
     socket.resetAndDestroy();
     const reason = `onejob refuses ${showTarget(target)}: ${what}.`;
     return { kind: 'closed', status: 403, verdict: 'refused', rule: refusal, reason, address };
   };
-  const isJudged = remoteAddress !== undefined && sameAddress(remoteAddress, address);
-  if (!isJudged) return refused('unexpected-peer', 'another address answered than was checked');
+  if (!sameAddress(remoteAddress, address)) {
+    return refused('unexpected-peer', 'another address answered than was checked');
+  }
   const isOwn = localAddress !== undefined && sameAddress(localAddress, address);
   if (isOwn && rule !== 'hazardous-reachable-loopback') {
     return refused('own-address', `${address} is an address of the host itself`);
