@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MACHINE } from '@onejob/protocol';
+import { portlessDatagram } from '@onejob/testing';
+import * as dns from 'dns-packet';
 import { createGuard } from '../src/guard/guard.ts';
 import type { EgressRecord } from '../src/guard/egress-record.ts';
 import type { GuardLimits } from '../src/guard/limits.ts';
@@ -34,6 +36,8 @@ export type TrialFindings = {
   manyOpen: { records: number; incomplete: number; notes: readonly string[] };
   /** What a guest reaches before and after the end of what records it, and what its job is told. */
   unrecorded: { before: string[]; after: string[]; arrived: number; notes: readonly string[] };
+  /** What a guest's own programs are told after a question that came from no port. */
+  portless: string[];
   /** What is found out of this host, and what a sandbox reaches then. */
   firewall: Record<'without' | 'within' | 'excepted', { probe: NetworkProbe; reached: string }>;
   /** The same where it drops IPv6 alone. */
@@ -171,6 +175,24 @@ async function tryUnrecorded(
   return { before, after, arrived: arrivedAfter, notes };
 }
 
+async function tryPortless(
+  { options, root }: TrialRoom,
+  guard: NetworksOptions['guard'],
+): Promise<TrialFindings['portless']> {
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'pair');
+  const question = dns.encode({
+    ...{ type: 'query', id: 7 },
+    questions: [{ type: 'A', name: PUBLIC_NAME }],
+  });
+  const asking = portlessDatagram({ address: MACHINE.network.gateway, port: 53 }, question);
+  run('ip', 'netns', 'exec', guest.namespace, ...asking);
+  const told = await guest.ask([{ kind: 'name', name: PUBLIC_NAME }]);
+  await guest.end();
+  await guest.network.close();
+  await guest.stack.bury();
+  return told;
+}
+
 /** A firewall as Docker's engine sets it up, and the commands that a host is told to type then. */
 async function tryFirewall(
   { options, root }: TrialRoom,
@@ -210,6 +232,7 @@ export async function tryAll(
     hostFlows: await tryHostFlows(room),
     manyOpen: await tryManyOpen(room),
     unrecorded: await tryUnrecorded(room, guard),
+    portless: await tryPortless(room, guard),
     firewall: await tryFirewall(room, guard, {
       ...{ tool: 'iptables', host: PUBLIC.ipv4, table: 'ip' },
     }),

@@ -126,6 +126,10 @@ describe('network mode nat', { skip }, () => {
     });
   });
 
+  test('a question that comes from no port is not answered, and harms nobody', () => {
+    assert.deepEqual(findings.portless, [`${PUBLIC.ipv4} ${PUBLIC.ipv6}`]);
+  });
+
   test('each flow is a record with the name that led there, and so is what was refused', () => {
     const allowed = findings.records.filter(({ verdict }) => verdict === 'allowed');
     const named = allowed.find(({ host, port }) => host === PUBLIC_NAME && port === 443);

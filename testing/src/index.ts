@@ -21,4 +21,5 @@ export {
   peakMemoryBytes,
   sandboxIdsIn,
 } from './host-watch.ts';
+export { portlessDatagram } from './portless-datagram.ts';
 export { spawnAgent, type AgentProcessConfig, type SpawnedAgent } from './spawn-agent.ts';

@@ -49,7 +49,10 @@ const HOST_NAME = /^(?!.{254})(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}$/;
 export async function startResolver(options: ResolverOptions): Promise<SandboxResolver> {
   const socket = createSocket('udp4');
   const service = new ResolverService(options, socket);
-  socket.on('message', (message, peer) => void service.serve(message, peer));
+  socket.on('message', (message, peer) => {
+    // Whatever a job sends must not be the end of the agent: no answer, as for a lost datagram.
+    service.serve(message, peer).catch(() => {});
+  });
   socket.bind(0, options.outside);
   await once(socket, 'listening');
   // What cannot be sent or received any more is lost, as on any network.
@@ -87,6 +90,7 @@ class ResolverService {
 
   async serve(message: Buffer, { address, port }: RemoteInfo): Promise<void> {
     if (address !== this.#options.inside || message.length > MESSAGE_BYTES) return;
+    if (port === 0) return; // a raw socket can send so; nobody could hear an answer
     const query = readQuery(message);
     if (query === undefined) return;
     const answer = await this.#answer(query);

@@ -1,11 +1,13 @@
 /** The resolver, asked by Node's own, and by bytes no honest program sends. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { Resolver as Client } from 'node:dns/promises';
 import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { portlessDatagram } from '@onejob/testing';
 import fc from 'fast-check';
 import * as dns from 'dns-packet';
 import { RESOLVER_MESSAGE_BYTES } from '../limits.ts';
@@ -123,6 +125,22 @@ test('questions over TCP, several in one piece and one in several', async () => 
   flood.on('error', () => {}).write(Buffer.alloc(RESOLVER_MESSAGE_BYTES + 3, 0xff));
   await once(flood, 'close');
 });
+
+const isRoot = process.getuid?.() === 0;
+
+test(
+  'a question that comes from no port is not answered, and harms nobody',
+  { skip: !isRoot },
+  async () => {
+    const question = dns.encode({
+      ...{ type: 'query', id: 9 },
+      questions: [{ type: 'A', name: 'forge.example' }],
+    });
+    const [command, ...args] = portlessDatagram(resolver.udp.address(), question);
+    execFileSync(command, args);
+    assert.equal((await client().resolve4('forge.example')).length, 1);
+  },
+);
 
 test('no bytes end it, and each answer is an answer to its question', async () => {
   const whole = dns.encode({

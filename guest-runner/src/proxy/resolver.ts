@@ -138,6 +138,7 @@ export class Resolver {
     const turns = new Turns();
     const udp = createSocket('udp4');
     udp.on('message', (message: Buffer, from: RemoteInfo) => {
+      if (from.port === 0) return; // a raw socket can send so; send() throws
       void turns.take(async () => {
         const answer = await answerMessage(message, parts);
         if (answer !== undefined) udp.send(answer, from.port, from.address, () => {});
