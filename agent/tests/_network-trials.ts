@@ -13,10 +13,10 @@ import type { EgressRecord } from '../src/guard/egress-record.ts';
 import type { GuardLimits } from '../src/guard/limits.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../src/host/processes.ts';
 import { SandboxNetworks, type NetworksOptions } from '../src/network/networks.ts';
-import { networkNames } from '../src/network/plan.ts';
+import { networkNames, type Rate } from '../src/network/plan.ts';
 import { probeNetworks, type NetworkProbe } from '../src/network/probe.ts';
 import { undoOn } from '../src/sandbox/undo.ts';
-import { HOST_MARKER, run, startGuest } from './_guest-place.ts';
+import { HOST_MARKER, run, startGuest, type Guest } from './_guest-place.ts';
 
 export const PUBLIC_NAME = 'public.example.org';
 export const PUBLIC = { ipv4: '93.184.215.14', ipv6: '2606:4700::1111' };
@@ -35,7 +35,11 @@ export type TrialFindings = {
   /** Records of so many flows that are open at the end, those of them that lack something, and notes. */
   manyOpen: { records: number; incomplete: number; notes: readonly string[] };
   /** What a guest reaches before and after the end of what records it, and what its job is told. */
-  unrecorded: { before: string[]; after: string[]; arrived: number; notes: readonly string[] };
+  unrecorded: Unrecorded;
+  /** The same when it cannot keep up. */
+  overtaken: Unrecorded;
+  /** What a guest reaches by addresses that rules of the host send elsewhere, and without the sandbox's own. */
+  published: Record<'within' | 'without', string[]>;
   /** What a guest's own programs are told after a question that came from no port. */
   portless: string[];
   /** What is found out of this host, and what a sandbox reaches then. */
@@ -44,7 +48,11 @@ export type TrialFindings = {
   firewall6: TrialFindings['firewall'];
 };
 
+type Unrecorded = { before: string[]; after: string[]; arrived: number; notes: readonly string[] };
+
 const MANY_FLOWS = 2000;
+/** Their events are more than what follows flows has room for. */
+const OVERTAKING_FLOWS = 40_000;
 /** It takes three short tools. */
 const SHUT_PATIENCE_MS = 10_000;
 const SHUT_POLL_MS = 20;
@@ -52,11 +60,14 @@ const SHUT_POLL_MS = 20;
 const STRANGER = '10.213.255.255';
 const FLOW = ['-p', 'udp', '--sport', '1024', '--dport', '80', '-t', '600'];
 const LIMITED_PORTS = [22, 80, 443, 2375, 6443, 8080];
-/** A datagram of the probe has 33 bytes with its headers. */
-const THREE: Partial<GuardLimits>[] = [
-  { connectionsPerSandbox: 3 },
-  { newConnectionsPerMinute: 3 },
-  { bytesPerSandbox: 3 * 33 },
+/** Of the probe, with its headers. */
+const DATAGRAM_BYTES = 33;
+const THREE: { limits?: Partial<GuardLimits>; rate?: Rate }[] = [
+  { limits: { connectionsPerSandbox: 3 } },
+  { limits: { newConnectionsPerSecond: 3 } },
+  { limits: { newConnectionsPerMinute: 3 } },
+  { limits: { bytesPerSandbox: 3 * DATAGRAM_BYTES } },
+  { rate: { bytesPerSecond: 1, burstBytes: 3 * DATAGRAM_BYTES } },
 ];
 
 /** A guest of its own for each limit. */
@@ -66,10 +77,14 @@ async function tryLimits({
   arrivals,
 }: TrialRoom): Promise<TrialFindings['limited']> {
   const found: TrialFindings['limited'] = {};
-  for (const limits of THREE) {
+  for (const { limits, rate } of THREE) {
     const records: EgressRecord[] = [];
-    const guard = createGuard({ limits, records: (record) => void records.push(record) });
-    const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
+    const guard = createGuard({
+      ...(limits === undefined ? {} : { limits }),
+      records: (record) => void records.push(record),
+    });
+    const own = { ...options, guard, ...(rate === undefined ? {} : { rate }) };
+    const guest = await startGuest(new SandboxNetworks(own), root, 'tap');
     await guest.network.open(new AbortController().signal);
     const before = await arrivals();
     await guest.ask(LIMITED_PORTS.map((port) => ({ kind: 'udp', host: PUBLIC.ipv4, port })));
@@ -77,7 +92,7 @@ async function tryLimits({
     const arrived = (await arrivals()) - before;
     await guest.end();
     await guest.stack.bury();
-    found[Object.keys(limits).join()] = {
+    found[Object.keys(limits ?? rate ?? {}).join()] = {
       arrived,
       rules: records.map(({ rule }) => rule).toSorted(),
     };
@@ -122,21 +137,25 @@ async function tryHostFlows({
   return { arrived, counted, ofOthers: countFlows(STRANGER), buried: countFlows(...own) };
 }
 
+/** So many of the guest's, as its namespace knows them. */
+function openFlows({ sandboxId }: Guest, root: string, count: number): void {
+  const from = MACHINE.network.address;
+  const flows = Array.from(
+    { length: count },
+    (_, at) => `-I -s ${from} -d ${PUBLIC.ipv4} -p udp --sport ${1024 + at} --dport 80 -t 600`,
+  );
+  const file = join(root, 'flows');
+  writeFileSync(file, `${flows.join('\n')}\n`);
+  run('ip', 'netns', 'exec', networkNames(sandboxId).namespace, 'conntrack', '-R', file);
+}
+
 /** More flows at the end than any tool's output has by default; their listing has half a MiB. */
 async function tryManyOpen({ options, root }: TrialRoom): Promise<TrialFindings['manyOpen']> {
   const records: EgressRecord[] = [];
   const guard = createGuard({ records: (record) => void records.push(record) });
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
   await guest.network.open(new AbortController().signal);
-  const from = MACHINE.network.address;
-  const flows = Array.from(
-    { length: MANY_FLOWS },
-    (_, at) => `-I -s ${from} -d ${PUBLIC.ipv4} -p udp --sport ${1024 + at} --dport 80 -t 600`,
-  );
-  const file = join(root, 'flows');
-  writeFileSync(file, `${flows.join('\n')}\n`);
-  const { namespace } = networkNames(guest.sandboxId);
-  run('ip', 'netns', 'exec', namespace, 'conntrack', '-R', file);
+  openFlows(guest, root, MANY_FLOWS);
   const notes = await guest.network.close();
   await guest.end();
   await guest.stack.bury();
@@ -144,11 +163,12 @@ async function tryManyOpen({ options, root }: TrialRoom): Promise<TrialFindings[
   return { records: records.length, incomplete, notes };
 }
 
-/** What records a guest's flows is killed, as by the kernel where memory is short. */
+/** What records a guest's flows comes to harm. */
 async function tryUnrecorded(
   { options, root, arrivals }: TrialRoom,
   guard: NetworksOptions['guard'],
-): Promise<TrialFindings['unrecorded']> {
+  harm: (recorder: number, guest: Guest) => void,
+): Promise<Unrecorded> {
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
   await guest.network.open(new AbortController().signal);
   const probes = Object.values(PUBLIC).map((host) => ({ kind: 'tcp', host, port: 80 }) as const);
@@ -159,7 +179,7 @@ async function tryUnrecorded(
       environment.get(SANDBOX_VARIABLE) === guest.sandboxId &&
       readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('conntrack\0'),
   );
-  process.kill(recorder!.pid, 'SIGKILL');
+  harm(recorder!.pid, guest);
   const { namespace } = networkNames(guest.sandboxId);
   const isOpen = (): boolean =>
     run('ip', '-6', '-n', namespace, 'route', 'show', 'table', '100').includes(' via ');
@@ -173,6 +193,42 @@ async function tryUnrecorded(
   await guest.end();
   await guest.stack.bury();
   return { before, after, arrived: arrivedAfter, notes };
+}
+
+/** As by the kernel where memory is short. */
+const kill = (recorder: number): boolean => process.kill(recorder, 'SIGKILL');
+
+/** As when its agent reads nothing for long. */
+function overtake(root: string): (recorder: number, guest: Guest) => void {
+  return (recorder, guest) => {
+    process.kill(recorder, 'SIGSTOP');
+    openFlows(guest, root, OVERTAKING_FLOWS);
+    process.kill(recorder, 'SIGCONT');
+  };
+}
+
+/** As a container engine publishes ports: of addresses that nobody would close. */
+async function tryPublished(
+  { options, root }: TrialRoom,
+  guard: NetworksOptions['guard'],
+): Promise<TrialFindings['published']> {
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
+  await guest.network.open(new AbortController().signal);
+  const rules = Object.entries({
+    ip: [PUBLIC.ipv4, '10.20.0.7'],
+    ip6: [PUBLIC.ipv6, 'fd12:3456::7'],
+  }).map(([family, [from, to]]) => `${family} daddr ${from} dnat ${family} to ${to}`);
+  const chain = `type nat hook prerouting priority dstnat; ${rules.join('; ')};`;
+  run('nft', `add table inet published { chain published { ${chain} }; }`);
+  const probes = Object.values(PUBLIC).map((host) => ({ kind: 'tcp', host, port: 80 }) as const);
+  const within = await guest.ask(probes);
+  run('nft', 'flush', 'chain', 'inet', guest.network.table, 'through');
+  const without = await guest.ask(probes);
+  run('nft', 'delete', 'table', 'inet', 'published');
+  await guest.end();
+  await guest.network.close();
+  await guest.stack.bury();
+  return { within, without };
 }
 
 async function tryPortless(
@@ -231,7 +287,9 @@ export async function tryAll(
     limited: await tryLimits(room),
     hostFlows: await tryHostFlows(room),
     manyOpen: await tryManyOpen(room),
-    unrecorded: await tryUnrecorded(room, guard),
+    unrecorded: await tryUnrecorded(room, guard, kill),
+    overtaken: await tryUnrecorded(room, createGuard({ records: () => {} }), overtake(room.root)),
+    published: await tryPublished(room, guard),
     portless: await tryPortless(room, guard),
     firewall: await tryFirewall(room, guard, {
       ...{ tool: 'iptables', host: PUBLIC.ipv4, table: 'ip' },

@@ -37,6 +37,8 @@ export function superviseProcess(options: {
   input?: string;
   /** Told of standard output as it comes; without it the tail has it. */
   onOutput?: (chunk: Buffer) => void;
+  /** Told of standard error as it comes, which the tail has, too. */
+  onError?: (chunk: Buffer) => void;
   /** Of ours, which it gets as descriptors 3, 4, ... */
   descriptors?: readonly number[];
 }): SupervisedProcess {
@@ -65,6 +67,7 @@ export function superviseProcess(options: {
   };
   child.stdout?.on('data', options.onOutput ?? keep);
   child.stderr?.on('data', keep);
+  if (options.onError !== undefined) child.stderr?.on('data', options.onError);
   const exited = new Promise<ProcessExit>((resolve) => {
     child.on('error', (error) => {
       if (child.pid !== undefined) return; // a signal could not be sent: it still runs

@@ -3,10 +3,13 @@ const SECOND_MS = 1000;
 
 /** Free pairs of addresses tried before giving up: each is taken with a chance of use / size. */
 export const ADDRESS_ATTEMPTS = 16;
-/** Both ways together, a second: what a line of 1 Gbit/s moves, so that no job takes a host's line. */
-export const BYTES_PER_SECOND = 125 * 1000 * 1000;
-/** And at once: a tenth of a second of it. */
-export const BURST_BYTES = 12 * 1000 * 1000;
+/** Bytes of a sandbox, both ways together. */
+export const RATE = {
+  /** What a line of 1 Gbit/s moves, so that no job takes a host's line. */
+  bytesPerSecond: 125 * 1000 * 1000,
+  /** And at once: a tenth of a second of it. */
+  burstBytes: 12 * 1000 * 1000,
+} as const;
 /** Targets of refused packets that are kept with their counts: what a person reads; a scan has more. */
 export const REFUSED_TARGETS = 256;
 /** A name in use is asked for again when its answer is this old. */
@@ -19,8 +22,11 @@ export const REMEMBERED_ADDRESSES = 4096;
 export const FOLLOWED_FLOWS = 2048;
 /** A line of conntrack has 300 characters; what is longer is none. */
 export const FLOW_LINE_CHARACTERS = 2000;
-/** conntrack's socket buffer: a second of the largest rate of new flows. */
-export const FLOW_BUFFER_BYTES = 1024 * 1024;
+/**
+ * conntrack's socket buffer, which is taken when it is needed: a minute of the largest rate of new flows,
+ * each of which begins and ends. An agent that is busy for longer shuts the sandbox's way out.
+ */
+export const FLOW_BUFFER_BYTES = 8 * 1024 * 1024;
 /** A flow that ended stays known so long for late packets; less than the kernel's two minutes. */
 export const TIME_WAIT_SECONDS = 10;
 /**

@@ -24,6 +24,7 @@ import {
   FLOW_BUFFER_BYTES,
   LAST_RECORDS_BYTES,
   LAST_RECORDS_TIMEOUT_MS,
+  RATE,
 } from './limits.ts';
 import {
   anyPair,
@@ -36,6 +37,7 @@ import {
   type AddressPool,
   type NetworkNames,
   type NetworkPlan,
+  type Rate,
 } from './plan.ts';
 import { startResolver, type SandboxResolver } from './resolver.ts';
 import {
@@ -50,6 +52,8 @@ import {
 /** Of a tool's own words, in a job's notes. */
 const LAST_WORDS_CHARACTERS = 300;
 const INSIDE = 'routes and packet rules of the namespace';
+/** What conntrack says when flows came faster than it was read. */
+const LOST_FLOWS = 'ENOBUFS';
 /** What no line of the tools is. */
 const LAST_SEPARATOR = '\n====\n';
 /** What was refused, and flows of both versions that have not ended. */
@@ -68,6 +72,8 @@ export type NetworksOptions = {
   hasIpv6: boolean;
   /** Cards that cannot be made on this host, and why; by default each can. */
   missingCards?: MissingCards;
+  /** By default RATE. */
+  rate?: Rate;
 };
 
 export type MissingCards = Readonly<Partial<Record<CardKind, string>>>;
@@ -137,6 +143,7 @@ export class SandboxNetworks {
       alias: vethAlias(hostMarker, sandboxId),
       card: request.card,
       access: guard.directAccess(),
+      rate: this.#options.rate ?? RATE,
     };
     await runInside(namespacePath(names.namespace), INSIDE, insideScript(plan), signal);
     await stack.acquire({ kind: 'packet_rules', sandboxId }, async () => {
@@ -173,7 +180,7 @@ export class SandboxNetworks {
     recorder: FlowRecorder,
   ): SupervisedProcess {
     const events = ['-E', '-e', 'NEW,DESTROY', '-o', 'id', '-b', String(FLOW_BUFFER_BYTES)];
-    return superviseProcess({
+    const following = superviseProcess({
       command: 'nsenter',
       args: [`--net=${namespacePath(names.namespace)}`, '--', 'conntrack', ...events],
       hostMarker: this.#options.hostMarker,
@@ -181,7 +188,12 @@ export class SandboxNetworks {
       directory,
       environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       onOutput: (chunk) => recorder.push(chunk.toString('latin1')),
+      // It would go on without the flows that it has lost.
+      onError: (chunk) => {
+        if (chunk.includes(LOST_FLOWS)) following.kill();
+      },
     });
+    return following;
   }
 }
 
@@ -234,7 +246,10 @@ class ProvisionedNetwork implements SandboxNetwork {
     this.#following = following;
     await runInside(this.machine.namespacePath, INSIDE, openingScript(this.#plan), signal);
     this.#shutting = following.exited.then(async ({ code, signal: killer }) => {
-      const lastWords = following.tail().trim().slice(-LAST_WORDS_CHARACTERS);
+      const said = following.tail();
+      if (said.includes(LOST_FLOWS))
+        return await this.#shut('it lost some, it was read too slowly');
+      const lastWords = said.trim().slice(-LAST_WORDS_CHARACTERS);
       await this.#shut(killer ?? `exit status ${code}, ${lastWords}`);
     });
   }

@@ -15,6 +15,7 @@ import IpAddr from 'ipaddr.js';
 import { AgentError } from '../errors.ts';
 import type { DirectAccess } from '../guard/direct-access.ts';
 import type { CardKind } from '../sandbox/driver.ts';
+import type { RATE } from './limits.ts';
 
 export const GUEST = MACHINE.network;
 /** Interfaces in the sandbox's namespace: towards the guest, and towards the host. */
@@ -67,7 +68,10 @@ export type NetworkPlan = NetworkNames & {
   resolverPort: number;
   /** What stays closed once the way out is opened. */
   access: DirectAccess;
+  rate: Rate;
 };
+
+export type Rate = { readonly [Name in keyof typeof RATE]: number };
 
 export type AddressPool = { pairs: number; base: number };
 

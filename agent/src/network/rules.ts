@@ -12,13 +12,7 @@
  *   to it.
  */
 import type { CardKind } from '../sandbox/driver.ts';
-import {
-  BURST_BYTES,
-  BYTES_PER_SECOND,
-  HOST_FLOWS_PER_CONNECTION,
-  REFUSED_TARGETS,
-  TIME_WAIT_SECONDS,
-} from './limits.ts';
+import { HOST_FLOWS_PER_CONNECTION, REFUSED_TARGETS, TIME_WAIT_SECONDS } from './limits.ts';
 import {
   ANY_VETH,
   CARD,
@@ -203,7 +197,7 @@ export const shuttingScript = ({ hasIpv6 }: NetworkPlan): string =>
   ].join('\n');
 
 function insideRules(plan: NetworkPlan): string {
-  const { pair, access, resolverPort, hasIpv6 } = plan;
+  const { pair, access, rate, resolverPort, hasIpv6 } = plan;
   const { connectionsPerSandbox, newConnectionsPerSecond, newConnectionsPerMinute } = access.limits;
   const often = `${newConnectionsPerSecond}/second burst ${newConnectionsPerSecond} packets`;
   const long = `${newConnectionsPerMinute}/minute burst ${newConnectionsPerMinute} packets`;
@@ -261,7 +255,7 @@ table inet ${NAMESPACE_TABLE} {
   chain through {
     type filter hook forward priority filter; policy drop;
     quota over ${access.limits.bytesPerSandbox} bytes jump spent
-    limit rate over ${BYTES_PER_SECOND} bytes/second burst ${BURST_BYTES} bytes drop
+    limit rate over ${rate.bytesPerSecond} bytes/second burst ${rate.burstBytes} bytes drop
     iifname "${DOWNLINK}" oifname "${UPLINK}" accept
     iifname "${UPLINK}" oifname "${DOWNLINK}" ct state established,related accept
   }
@@ -275,7 +269,8 @@ table inet ${NAMESPACE_TABLE} {
 /**
  * The host's side, in one transaction: what comes out of the veth has the address that was given to
  * it and reaches the resolver and the uplink, no other sandbox and nothing of the host; what goes in
- * was asked for. Flows are counted once more: a guest can end one in its namespace alone, and the host's
+ * was asked for. What the host's own rules send elsewhere than to the address that was asked for (a published
+ * port of a container) is refused: nobody has judged where that is. Flows are counted once more: a guest can end one in its namespace alone, and the host's
  * connection tracking, which all share, would keep it. Of look-ups that keeps nothing. Other tables of
  * the host are not touched, and may refuse more.
  */
@@ -318,6 +313,7 @@ table inet ${table} {
     iifname != "${veth}" accept
     ip saddr != ${pair.inside} drop
     ${foreign6}
+    ct status dnat ${REFUSED}
     oifname "${ANY_VETH}" ${REFUSED}
     ct state new ct count over ${flows} ${REFUSED}
   }
