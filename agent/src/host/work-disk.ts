@@ -5,6 +5,9 @@
  * - an encrypted overlay over a blank, which is formatted once for each size and shared, read only;
  * - a plain sparse file, for a sandbox whose files somebody wants to look at afterwards.
  *
+ * Disks of one size are formatted to the same bytes on every host, at any time: by none of its identifiers does a job
+ * know a host again.
+ *
  * With a journal: without one ext4 is 3 to 5 times slower after deletions.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -21,10 +24,13 @@ const HOST_FULL_BYTES = 4 * 1024 * 1024;
 /** mke2fs writes some MB; a disk that takes longer than this for it is broken. */
 const FORMAT_TIMEOUT_MS = 30_000;
 
+const DISK_UUID = '00000000-0000-0000-0000-000000000002';
 const FORMAT = [
-  ...['-q', '-F', '-t', 'ext4', '-O', 'has_journal', '-m', '0', '-E'],
-  'lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0',
+  ...['-q', '-F', '-t', 'ext4', '-O', 'has_journal', '-m', '0', '-U', DISK_UUID, '-E'],
+  `lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0,hash_seed=${DISK_UUID}`,
 ] as const;
+/** The hour that e2fsprogs believes it is, in seconds: 9 October 2025, as of the files of an image. */
+const FORMAT_TIME = { E2FSPROGS_FAKE_TIME: '1760000000' };
 /** Random bytes of a disk's passphrase: as many as the cipher's key has strength. */
 const PASSPHRASE_BYTES = 32;
 const SECTOR_BYTES = 512;
@@ -56,7 +62,8 @@ async function ensureBlank(
   sizeBytes: number,
   signal: AbortSignal,
 ): Promise<string> {
-  const how = createHash('sha256').update(FORMAT.join(' ')).digest('hex').slice(0, 8);
+  const all = [...FORMAT, FORMAT_TIME.E2FSPROGS_FAKE_TIME].join(' ');
+  const how = createHash('sha256').update(all).digest('hex').slice(0, 8);
   const path = join(directory, `blank-${sizeBytes}-${how}.ext4`);
   const isThere = await access(path).then(
     () => true,
@@ -91,7 +98,8 @@ export async function createWorkDisk(
   }
   await writeFile(path, '', { mode: 0o600, flag: 'wx' });
   await truncate(path, sizeBytes);
-  const result = await runTool(mke2fs, [...FORMAT, path], { timeoutMs: FORMAT_TIMEOUT_MS, signal });
+  const limits = { timeoutMs: FORMAT_TIMEOUT_MS, signal, environment: FORMAT_TIME };
+  const result = await runTool(mke2fs, [...FORMAT, path], limits);
   if (result.exitCode === 0) return;
   const said = result.standardError.trim();
   if (/no space left|disk quota/i.test(said)) throw hostDiskFull(directory);

@@ -3,13 +3,10 @@ const SECOND_MS = 1000;
 
 /** Free pairs of addresses tried before giving up: each is taken with a chance of use / size. */
 export const ADDRESS_ATTEMPTS = 16;
-/** Bytes of a sandbox, both ways together. */
-export const RATE = {
-  /** What a line of 1 Gbit/s moves, so that no job takes a host's line. */
-  bytesPerSecond: 125 * 1000 * 1000,
-  /** And at once: a tenth of a second of it. */
-  burstBytes: 12 * 1000 * 1000,
-} as const;
+/** Both ways together, a second: what a line of 1 Gbit/s moves, so that no job takes a host's line. */
+export const BYTES_PER_SECOND = 125 * 1000 * 1000;
+/** And at once: a tenth of a second of it. */
+export const BURST_BYTES = 12 * 1000 * 1000;
 /** Targets of refused packets that are kept with their counts: what a person reads; a scan has more. */
 export const REFUSED_TARGETS = 256;
 /** A name in use is asked for again when its answer is this old. */

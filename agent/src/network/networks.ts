@@ -21,10 +21,11 @@ import { FlowRecorder, recordRefused, type FlowContext } from './flows.ts';
 import { assertDone, runInside } from './inside.ts';
 import {
   ADDRESS_ATTEMPTS,
+  BURST_BYTES,
+  BYTES_PER_SECOND,
   FLOW_BUFFER_BYTES,
   LAST_RECORDS_BYTES,
   LAST_RECORDS_TIMEOUT_MS,
-  RATE,
 } from './limits.ts';
 import {
   anyPair,
@@ -51,6 +52,7 @@ import {
 
 /** Of a tool's own words, in a job's notes. */
 const LAST_WORDS_CHARACTERS = 300;
+const OWN_RATE: Rate = { bytesPerSecond: BYTES_PER_SECOND, burstBytes: BURST_BYTES };
 const INSIDE = 'routes and packet rules of the namespace';
 /** What conntrack says when flows came faster than it was read. */
 const LOST_FLOWS = 'ENOBUFS';
@@ -72,7 +74,7 @@ export type NetworksOptions = {
   hasIpv6: boolean;
   /** Cards that cannot be made on this host, and why; by default each can. */
   missingCards?: MissingCards;
-  /** By default RATE. */
+  /** By default OWN_RATE. */
   rate?: Rate;
 };
 
@@ -143,7 +145,7 @@ export class SandboxNetworks {
       alias: vethAlias(hostMarker, sandboxId),
       card: request.card,
       access: guard.directAccess(),
-      rate: this.#options.rate ?? RATE,
+      rate: this.#options.rate ?? OWN_RATE,
     };
     await runInside(namespacePath(names.namespace), INSIDE, insideScript(plan), signal);
     await stack.acquire({ kind: 'packet_rules', sandboxId }, async () => {

@@ -15,7 +15,6 @@ import IpAddr from 'ipaddr.js';
 import { AgentError } from '../errors.ts';
 import type { DirectAccess } from '../guard/direct-access.ts';
 import type { CardKind } from '../sandbox/driver.ts';
-import type { RATE } from './limits.ts';
 
 export const GUEST = MACHINE.network;
 /** Interfaces in the sandbox's namespace: towards the guest, and towards the host. */
@@ -71,7 +70,8 @@ export type NetworkPlan = NetworkNames & {
   rate: Rate;
 };
 
-export type Rate = { readonly [Name in keyof typeof RATE]: number };
+/** Of bytes, both ways together; `burstBytes` may come at once. */
+export type Rate = { bytesPerSecond: number; burstBytes: number };
 
 export type AddressPool = { pairs: number; base: number };
 
