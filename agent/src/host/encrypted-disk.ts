@@ -30,7 +30,21 @@ const REFCOUNT_TABLE = 1;
 const REFCOUNTS = 2;
 const L1_TABLE = 3;
 
+/** Tables may begin anew at any end, and QEMU cuts nothing off. */
+const ROUNDING_CLUSTERS = 16;
+
 const clustersFor = (bytes: number): number => Math.ceil(bytes / CLUSTER_BYTES);
+
+/**
+ * What the file has at most when all of it was written: for each cluster 8 bytes of an L2 table and 2 of
+ * a refcount, in whole clusters each, and what it has from the start.
+ */
+export function largestFileBytes(sizeBytes: number): number {
+  const data = clustersFor(sizeBytes);
+  const tables = clustersFor(data * 8) + 2 * clustersFor(data * 2);
+  const first = L1_TABLE + clustersFor(Math.ceil(sizeBytes / BYTES_PER_L1_ENTRY) * 8);
+  return (data + tables + first + ROUNDING_CLUSTERS) * CLUSTER_BYTES + LUKS_HEADER_BYTES;
+}
 
 /** @param sizeBytes of the blank, a multiple of 512 */
 export async function createEncryptedDisk(

@@ -32,7 +32,13 @@ async function run(
   options: { files?: Parameters<typeof furnishJail>[1]['files']; input?: string } = {},
 ): Promise<Run> {
   const jail = await findJail(program, []);
-  const use = { directory, files: options.files ?? [], user: USER, kvm: false };
+  const use = {
+    directory,
+    files: options.files ?? [],
+    user: USER,
+    kvm: false,
+    largestFileBytes: 4096,
+  };
   const [command = '', ...words] = await furnishJail(jail, use, args);
   return await finish(command, words, options.input ?? '');
 }
@@ -90,6 +96,18 @@ describe('as root', { skip }, () => {
     assert.equal(readFileSync(open, 'utf8'), 'after\n');
   });
 
+  test('a file that it writes gets no longer than was said', async () => {
+    await using place = await newDirectory();
+    const open = join(place.path, 'open');
+    await writeFile(open, '');
+    await chown(open, USER, USER);
+    const files = [{ source: open, target: '/open', access: 'write' }] as const;
+    const script = 'trap "" XFSZ; while printf %01024d 0 >> /open; do :; done';
+    const said = await run(join(place.path, 'jail'), '/bin/sh', ['-c', script], { files });
+    assert.match(said.output, /I\/O error|File too large/);
+    assert.equal(statSync(open).size, 4096);
+  });
+
   test('the secret is there to be read, and in no argument, environment or file of a disk', async () => {
     await using place = await newDirectory();
     const jail = join(place.path, 'jail');
@@ -108,7 +126,13 @@ describe('as root', { skip }, () => {
   test('it is another user without groups or capabilities, in namespaces of its own', async () => {
     await using place = await newDirectory();
     const jail = await findJail('/bin/sleep', []);
-    const use = { directory: join(place.path, 'jail'), files: [], user: USER, kvm: false };
+    const use = {
+      directory: join(place.path, 'jail'),
+      files: [],
+      user: USER,
+      kvm: false,
+      largestFileBytes: 4096,
+    };
     const [command = '', ...words] = await furnishJail(jail, use, ['60']);
     const child = spawn(command, words, { env: { A: 'b' }, stdio: ['pipe', 'ignore', 'inherit'] });
     child.stdin.end();
@@ -173,7 +197,7 @@ describe('as root', { skip }, () => {
     if (allowed.status !== 0) return context.skip('this host refuses user namespaces to users');
     const jail: Jail = { ...(await findJail('/bin/sh', [])), level: 'namespaces' };
     const directory = join(place.path, 'jail');
-    const use = { directory, files: [], user: undefined, kvm: false };
+    const use = { directory, files: [], user: undefined, kvm: false, largestFileBytes: 4096 };
     const script = 'echo /*; ulimit -c; read -r x < /run/secret; echo "$x"';
     const words = await furnishJail(jail, use, ['-c', script]);
     for (const path of [place.path, directory]) await chmod(path, 0o755);

@@ -4,7 +4,7 @@
  * other, and no capability, now or after any exec. Where we are root it is also another user's, else
  * our own in a user namespace. What Firecracker's jailer does, with the tools of util-linux.
  *
- *     unshare -> mounts of a table -> pivot_root -> the old root unmounted -> setpriv -> program
+ *     prlimit -> unshare -> mounts of a table -> pivot_root -> the old root unmounted -> setpriv -> program
  *
  * Bubblewrap would do it too, but changes the user only inside of a user namespace, and so cannot
  * reach files below directories that are closed to that user: images below a home of 0700.
@@ -32,7 +32,7 @@ export type Jail = {
 /** A file of the host, and where the program sees it. */
 export type JailFile = { source: string; target: string; access: 'read' | 'write' };
 
-const TOOLS = ['unshare', 'mount', 'pivot_root', 'setpriv', 'umount'] as const;
+const TOOLS = ['prlimit', 'unshare', 'mount', 'pivot_root', 'setpriv', 'umount'] as const;
 const NAMESPACES = ['--mount', '--pid', '--ipc', '--uts', '--net', '--fork', '--kill-child=KILL'];
 /** For the old root while it is left, for /proc until then, and for what is in memory. */
 const OWN_DIRECTORIES = ['/old', '/proc', '/run'] as const;
@@ -140,6 +140,8 @@ export type JailUse = {
   user: number | undefined;
   /** Give it /dev/kvm. */
   kvm: boolean;
+  /** No file that it writes gets longer, those in memory included: it would fill the host's disk. */
+  largestFileBytes: number;
   /** Show it the files that it was given open, and itself opens: at JAIL_DESCRIPTORS_PATH. */
   descriptors?: boolean;
 };
@@ -171,6 +173,7 @@ export async function furnishJail(
   const userWords =
     use.user === undefined ? [] : [`--reuid=${use.user}`, `--regid=${use.user}`, '--clear-groups'];
   return [
+    ...[jail.tools.prlimit, `--fsize=${use.largestFileBytes}`, '--'],
     ...[jail.tools.unshare, ...(jail.level === 'user' ? [] : ['--user', '--map-root-user'])],
     ...[...NAMESPACES, '--', '/bin/sh', '-c', SCRIPT, 'sh', use.directory, jail.loader],
     ...[jail.libraryDirectories.map((path) => `/old${path}`).join(':'), `/old${jail.tools.umount}`],

@@ -17,6 +17,7 @@ import {
   findCgroups,
   type Cgroups,
 } from '../../host/cgroup.ts';
+import { largestFileBytes } from '../../host/encrypted-disk.ts';
 import {
   findJail,
   furnishJail,
@@ -139,7 +140,7 @@ async function tryJail(jail: Jail, trial: Trial): Promise<string | undefined> {
   try {
     const probe = await probeMachine(accelerator, directory, '/probe');
     const files = [{ source: probe.path, target: '/probe', access: 'read' }] as const;
-    const use = { directory, files, user, kvm: accelerator === 'kvm' };
+    const use = { directory, files, user, kvm: accelerator === 'kvm', largestFileBytes: 0 };
     const [command = '', ...args] = await furnishJail(jail, use, probe.args);
     const limits = { timeoutMs: JAIL_TRIAL_TIMEOUT_MS, environment };
     const result = await runTool(command, args, limits);
@@ -225,7 +226,10 @@ export class ConfinedMachine {
     const { seen, files } = seenInJail(machine);
     const kvm = machine.acceleration.accelerator === 'kvm';
     const descriptors = machine.snapshot !== undefined;
-    const use = { directory, files, user: this.#user, kvm, descriptors };
+    const use = {
+      ...{ directory, files, user: this.#user, kvm, descriptors },
+      largestFileBytes: largestFileOf(this.#request.shape),
+    };
     const words = await this.#acquire({ kind: 'directory', path: directory }, async () => {
       await mkdir(directory, { mode: 0o700 });
       return await furnishJail(jail, use, toArguments(seen));
@@ -241,6 +245,10 @@ export class ConfinedMachine {
 
 const qemuMemoryBytes = ({ cpus }: Shape): number =>
   QEMU_MEMORY_BYTES + cpus * QEMU_MEMORY_BYTES_PER_CPU;
+
+/** Its disk with the tables of it, or its memory, which is a file where a machine is to be saved. */
+const largestFileOf = ({ diskBytes, memoryBytes }: Shape): number =>
+  Math.max(largestFileBytes(diskBytes), memoryBytes);
 
 /** What is written to such a file system counts as memory of who writes it. */
 const isInMemory = async (directory: string): Promise<boolean> =>
