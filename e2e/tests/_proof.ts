@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { verifyReport, type Report } from '@onejob/prove';
-import type { CommandLine, Ended } from './_command-line.ts';
+import type { CommandLine, Ended, Place } from './_command-line.ts';
 import { changesSince, hostSettings } from './_host-settings.ts';
 
 /** A proof of everything takes minutes in emulated machines. */
@@ -16,10 +16,14 @@ export type Proved = Ended & {
 };
 
 /** Runs `onejob prove ... --json`, checks the signature, and that nothing of it is on the host. */
-export async function proveWith(line: CommandLine, words: readonly string[]): Promise<Proved> {
+export async function proveWith(
+  line: CommandLine,
+  words: readonly string[],
+  place: Place = {},
+): Promise<Proved> {
   const before = leftovers();
   const settings = hostSettings();
-  const ended = await line.run(['prove', ...words, '--json'], { hangMs: HANG_MS });
+  const ended = await line.run(['prove', ...words, '--json'], { ...place, hangMs: HANG_MS });
   assert.ok(ended.stdout.startsWith('{'), ended.stdout + ended.stderr);
   assert.deepEqual(leftovers(), before, 'left on the host');
   const changes = changesSince(settings);

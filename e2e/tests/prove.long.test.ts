@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { ensureImage } from '@onejob/image';
 import type { Report } from '@onejob/prove';
+import { TEST_CACHE } from '@onejob/testing';
 import { findProgram, whyNoEngine } from '@onejob/testing/container-engine';
 import { CommandLine } from './_command-line.ts';
 import { proveWith, tellFindings } from './_proof.ts';
@@ -98,6 +101,25 @@ async function proveNetwork(t: TestContext, driver: string, more: readonly strin
   assert.match(report.notes.join(), /A public address was reached/);
   assert.equal(code, 0);
 }
+
+test('the report names the image that its jobs had: what was promoted, and not what onejob builds', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('namespaces for the proof need root');
+  if (findProgram('runsc') === undefined) return t.skip('not installed: runsc');
+  const own = await ensureImage({ cacheDir: TEST_CACHE });
+  await using line = new CommandLine();
+  const far = { environment: { ONEJOB_CACHE_DIR: `${line.data}-cache` } };
+  const source = join(TEST_CACHE, 'images', own.digest);
+  assert.equal((await line.run(['image', 'import', source, '--name', 'mine'], far)).code, 0);
+  const promote = ['image', 'promote', 'mine', '--max-severity', 'none'];
+  assert.equal((await line.run(promote, far)).code, 0);
+  const listed = async () =>
+    JSON.parse((await line.run(['image', 'list', '--json'], far)).stdout) as { digest: string }[];
+  const [mine] = await listed();
+  const { report } = await proveWith(line, ['--driver', 'gvisor', '--only', 'boot-id'], far);
+  assert.equal(report.image, mine?.digest);
+  assert.equal(verdictOf(report, 'boot-id'), 'held', tellFindings(report));
+  assert.equal((await listed()).length, 1, 'nothing was built: its jobs can have had no other');
+});
 
 test('without isolation the attacks get through', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('namespaces for the proof need root');

@@ -16,4 +16,4 @@ export {
 } from './scene/container-engine.ts';
 export { runIsolated, whyNotIsolated } from './scene/namespaces.ts';
 export { setScene } from './scene/scene.ts';
-export { WORKFLOW_FILE } from './workflow.ts';
+export { PROOF_LABEL, WORKFLOW_FILE } from './workflow.ts';

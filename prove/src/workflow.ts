@@ -10,12 +10,15 @@ import { JOB_MINUTES, LOG_FLOOD_BYTES, MESSAGE_FLOOD_BYTES } from './limits.ts';
 
 export const WORKFLOW_FILE = '.github/workflows/prove.yml';
 
+/** Of every job that has a machine: it decides which image that gets. */
+export const PROOF_LABEL = 'ubuntu-latest';
+
 /** The secret is one on the side of the sandbox, and an ordinary variable in the control. */
 const workflow = (turn: Turn): string => `name: prove
 on: push
 jobs:
   ${turn}:
-    runs-on: ubuntu-latest
+    runs-on: ${PROOF_LABEL}
     timeout-minutes: ${JOB_MINUTES}
     steps:
       - uses: actions/checkout@v4
@@ -52,7 +55,7 @@ export const witnessFiles = (): Record<string, string> => ({
 on: push
 jobs:
   witness:
-    runs-on: ubuntu-latest
+    runs-on: ${PROOF_LABEL}
     timeout-minutes: ${JOB_MINUTES}
     steps:
       - run: while true; do echo "witness $(date)"; sleep 1; done
@@ -67,7 +70,7 @@ export function floodFiles({ flood, id }: Pick<FloodAttack, 'flood' | 'id'>) {
 on: push
 jobs:
   flood:
-    runs-on: ubuntu-latest
+    runs-on: ${PROOF_LABEL}
     timeout-minutes: ${JOB_MINUTES}
     steps:
 `;
@@ -90,7 +93,7 @@ export const devicesFiles = (program: Buffer): Record<string, string> => ({
 on: push
 jobs:
   devices:
-    runs-on: ubuntu-latest
+    runs-on: ${PROOF_LABEL}
     timeout-minutes: ${JOB_MINUTES}
     steps:
       - uses: actions/checkout@v4

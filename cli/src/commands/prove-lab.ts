@@ -32,20 +32,21 @@ export async function openLab(options: {
   cache: string;
   driver: string;
   network: NetworkMode;
+  /** Digest of the one image that all its machines have; undefined: they need none. */
+  image: string | undefined;
   engine: ContainerEngine | undefined;
   /** Its machines have a device that obeys: a control. */
   obeyingDevice?: boolean;
   say: (line: string) => void;
   signal: AbortSignal;
 }): Promise<ProofLab> {
-  const { work, cache, driver, network, engine, obeyingDevice = false } = options;
+  const { work, cache, driver, network, image, engine, obeyingDevice = false } = options;
   const { say, signal } = options;
   const data = join(work, 'data');
   const platform = await openPlatform({
     directories: { data, cache },
-    ...{ driver, network, engineSocket: engine?.socketPath, obeyingDevice },
+    ...{ driver, network, image, engineSocket: engine?.socketPath, obeyingDevice },
     processSettings: NOTHING_HELD,
-    image: undefined,
     withAgent: true,
     imageWatcher: { show: () => {}, end: () => {} },
     warn: (message) => say(`onejob: ${message}`),

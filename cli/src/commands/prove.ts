@@ -17,6 +17,7 @@ import {
   hostFacts,
   isProved,
   prove,
+  PROOF_LABEL,
   ProveError,
   REPORT_VERSION,
   runIsolated,
@@ -88,7 +89,7 @@ export async function proveCommand(
   const key = await ensureHostKey(join(directories.data, KEY_FILE)).catch(refuse);
   const startedAt = new Date().toISOString();
   if (notIsolated !== '') tell(`no namespaces for the proof: ${notIsolated}; less is tried`);
-  const task = { driver, network, only, notIsolated, cache: directories.cache };
+  const task = { driver, network, only, notIsolated, image, cache: directories.cache };
   const proof = await inScratch(task, interrupts.signal);
   const report: Report = {
     version: REPORT_VERSION,
@@ -147,7 +148,11 @@ async function chooseDriver(
   );
 }
 
-/** Its digest. Built here: in the namespaces of the proof it would be gone with them. */
+/**
+ * The digest of the image that ordinary jobs with the labels of the proof's own get now: its jobs are given
+ * that one, whatever is promoted meanwhile. Built here: in the namespaces of the proof it would be gone
+ * with them.
+ */
 async function readyImage(
   driver: string,
   directories: Directories,
@@ -156,7 +161,9 @@ async function readyImage(
   const live = terminalStyle(process.stderr).live ? process.stderr : undefined;
   const progress = buildProgress(live, (line) => void process.stderr.write(`${line}\n`));
   const store = new ImageStore(directories.cache, signal);
-  const image = await store.build(false, (one) => progress.show(one)).finally(() => progress.end());
+  const image =
+    (await store.findPromoted([PROOF_LABEL])) ??
+    (await store.build(false, (one) => progress.show(one)).finally(() => progress.end()));
   if (driver !== 'qemu' && process.getuid?.() === 0) await unpackInto(directories, image);
   return image.digest;
 }
@@ -166,6 +173,8 @@ type Task = {
   network: NetworkMode;
   only: readonly string[];
   notIsolated: string;
+  /** Empty: jobs of that driver have none. */
+  image: string;
   cache: string;
 };
 /** What the process inside is told, in a file. */
@@ -228,7 +237,8 @@ async function proveHere(task: InsideTask, signal: AbortSignal): Promise<Proof> 
     scene === undefined || driver !== 'docker'
       ? undefined
       : undo.use(await startEngineOfProof(work, mark));
-  const both = { cache, engine, say: tell, signal };
+  const image = task.image === '' ? undefined : task.image;
+  const both = { cache, image, engine, say: tell, signal };
   const lab = undo.use(await openLab({ ...both, work, driver, network }));
   const openObeying = async () =>
     await openLab({
