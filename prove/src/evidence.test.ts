@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import type { Evidence, SandboxAttack } from './attack.ts';
-import { observe, readReports, type Round } from './evidence.ts';
+import type { Evidence, ReplayAttack, SandboxAttack } from './attack.ts';
+import {
+  mergeReports,
+  observe,
+  observeUse,
+  readReports,
+  type ProbeReport,
+  type Round,
+} from './evidence.ts';
 
 const attackWith = (evidence: Evidence): SandboxAttack => ({
   kind: 'sandbox',
@@ -77,6 +85,98 @@ test('an attack whose probe said nothing was not tried', () => {
     outcome: 'not tried',
     why: 'no probe said so: failure: out_of_memory',
   });
+});
+
+test('a probe that a tool is missing for was not tried, whatever evidence it looks for', () => {
+  const missing: readonly [tool: string, said: string][] = [
+    ['ip', 'sh: 1: ip: not found'],
+    ['perl', 'bash: line 1: perl: command not found'],
+    ['perl', 'other words\nsh: perl: not found'],
+    ['bash', "timeout: failed to run command 'bash': No such file or directory"],
+    ['bash', 'timeout: failed to run command ‘bash’: No such file or directory'],
+    ['sh', 'spawn sh ENOENT'],
+  ];
+  const evidences: Evidence[] = [
+    { by: 'secret', name: 'file' },
+    { by: 'arrival' },
+    { by: 'change', name: 'route' },
+    { by: 'text', text: 'has' },
+  ];
+  for (const [tool, said] of missing) {
+    const reports = new Map([['one', { seen: '', said }]]);
+    for (const evidence of evidences) {
+      assert.deepEqual(observe(attackWith(evidence), roundWith({ reports })), {
+        outcome: 'not tried',
+        why: `the probe needs ${tool}, which is not there`,
+      });
+    }
+    const changes = new Map([['route', 'it is there']]);
+    const [, , change = { by: 'arrival' }] = evidences;
+    assert.equal(outcome(change, roundWith({ reports, changes })), 'through', 'by another way');
+  }
+});
+
+test('what is not there, or refused, is a defence and no missing tool', () => {
+  for (const said of [
+    "ls: cannot access '/data/pg/global': No such file or directory",
+    'sh: 1: cannot create /proc/sys/kernel/hostname: Read-only file system',
+    'sh: 1: cannot create /proc/sysrq-trigger: Directory nonexistent',
+    'bash: line 1: /dev/tcp/127.0.0.1/47110: Connection refused',
+    'cat: /sys/class/net//ifindex: No such file or directory',
+    'Required key not available at -e line 1.',
+    'getaddrinfo ENOTFOUND inside.example.org',
+  ]) {
+    const reports = new Map([['one', { seen: '', said }]]);
+    assert.equal(outcome({ by: 'arrival' }, roundWith({ reports })), 'stopped', said);
+  }
+});
+
+test('the hash of nothing is no answer, on either side', () => {
+  const nothing = `${createHash('sha256').digest('hex')}  -`;
+  const evidence: Evidence = { by: 'alike' };
+  const host = new Map([['one', 'a1b2  -']]);
+  const reports = new Map([['one', { seen: nothing, said: 'ls: Invalid argument' }]]);
+  assert.deepEqual(observe(attackWith(evidence), roundWith({ host, reports })), {
+    outcome: 'not tried',
+    why: 'the probe had nothing to look at: ls: Invalid argument',
+  });
+  const both = roundWith({ host: new Map([['one', nothing]]) }, nothing);
+  assert.equal(outcome(evidence, both), 'not tried');
+});
+
+test('a probe that says it cannot look was not tried, and one of a replay neither', () => {
+  const said = 'onejob-prove cannot look: no /dev';
+  const reports = new Map([['one', { seen: '', said }]]);
+  assert.equal(outcome({ by: 'secret', name: 'file' }, roundWith({ reports })), 'not tried');
+  const replay: ReplayAttack = {
+    ...attackWith({ by: 'arrival' }),
+    ...{ kind: 'replay', where: 'later', take: '', use: '', text: 'status 200' },
+  };
+  const use = (report: { seen: string; said: string }): string =>
+    observeUse(replay, roundWith({ reports: new Map([['one-own', report]]) }), 'own').outcome;
+  assert.equal(use({ seen: '', said: 'sh: 1: curl: not found' }), 'not tried');
+  assert.equal(use({ seen: 'status 401', said: '' }), 'stopped');
+  assert.equal(use({ seen: 'status 200', said: '' }), 'through');
+});
+
+test('of two turns the later one counts, if the first could leave what it looks for', () => {
+  const script = { do: 'script', script: 'true' } as const;
+  const attack: SandboxAttack = {
+    ...attackWith({ by: 'text', text: 'left' }),
+    probes: [
+      { turn: 'first', probe: script },
+      { turn: 'next', probe: script },
+    ],
+  };
+  const reports = (said: string) => new Map([['one', { seen: '', said }]]);
+  const outcomeOf = (first: Map<string, ProbeReport>): string =>
+    observe(
+      attack,
+      roundWith({ reports: mergeReports([attack], first, reports('cat: No such file')) }),
+    ).outcome;
+  assert.equal(outcomeOf(reports('')), 'stopped');
+  assert.equal(outcomeOf(reports('sh: 1: git: not found')), 'not tried');
+  assert.equal(outcomeOf(new Map()), 'not tried');
 });
 
 test('lines of a log that are no reports are left out, whatever a job prints', () => {

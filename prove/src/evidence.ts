@@ -1,5 +1,6 @@
 /** What the host makes of a try: evidence against what was seen on both sides. Pure. */
 import type { Evidence, ReplayAttack, SandboxAttack } from './attack.ts';
+import { CANNOT_LOOK } from './attacks/world.ts';
 import type { Observation } from './judge.ts';
 import { OBSERVED_CHARACTERS } from './limits.ts';
 import type { Arrival } from './scene/listeners.ts';
@@ -34,6 +35,24 @@ export type Round = {
 /** For want of what it asked for, as its host saw it. */
 const MACHINE_STOPPED = /: out_of_memory: /;
 
+/** What `sha256sum` makes of no input: its pipe brought nothing, and nothing was looked at. */
+const HASH_OF_NOTHING = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+/** How shells, and tools that start others, tell of a program that is not installed. */
+const MISSING_TOOLS = [
+  /sh: (?:line )?(?:\d+: )?([^\s:/]+): (?:command )?not found/,
+  /: failed to (?:run command|execute) \W?([\w.-]+)\W*: No such file or directory/,
+  /\bspawn (\S+) ENOENT/,
+];
+
+/** Undefined: the probe ran. What only looks like a refusal shows nothing of a defence. Pure. */
+export function whyNotRun({ seen, said }: ProbeReport): string | undefined {
+  if (said.includes(CANNOT_LOOK)) return said.slice(said.indexOf(CANNOT_LOOK));
+  const [tool] = MISSING_TOOLS.flatMap((pattern) => pattern.exec(said)?.[1] ?? []);
+  if (tool !== undefined) return `the probe needs ${tool}, which is not there`;
+  if (!seen.includes(HASH_OF_NOTHING)) return undefined;
+  return `the probe had nothing to look at${said === '' ? '' : `: ${said}`}`;
+}
+
 export function observe({ id, evidence }: SandboxAttack, round: Round): Observation {
   const report = round.reports.get(id);
   if (report === undefined) {
@@ -42,13 +61,36 @@ export function observe({ id, evidence }: SandboxAttack, round: Round): Observat
     const why = round.untried?.get(id) ?? `no probe said so: ${round.ended}`;
     return { outcome: 'not tried', why };
   }
-  if (evidence.by === 'alike' && (round.host.get(id) ?? '').trim() === '') {
+  const host = (round.host.get(id) ?? '').trim();
+  if (evidence.by === 'alike' && (host === '' || host.includes(HASH_OF_NOTHING))) {
     return { outcome: 'not tried', why: 'the host has nothing of the kind itself' };
   }
   const proof = proofOf(id, evidence, report, round);
   if (proof !== undefined) return { outcome: 'through', seen: clip(proof) };
+  const whyNot = whyNotRun(report);
+  if (whyNot !== undefined) return { outcome: 'not tried', why: clip(whyNot) };
   const told = [report.seen, report.said].map((text) => text.trim()).filter((text) => text !== '');
   return { outcome: 'stopped', seen: clip(told.join('; ') || 'nothing') };
+}
+
+/** Of attacks in two turns the later one is what counts, and the earlier one must have been done. Pure. */
+export function mergeReports(
+  attacks: readonly SandboxAttack[],
+  first: ReadonlyMap<string, ProbeReport>,
+  next: ReadonlyMap<string, ProbeReport>,
+): Map<string, ProbeReport> {
+  // Replays have names of their own in each turn.
+  const merged = new Map([...next, ...first]);
+  for (const { id, probes } of attacks) {
+    if (!probes.some(({ turn }) => turn === 'next')) continue;
+    const left = first.get(id);
+    // What could not be left is not found either.
+    const isLeft = left !== undefined && whyNotRun(left) === undefined;
+    const later = isLeft ? next.get(id) : left;
+    if (later === undefined) merged.delete(id);
+    else merged.set(id, later);
+  }
+  return merged;
 }
 
 /** A use of what was taken from a job: in that job, or in another one. */
@@ -62,7 +104,11 @@ export function observeUse(
     return { outcome: 'not tried', why: `there was nothing to use, or no probe: ${round.ended}` };
   }
   const seen = clip(report.seen || report.said || 'nothing');
-  return { outcome: report.seen.includes(attack.text) ? 'through' : 'stopped', seen };
+  if (report.seen.includes(attack.text)) return { outcome: 'through', seen };
+  const whyNot = whyNotRun(report);
+  return whyNot === undefined
+    ? { outcome: 'stopped', seen }
+    : { outcome: 'not tried', why: clip(whyNot) };
 }
 
 /** Undefined: nothing shows that it got through. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ASPECTS, type Aspect } from './attack.ts';
 import { findMonitors, lookAt } from './monitor.ts';
 
@@ -19,6 +21,13 @@ const look = (pid: number) => ({
   dataDirectory: '/nowhere',
   values: new Map([['agent', 'prove-agent-1234']]),
 });
+const statusOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return '';
+  }
+};
 const outcome = (aspect: Aspect, pid: number): string => lookAt(aspect, look(pid)).outcome;
 
 /** Starts a program that says a word when it runs, and stays. */
@@ -61,6 +70,18 @@ test('each thing that holds a process is seen', async (t) => {
   // A user of its own is not enough where it keeps the group of root.
   const group = await start(['setpriv', '--reuid=12345', '--keep-groups', '--']);
   assert.equal(outcome('user', group), 'through');
+});
+
+test('a process that has ended is not held by that: it was not looked at', async () => {
+  const pid = await start(['env']);
+  assert.equal(outcome('user', pid), 'through');
+  process.kill(pid, 'SIGKILL');
+  // Until it is waited for, and once it is gone.
+  while (/^State:\s+[^Z]/m.test(statusOf(pid))) await sleep(10);
+  for (const aspect of ASPECTS) assert.equal(outcome(aspect, pid), 'not tried', aspect);
+  while (statusOf(pid) !== '') await sleep(10);
+  for (const aspect of ASPECTS) assert.equal(outcome(aspect, pid), 'not tried', aspect);
+  children.pop();
 });
 
 test('what a sandbox runs in is found below its starters, and its children are not', async () => {

@@ -105,7 +105,22 @@ const ASPECT_LOOKS: Readonly<Record<Aspect, (look: Look) => Observation>> = {
   },
 };
 
-export const lookAt = (aspect: Aspect, look: Look): Observation => ASPECT_LOOKS[aspect](look);
+/** One that ends meanwhile shows no more than that: most of what is looked for is not there then. */
+export function lookAt(aspect: Aspect, look: Look): Observation {
+  const before = birthOf(look.pid);
+  const seen = ASPECT_LOOKS[aspect](look);
+  const isThere = before !== undefined && birthOf(look.pid) === before;
+  return isThere
+    ? seen
+    : { outcome: 'not tried', why: 'its process ended before it was looked at' };
+}
+
+/** When a process was started, in ticks: its number alone may be another's soon. Undefined: it has ended. */
+function birthOf(pid: number): string | undefined {
+  // Behind the name, which may hold anything (proc(5), /proc/[pid]/stat): the state is field 3, the start 22.
+  const fields = read(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? [];
+  return ['Z', 'X', ''].includes(fields[0] ?? '') ? undefined : fields[19];
+}
 
 /** From a descriptor's target to the path that its socket has: `socket:[4711]` to `.../api.sock`. */
 function platformSockets(dataDirectory: string): Map<string, string> {

@@ -16,7 +16,7 @@ import {
 import { JOB_SECRET } from './attacks/credentials.ts';
 import { NEIGHBOUR } from './attacks/neighbour.ts';
 import { runOnHost } from './bare.ts';
-import { readReports, type ProbeReport, type Round } from './evidence.ts';
+import { mergeReports, readReports, type ProbeReport, type Round } from './evidence.ts';
 import type { Observation } from './judge.ts';
 import type { EndedProbeJob, Lab, ProbeJob } from './lab.ts';
 import { SECRET_BYTES } from './limits.ts';
@@ -165,26 +165,11 @@ function watchedBy({ side, attacks, lab, scene }: Attempt) {
   };
 }
 
-/** Of several processes of a sandbox the one that is held least counts. */
+/** Of several processes of a sandbox the one that is held least counts; one that is gone counts least. */
 function keepWorst(all: Map<Aspect, Observation>, aspect: Aspect, one: Observation): void {
-  if (all.get(aspect)?.outcome !== 'through') all.set(aspect, one);
-}
-
-/** Of attacks in two turns the later one is what counts, and the earlier one must have been done. */
-function mergeReports(
-  attacks: readonly SandboxAttack[],
-  first: ReadonlyMap<string, ProbeReport>,
-  next: ReadonlyMap<string, ProbeReport>,
-): Map<string, ProbeReport> {
-  // Replays have names of their own in each turn.
-  const merged = new Map([...next, ...first]);
-  for (const { id, probes } of attacks) {
-    if (!probes.some(({ turn }) => turn === 'next')) continue;
-    const later = first.has(id) ? next.get(id) : undefined;
-    if (later === undefined) merged.delete(id);
-    else merged.set(id, later);
-  }
-  return merged;
+  const weight = { 'not tried': 0, stopped: 1, through: 2 } as const;
+  const kept = all.get(aspect);
+  if (kept === undefined || weight[one.outcome] > weight[kept.outcome]) all.set(aspect, one);
 }
 
 const needsNeighbour = (

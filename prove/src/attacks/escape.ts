@@ -269,14 +269,14 @@ function devices({ disk }: World): SandboxAttack[] {
       id: 'kernel-symbols',
       title: "reads where the host's kernel has its code",
       expected: 'it sees its own kernel',
-      script: 'head -c 200000 /proc/kallsyms | sha256sum',
+      script: 'head -c 200000 /proc/kallsyms | grep . | sha256sum | grep -v ^e3b0c442',
       evidence: { by: 'alike' } as const,
     },
     {
       id: 'kernel-log',
       title: "reads the log of the host's kernel",
       expected: 'it sees the log of its own kernel',
-      script: 'dmesg 2>/dev/null | head -n 20 | grep . | sha256sum | grep -v ^e3b0c442',
+      script: 'dmesg | head -n 20 | grep . | sha256sum | grep -v ^e3b0c442',
       evidence: { by: 'alike' } as const,
     },
   ].map(asAttack);

@@ -75,6 +75,9 @@ export const HOST_CREDENTIALS = {
 export const secretForm = (name: string): string =>
   `prove-${name}-[0-9a-f]\\{${2 * SECRET_BYTES}\\}`;
 
+/** What a probe says that could not look where it has to: it shows nothing then. */
+export const CANNOT_LOOK = 'onejob-prove cannot look: ';
+
 /**
  * Runs a script with the /proc that the job has, and once more where that is taken away, if the job may
  * do that: a process that only has a /proc of its own on top of the host's looks at the host's then.
