@@ -46,6 +46,8 @@ export function credentialAttacks({ dataDirectory }: World, jobSecret: string): 
     script: `grep -a -o "${secretForm(`credential-${name}`)}" ${path}`,
     evidence: { by: 'secret', name: `credential-${name}` } as const,
   }));
+  // Not `ls`: a kernel of gVisor's may refuse what that asks of a file.
+  const list = (directory: string): string => `cd ${directory} && printf "%s\\n" *`;
   const hash = (path: string): string => `test -s ${path} && sha256sum < ${path}`;
   const platform: Try[] = [
     {
@@ -63,19 +65,19 @@ export function credentialAttacks({ dataDirectory }: World, jobSecret: string): 
     {
       id: 'platform-database',
       title: "reads the platform's database",
-      script: `ls ${dataDirectory}/pg/global | sort | head -n 5`,
+      script: `${list(`${dataDirectory}/pg/global`)} | head -n 5`,
       evidence: ALIKE,
     },
     {
       id: 'platform-repositories',
       title: 'reads the repositories of the platform',
-      script: `ls ${dataDirectory}/repositories`,
+      script: list(`${dataDirectory}/repositories`),
       evidence: ALIKE,
     },
     {
       id: 'platform-journals',
       title: "reads the agent's journals",
-      script: `ls ${dataDirectory}/agent/journals | grep .`,
+      script: list(`${dataDirectory}/agent/journals`),
       evidence: { by: 'text', text: '.jsonl' },
     },
     {

@@ -83,7 +83,7 @@ export const CANNOT_LOOK = 'onejob-prove cannot look: ';
  * do that: a process that only has a /proc of its own on top of the host's looks at the host's then.
  */
 export const underProc = (script: string): string =>
-  `echo "processes in /proc: $(ls -d /proc/[0-9]* | wc -l)" >&2; sh -c '${script}'; ` +
+  `set -- /proc/[0-9]*; echo "processes in /proc: $#" >&2; sh -c '${script}'; ` +
   `if unshare --mount true 2>/dev/null; then unshare --mount sh -c 'umount -l /proc 2>/dev/null; ${script}'; fi`;
 
 export const PROCESS_CONTROL = 'the driver process, which isolates nothing';
