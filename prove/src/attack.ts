@@ -34,12 +34,18 @@ export type Probe =
   /** Opens that many connections through the proxy and keeps them open together. */
   | { do: 'hold'; target: string; connections: number };
 
+/** What the lines of a list tell of: which of them another machine cannot have, too, says evidence.ts. */
+export type Telling = 'cards' | 'addresses' | 'disks';
+
 /** How the host tells that an attack got through. */
 export type Evidence =
   /** The probe saw this value, which is nowhere but on the host. */
   | { by: 'secret'; name: string }
-  /** The probe saw what the host sees when it does the same; nothing seen is nothing shown. */
-  | { by: 'alike' }
+  /**
+   * The probe saw what the host sees when it does the same; nothing seen is nothing shown. Of some lists one
+   * line is enough that tells of this host alone.
+   */
+  | { by: 'alike'; lines?: Telling }
   /** The probe saw a text that follows from success alone. */
   | { by: 'text'; text: string }
   /** Something of the probe came to a listener of the host: at this address, from that one, or any. */

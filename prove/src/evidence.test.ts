@@ -52,6 +52,25 @@ test('what the host sees is evidence where there is something to see', () => {
   assert.equal(outcome(evidence, roundWith({}, '')), 'not tried');
 });
 
+test('one line of a list is enough where it tells of the host alone', () => {
+  const lists = [
+    ['cards', 'link/ether 9e:49:86:56:82:7d', 'link/ether 00:00:00:00:00:00'],
+    ['addresses', 'inet 203.0.113.1/24', 'inet 127.0.0.1/8'],
+    ['addresses', 'inet6 2001:db8:ffff::1/64', 'inet6 ::1/128'],
+    ['disks', '254 0 976762584 vda', '254 0 268435456 vda'],
+    ['disks', '254 0 976762584 vda', '1 0 65535 ram0'],
+  ] as const;
+  for (const [lines, telling, common] of lists) {
+    const evidence: Evidence = { by: 'alike', lines };
+    const host = new Map([['one', `${common}\n ${telling}\n`]]);
+    assert.equal(outcome(evidence, roundWith({ host }, `other\n${telling}`)), 'through', telling);
+    assert.equal(outcome(evidence, roundWith({ host }, `other\n${common}`)), 'stopped', common);
+    assert.equal(outcome(evidence, roundWith({ host }, `${common}\n ${telling}`)), 'through');
+    const whole: Evidence = { by: 'alike' };
+    assert.equal(outcome(whole, roundWith({ host }, `other\n${telling}`)), 'stopped');
+  }
+});
+
 test('an arrival counts for the attack that it names, at its address and from its source', () => {
   const arrivals = [{ id: 'one', address: '10.0.0.1', from: '203.0.113.1' }];
   assert.equal(outcome({ by: 'arrival' }, roundWith({ arrivals })), 'through');

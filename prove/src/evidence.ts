@@ -1,5 +1,5 @@
 /** What the host makes of a try: evidence against what was seen on both sides. Pure. */
-import type { Evidence, ReplayAttack, SandboxAttack } from './attack.ts';
+import type { Evidence, ReplayAttack, SandboxAttack, Telling } from './attack.ts';
 import { CANNOT_LOOK } from './attacks/world.ts';
 import type { Observation } from './judge.ts';
 import { OBSERVED_CHARACTERS } from './limits.ts';
@@ -111,6 +111,30 @@ export function observeUse(
     : { outcome: 'not tried', why: clip(whyNot) };
 }
 
+const GIBIBYTE_BLOCKS = 1024 ** 2;
+
+/**
+ * Lines that two machines do not have by chance. A disk of whole gibibytes is like any other, and so are
+ * PCI devices, of which a machine has the same kinds in the same places as all of its maker's.
+ */
+const IS_TELLING: Readonly<Record<Telling, (line: string) => boolean>> = {
+  cards: (line) => /^link\/ether (?!00:00:00:00:00:00|ff:ff:ff:ff:ff:ff)/.test(line),
+  addresses: (line) => /^inet6? (?!127\.|::1\/|fe80:)/.test(line),
+  disks: (line) => {
+    const [, , blocks = '', name = ''] = line.trim().split(/\s+/);
+    const isOfAll = /^(ram|loop|zram|nbd|sr|fd)\d+$/.test(name);
+    return !isOfAll && Number(blocks) > 0 && Number(blocks) % GIBIBYTE_BLOCKS !== 0;
+  },
+};
+
+function sharedLine(lines: Telling, seen: string, host: string): string | undefined {
+  const all = new Set(host.split('\n').map((line) => line.trim()));
+  return seen
+    .split('\n')
+    .map((line) => line.trim())
+    .find((line) => all.has(line) && IS_TELLING[lines](line));
+}
+
 /** Undefined: nothing shows that it got through. */
 function proofOf(
   id: string,
@@ -124,8 +148,10 @@ function proofOf(
       return value !== undefined && seen.includes(value) ? `it saw ${value}` : undefined;
     }
     case 'alike': {
-      const host = round.host.get(id)?.trim();
-      return seen.trim() === host ? `it saw what the host sees: ${host}` : undefined;
+      const host = round.host.get(id)?.trim() ?? '';
+      if (seen.trim() === host) return `it saw what the host sees: ${host}`;
+      const line = evidence.lines && sharedLine(evidence.lines, seen, host);
+      return line === undefined ? undefined : `it saw what the host sees, too: ${line}`;
     }
     case 'text':
       return seen.includes(evidence.text) ? `it saw: ${seen.trim()}` : undefined;

@@ -2,6 +2,7 @@
 import type { Evidence, SandboxAttack } from '../attack.ts';
 import {
   ABSTRACT_SOCKET,
+  CANNOT_LOOK,
   HOST_PLACE,
   HOST_SOCKETS,
   IPC_KEY,
@@ -255,8 +256,8 @@ function devices({ disk }: World): SandboxAttack[] {
       id: 'devices',
       title: "sees the host's device files",
       expected: 'only its own devices are there',
-      script: 'ls /dev | sort | sha256sum',
-      evidence: { by: 'alike' } as const,
+      script: LIST_DEVICES,
+      evidence: secret('device'),
     },
     {
       id: 'device-change',
@@ -281,6 +282,11 @@ function devices({ disk }: World): SandboxAttack[] {
     },
   ].map(asAttack);
 }
+
+/** By their names: a sandbox may have many that a host has, too, and `ls` asks some kernels too much. */
+const LIST_DEVICES =
+  `set -- /dev/*; test "$*" != "/dev/*" || echo "${CANNOT_LOOK}/dev shows nothing" >&2; ` +
+  `echo "device files: $#" >&2; printf "%s\\n" "$@" | grep -o "${secretForm('device')}"`;
 
 /** The place where ext2 to ext4 keep the name of the file system; zeros are no answer. */
 const readDisk = ({ major, minor }: { major: number; minor: number }): string =>

@@ -31,13 +31,13 @@ const READS: readonly [id: string, what: string, script: string, evidence: Evide
     'mac-address',
     "the host's hardware addresses",
     'ip -o link | grep -o "link/ether [0-9a-f:]*" | sort',
-    ALIKE,
+    { by: 'alike', lines: 'cards' },
   ],
   [
     'addresses',
     "the host's addresses",
     'ip -o address show scope global | grep -o "inet6* [0-9a-f.:/]*" | grep -v 198.18.0.1 | sort',
-    ALIKE,
+    { by: 'alike', lines: 'addresses' },
   ],
   ['routes', "the host's routes", 'ip route show default', ALIKE],
   [
@@ -70,7 +70,12 @@ const READS: readonly [id: string, what: string, script: string, evidence: Evide
     'cat /sys/class/dmi/id/product_uuid /sys/class/dmi/id/board_serial 2>/dev/null',
     ALIKE,
   ],
-  ['disks', "the host's disks", 'grep -v name /proc/partitions | grep .', ALIKE],
+  [
+    'disks',
+    "the host's disks",
+    'grep -v name /proc/partitions | grep . | tr -s " "',
+    { by: 'alike', lines: 'disks' },
+  ],
   ['memory-size', 'how much memory the host has', 'grep MemTotal /proc/meminfo', ALIKE],
   [
     'shared-memory-list',

@@ -32,6 +32,7 @@ export async function writeHostFiles(values: Values): Promise<void> {
      echo "${value('user')}:x:60000:60000::/:/bin/false" >> /etc/passwd
      printf '127.0.0.1 localhost %s\n::1 localhost\n' "${value('hosts')}" > /etc/hosts
      echo "${value('hostname')}" > /proc/sys/kernel/hostname
+     mknod -m 600 "/dev/${value('device')}" c 1 3
      mkdir "${mount}" && mount -t tmpfs tmpfs "${mount}"`,
   );
 }

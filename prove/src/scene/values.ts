@@ -4,7 +4,18 @@ import { HOST_CREDENTIALS, HOST_SOCKETS } from '../attacks/world.ts';
 import { SECRET_BYTES } from '../limits.ts';
 
 const NAMES = [
-  ...['file', 'mount', 'canary', 'environment', 'descriptor', 'memory', 'queue', 'shm', 'key'],
+  ...[
+    'file',
+    'mount',
+    'canary',
+    'environment',
+    'descriptor',
+    'memory',
+    'queue',
+    'shm',
+    'key',
+    'device',
+  ],
   ...['machine', 'hostname', 'user', 'hosts', 'unix', 'traffic', 'listener', 'agent'],
   'socket-abstract',
   ...Object.keys(HOST_SOCKETS).map((name) => `socket-${name}`),
