@@ -8,6 +8,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Aspect } from './attack.ts';
 import { HOST_PLACE } from './attacks/world.ts';
+import { groupLimits, LIMITED } from './group-limits.ts';
 import type { Observation } from './judge.ts';
 
 export type Look = {
@@ -18,6 +19,8 @@ export type Look = {
   /** Values that only the host knows, by name. */
   values: ReadonlyMap<string, string>;
 };
+
+const MEBIBYTE = 1024 * 1024;
 
 const through = (seen: string) => ({ outcome: 'through' as const, seen });
 const stopped = (seen: string) => ({ outcome: 'stopped' as const, seen });
@@ -92,11 +95,12 @@ const ASPECT_LOOKS: Readonly<Record<Aspect, (look: Look) => Observation>> = {
   processes: ({ pid }) => sameNamespace(pid, 'pid'),
   memory: ({ pid }) => sameNamespace(pid, 'ipc'),
   limits: ({ pid }) => {
-    const groups = read(`/proc/${pid}/cgroup`).trim();
-    const agents = read('/proc/self/cgroup').trim().split('\n');
-    const own = groups.split('\n').filter((line) => !agents.includes(line));
-    if (own.length === 0) return through("it is in the agent's group");
-    return stopped(`it is in a group of its own: ${own.join(', ')}`);
+    const limits = groupLimits(pid);
+    const missing = LIMITED.filter((kind) => !limits.has(kind));
+    if (missing.length > 0) return through(`its groups have no limit of ${missing.join(', ')}`);
+    const [bytes = 0, cpu, pids] = LIMITED.map((kind) => limits.get(kind));
+    const memory = `${Math.round(bytes / MEBIBYTE)} MiB of memory`;
+    return stopped(`its groups limit it to ${memory}, a quota of ${cpu} µs, ${pids} threads`);
   },
   environment: ({ pid, values }) => {
     const value = values.get('agent');

@@ -23,17 +23,30 @@ export type Hierarchy = {
   parent: string;
 };
 
+export type GroupMount = {
+  /** The group that is seen at the place. */
+  root: string;
+  place: string;
+  type: string;
+  /** Controllers of version 1 among them. */
+  options: readonly string[];
+};
+
+/** Pure: from /proc/self/mountinfo (proc(5)); mounts of other types are in it, too. */
+export const parseGroupMounts = (mountInfo: string): GroupMount[] =>
+  mountInfo.split('\n').map((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , , root = '', place = ''] = before.split(' ');
+    const [type = '', , options = ''] = after.split(' ');
+    return { root, place, type, options: options.split(',') };
+  });
+
 /**
  * Pure: from /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)). In version 2 the group is made at
  * the top: one with processes beside it is handed no controllers.
  */
 export function parseHierarchies(mountInfo: string, ownGroups: string): Hierarchy[] {
-  const mounts = mountInfo.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [, , , root = '', place = ''] = before.split(' ');
-    const [type = '', , options = ''] = after.split(' ');
-    return [{ root, place, type, options: options.split(',') }];
-  });
+  const mounts = parseGroupMounts(mountInfo);
   return ownGroups.split('\n').flatMap((line): Hierarchy[] => {
     const [, controllers = '', own = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (own === '') return [];
