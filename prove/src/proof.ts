@@ -55,7 +55,9 @@ export type Proof = {
   notes: string[];
 };
 
-const NOWHERE: World = { dataDirectory: '', mark: '', disk: undefined, network: 'link' };
+const NOWHERE: World = {
+  ...{ side: 'sandbox', dataDirectory: '', mark: '', disk: undefined, network: 'link' },
+};
 
 /** @throws ProveError `unknown_attack` */
 export function checkOnly(only: readonly string[]): void {
@@ -74,7 +76,7 @@ export async function prove(options: ProofOptions): Promise<Proof> {
   const prepare = (side: Side, ofJobs: string): Attempt & { all: readonly Attack[] } => {
     const lab = side === 'control' ? (options.controlLab ?? options.lab) : options.lab;
     const { dataDirectory } = lab;
-    const world = { dataDirectory, mark: `${side}-${newWord()}`, disk, network };
+    const world = { side, dataDirectory, mark: `${side}-${newWord()}`, disk, network };
     const { chosen } = chooseAttacks(allAttacks(world, secret), only);
     const attacks = chosen.filter((attack) => whyNotTried(attack, options) === undefined);
     return { side, driver: ofJobs, mark: world.mark, all: chosen, attacks, secret, scene, lab };
@@ -125,7 +127,8 @@ function whyNotTried(
   }
   if (scene !== undefined) return undefined;
   const isHarmless = ['alike', 'log', 'text'].includes(attack.evidence.by);
-  const isBelow = attack.class === 'identity' || /^(platform|log|socket-platform)-/.test(attack.id);
+  const isBelow =
+    attack.class === 'identity' || /^(platform|log|socket-platform|command-line)-/.test(attack.id);
   return isHarmless && isBelow ? undefined : notIsolated;
 }
 

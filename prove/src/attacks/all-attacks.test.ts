@@ -10,6 +10,7 @@ import { allAttacks } from './all-attacks.ts';
 import { NEIGHBOUR } from './neighbour.ts';
 
 const world = {
+  side: 'sandbox',
   dataDirectory: '/data',
   mark: 'sandbox-1',
   disk: { major: 8, minor: 1 },
@@ -83,8 +84,29 @@ test('scripts are scripts of sh', () => {
   }
 });
 
+test('the search for secrets on command lines finds those that are where it looks', () => {
+  const search = (side: 'sandbox' | 'control', secret: string) => {
+    const attack = allAttacks({ ...world, side }, '').find(
+      ({ id }) => id === 'command-line-secrets',
+    );
+    const [script = ''] = attack === undefined ? [] : scriptsOf(attack);
+    const tokens = { PROVE_SECRET: secret, ACTIONS_RUNTIME_TOKEN: 'another-token-5678' };
+    return spawnSync('sh', ['-c', script], {
+      env: { PATH: process.env['PATH'], ...tokens },
+      encoding: 'utf8',
+    });
+  };
+  assert.match(search('control', 'prove-secret-1234').stdout, /^found a secret\nfound a token$/m);
+  const { stdout } = search('sandbox', 'prove-secret-1234');
+  assert.match(stdout, /^looked at [1-9]\d* characters\n$/);
+  assert.match(search('sandbox', '').stderr, /onejob-prove cannot look: the job has no secret/);
+  // What is on every command line is found there.
+  const [word = ''] = readFileSync('/proc/cmdline', 'utf8').split(/\s/);
+  assert.match(search('sandbox', word).stdout, /^found a secret$/m);
+});
+
 test('the same attacks come in the same order, whatever the mark', () => {
-  const others = allAttacks({ ...world, mark: 'control-2' }, 'prove-secret-1234');
+  const others = allAttacks({ ...world, side: 'control', mark: 'control-2' }, 'prove-secret-1234');
   assert.deepEqual(
     others.map(({ id }) => id),
     attacks.map(({ id }) => id),

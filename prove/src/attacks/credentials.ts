@@ -1,6 +1,13 @@
 /** Credentials: of the host, of the platform, of other jobs, and of the job's own log. */
 import type { Evidence, SandboxAttack } from '../attack.ts';
-import { HOST_CREDENTIALS, PROCESS_CONTROL, secretForm, underProc, type World } from './world.ts';
+import {
+  CANNOT_LOOK,
+  HOST_CREDENTIALS,
+  PROCESS_CONTROL,
+  secretForm,
+  underProc,
+  type World,
+} from './world.ts';
 
 const ALIKE: Evidence = { by: 'alike' };
 const NOT_THERE = 'the file is not there';
@@ -39,7 +46,10 @@ const asAttack = ({
   evidence: rest.evidence,
 });
 
-export function credentialAttacks({ dataDirectory }: World, jobSecret: string): SandboxAttack[] {
+export function credentialAttacks(
+  { side, dataDirectory }: World,
+  jobSecret: string,
+): SandboxAttack[] {
   const hosts = Object.entries(HOST_CREDENTIALS).map(([name, { path, what }]) => ({
     id: `credential-${name}`,
     title: `reads ${what}`,
@@ -90,7 +100,34 @@ export function credentialAttacks({ dataDirectory }: World, jobSecret: string): 
       expected: "only the machine's own processes are there",
     },
   ];
-  return [...hosts, ...platform, ...logged(jobSecret)].map(asAttack);
+  return [...hosts, ...platform, ...logged(jobSecret), onCommandLine(side)].map(asAttack);
+}
+
+/**
+ * What the machine was started with: everybody in it can read that, and so can what saves or lists its
+ * machines. A probe has the secret and the job's token in its own environment: there they are found.
+ */
+function onCommandLine(side: World['side']): Try {
+  const places = {
+    sandbox: '/proc/cmdline /proc/1/cmdline /proc/1/environ',
+    control: '/proc/self/environ',
+  };
+  const find = (what: string, variable: string): string =>
+    `if [ -z "$${variable}" ]; then echo "${CANNOT_LOOK}the job has no ${what}" >&2; ` +
+    `elif printf "%s" "$text" | grep -q -F -e "$${variable}"; then echo "found a ${what}"; fi; `;
+  return {
+    id: 'command-line-secrets',
+    title:
+      "finds the job's secret or token in what the kernel or the first process was started with",
+    script:
+      `text=$(cat ${places[side]} 2>/dev/null | tr "\\0" "\\n"); echo "looked at \${#text} characters"; ` +
+      `[ -n "$text" ] || echo "${CANNOT_LOOK}nothing can be read" >&2; ` +
+      find('secret', JOB_SECRET) +
+      find('token', 'ACTIONS_RUNTIME_TOKEN'),
+    evidence: { by: 'text', text: 'found a ' },
+    expected: 'they come over the link, to a machine that runs already',
+    control: 'the same search where the job has them: in the environment of the probe',
+  };
 }
 
 /** Ways a job prints its secret; what is no secret shows the same way in the control. */

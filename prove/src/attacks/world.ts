@@ -7,6 +7,8 @@ import type { NetworkMode } from '@onejob/protocol';
 import { SECRET_BYTES } from '../limits.ts';
 
 export type World = {
+  /** Which try: with the defences, or as a control. */
+  side: 'sandbox' | 'control';
   /** What the machines under proof have of one. */
   network: NetworkMode;
   /** Of the platform that runs the proof. */
