@@ -113,7 +113,10 @@ export type MonitorAttack = Common & { kind: 'monitor'; aspect: Aspect };
 /** What was stolen of an agent's lease, shown to the control plane by who should not have it. */
 export type LeaseAttack = Common & { kind: 'lease'; theft: Theft };
 
-/** More than a job may say, in a job of its own: on its log, or on a link that it has taken over. */
+/**
+ * More than a job may say, in a job of its own: on its log, or on a link that it has taken over. It has no
+ * control, and so does not count where it is stopped.
+ */
 export type FloodAttack = Common & { kind: 'flood'; flood: Flood };
 
 /**

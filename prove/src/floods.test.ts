@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { LOG_JOB_BYTES } from '@onejob/protocol';
 import type { Flood } from './attack.ts';
-import { observeFlood } from './floods.ts';
+import { floodAttacks } from './attacks/floods.ts';
+import { observeFlood, tryFloods } from './floods.ts';
+import { judge } from './judge.ts';
+import type { JobWatcher, Lab, ProbeJob } from './lab.ts';
 import { FLOOD_MEMORY_BYTES, WITNESS_QUIET_MS } from './limits.ts';
 
 type Changes = { lines?: string[]; ended?: string; quietMs?: number; memoryBytes?: number };
@@ -46,4 +50,27 @@ test('nothing held where another job stood still, or the host gave its memory', 
     assert.equal(observe('log', { lines: [whole, told], ...bad }), 'through');
     assert.equal(observe('message', { ended: CUT, ...bad }), 'through');
   }
+});
+
+test('a flood that is stopped does not count: there is no control that could get through', async () => {
+  const ended = { sandboxId: 'sb', driver: 'qemu', driverNote: '', lines: [], ended: CUT };
+  const lab: Lab = {
+    dataDirectory: '/nowhere',
+    engineDirectory: undefined,
+    run: async ({ files }: ProbeJob, { line, stop }: JobWatcher = {}) => {
+      const isWitness = JSON.stringify(files).includes('witness');
+      const timer = isWitness ? setInterval(() => line?.('witness now'), 50) : undefined;
+      if (isWitness && stop !== undefined) await once(stop, 'abort');
+      clearInterval(timer);
+      return ended;
+    },
+  };
+  const attacks = floodAttacks().filter(({ flood }) => flood === 'frames');
+  const result = (await tryFloods(attacks, lab, 'qemu')).get('frames');
+  const [attack] = attacks;
+  assert.ok(attack !== undefined && result !== undefined);
+  const finding = judge(attack, result.attack, result.control);
+  assert.equal(result.attack.outcome, 'stopped');
+  assert.equal(finding.verdict, 'not counted');
+  assert.match(finding.control.observed, /no platform without that limit/);
 });

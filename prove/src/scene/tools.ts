@@ -57,11 +57,6 @@ export async function compileProgram(source: string): Promise<Buffer> {
   }
 }
 
-/** So many bytes through a pipe, to somebody who takes them: how many came. */
-export async function countBytes(bytes: number): Promise<number> {
-  return Number(await runScript(`head -c ${bytes} /dev/zero | wc -c`));
-}
-
 export type Lasting = AsyncDisposable & { readonly pid: number; readonly child: ChildProcess };
 
 /** A process that is killed when it is disposed. Its output is a pipe, so is its input. */
