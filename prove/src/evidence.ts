@@ -45,7 +45,7 @@ const MISSING_TOOLS = [
 ];
 
 /** Undefined: the probe ran. What only looks like a refusal shows nothing of a defence. Pure. */
-export function whyNotRun({ seen, said }: ProbeReport): string | undefined {
+function whyNotRun({ seen, said }: ProbeReport): string | undefined {
   if (said.includes(CANNOT_LOOK)) return said.slice(said.indexOf(CANNOT_LOOK));
   const [tool] = MISSING_TOOLS.flatMap((pattern) => pattern.exec(said)?.[1] ?? []);
   if (tool !== undefined) return `the probe needs ${tool}, which is not there`;
