@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { newSandboxId, type JobId } from '@onejob/protocol';
-import { Journal, readJournals, type JournalLine } from './journal.ts';
+import { Journal, monotonicMs, readJournals, type JournalLine } from './journal.ts';
 
 let directory = '';
 beforeEach(() => {
@@ -36,6 +36,8 @@ test('lines are read back as they were written, and the observer hears of each',
   const [read] = readJournals(directory);
   assert.equal(read?.sandboxId, journal.sandboxId);
   assert.deepEqual(read?.lines, LINES);
+  const ageMs = monotonicMs() - (read?.begunAtMs ?? 0);
+  assert.ok(ageMs >= 0 && ageMs < 60_000, 'when it was begun, by the clock of the host');
   read?.remove();
   assert.deepEqual(readdirSync(directory), []);
 });

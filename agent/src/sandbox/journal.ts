@@ -6,6 +6,9 @@
  * Lines are not synced to the disk: they must survive the agent's death, for which the kernel's
  * page cache is enough. After a crash of the whole host no process, mount or socket is left, and
  * directories are found by their names.
+ *
+ * Each line says when it was written, by a clock that nobody sets: how old a sandbox is must not depend
+ * on a host's clock that was corrected, or on a laptop's sleep.
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,7 +51,8 @@ export class Journal {
 
   /** Synchronous on purpose: the next statement may create what the line names. */
   write(line: JournalLine): void {
-    appendFileSync(this.#file, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+    const stored = { ...line, atMs: monotonicMs() };
+    appendFileSync(this.#file, `${JSON.stringify(stored)}\n`, { mode: 0o600 });
     this.#observer(line, ++this.#lines);
   }
 
@@ -58,11 +62,16 @@ export class Journal {
   }
 }
 
+/** Of the host, since some moment of its start: the same for every process until it starts again. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);
+
 const journalFile = (directory: string, id: SandboxId): string => join(directory, `${id}.jsonl`);
 
 type StoredJournal = {
   sandboxId: SandboxId;
   lines: JournalLine[];
+  /** `monotonicMs` of the first line; undefined: it does not say. */
+  begunAtMs: number | undefined;
   /** Why it could not be read; `lines` is empty then. */
   unreadable: AgentError | undefined;
   remove(): void;
@@ -85,20 +94,23 @@ export function readJournals(directory: string): StoredJournal[] {
     const file = join(directory, name);
     const journal = { sandboxId, remove: () => rmSync(file, { force: true }) };
     try {
-      const lines = readFileSync(file, 'utf8').split('\n').flatMap(parseLine);
-      return [{ ...journal, lines, unreadable: undefined }];
+      const stored = readFileSync(file, 'utf8').split('\n').flatMap(parseLine);
+      const lines = stored.map(({ line }) => line);
+      return [{ ...journal, lines, begunAtMs: stored[0]?.atMs, unreadable: undefined }];
     } catch (cause) {
       const message = `Cannot read the journal ${file}. Look at it; without it its sandbox is buried by name.`;
       const unreadable = new AgentError('journal_unreadable', message, { cause });
-      return [{ ...journal, lines: [], unreadable }];
+      return [{ ...journal, lines: [], begunAtMs: undefined, unreadable }];
     }
   });
 }
 
-function parseLine(text: string): JournalLine[] {
+type StoredLine = { line: JournalLine; atMs: number | undefined };
+
+function parseLine(text: string): StoredLine[] {
   try {
-    const line = JSON.parse(text) as JournalLine | null;
-    return typeof line?.entry === 'string' ? [line] : [];
+    const { atMs, ...line } = JSON.parse(text) as JournalLine & { atMs?: number };
+    return typeof line.entry === 'string' ? [{ line, atMs }] : [];
   } catch {
     return [];
   }

@@ -20,7 +20,7 @@ import {
 import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
 import { directoryFinder } from './finders/directories.ts';
 import type { Finder } from './finders/finder.ts';
-import { Journal } from './journal.ts';
+import { Journal, monotonicMs } from './journal.ts';
 import { reap, type ReapOptions, type ReapReport } from './reaper.ts';
 import type { Undo } from './stack.ts';
 import { undoOn } from './undo.ts';
@@ -280,6 +280,35 @@ test('beside the process that owns the state directory nothing young of it is to
   assert.deepEqual(readdirSync(journalsDirectory), [`${sandboxId}.jsonl`]);
   assert.equal(await isAlive(process), true);
   await end(process);
+});
+
+test('a clock that was set ages no live sandbox; one that really outlived every job goes', async () => {
+  const [live, dead] = [newSandboxId(), newSandboxId()];
+  for (const id of [live, dead]) {
+    mkdirSync(join(sandboxesDirectory, id));
+    new Journal(journalsDirectory, id).write({ entry: 'adopting' });
+  }
+  const process = sleeper(live);
+  const later = 7 * 60 * 60 * 1000;
+  const set = { nowMs: Date.now() + later };
+  assert.deepEqual((await reapAll([], undefined, { ...set, isOwnedByAnother: true })).entries, []);
+  const report = await reapAll([live], undefined, set);
+  assert.deepEqual(
+    report.entries.map(({ sandboxId, why }) => [sandboxId, why]),
+    [[dead, 'no live sandbox has that id']],
+  );
+  report.closeJournals();
+  assert.deepEqual(readdirSync(sandboxesDirectory), [live]);
+  assert.deepEqual(readdirSync(journalsDirectory), [`${live}.jsonl`]);
+  assert.equal(await isAlive(process), true);
+
+  const { entries } = await reapAll([live], undefined, { monotonicNowMs: monotonicMs() + later });
+  assert.deepEqual(
+    entries.map(({ kind, outcome }) => `${kind} ${outcome}`),
+    ['process removed', 'directory removed'],
+  );
+  assert.ok(entries.every(({ why }) => /older than 370 minutes/.test(why)));
+  await process.exited;
 });
 
 test('a sandbox that begins while the reaper looks is none of its business', async () => {

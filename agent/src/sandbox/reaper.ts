@@ -7,6 +7,8 @@
  * sandbox has a journal, a directory or a process of ours. An *orphan* is a thing of ours whose sandbox
  * is not alive, or is older than a sandbox may be; and a thing that is nobody's (its name is made from a
  * sandbox id, and no process of any agent on this host has that id), once it is that old itself.
+ * How old a live sandbox is says the monotonic time in its journal: an agent's own sandboxes survive a
+ * clock that is set, and a host that sleeps. What no living agent owns is as old as the wall clock says.
  * What exists is listed first; journals, and which sandboxes are alive, are read second, so that nothing
  * created between the two is taken for an orphan.
  *
@@ -27,7 +29,7 @@ import { bornAt } from './finders/directories.ts';
 import type { Finder, Found } from './finders/finder.ts';
 import { STANDARD_FINDERS } from './finders/standard.ts';
 import { FirstSeen } from './first-seen.ts';
-import { readJournals, type Acquisition, type JournalLine } from './journal.ts';
+import { monotonicMs, readJournals, type Acquisition, type JournalLine } from './journal.ts';
 import type { Undo } from './stack.ts';
 import { listTrials } from './trial-place.ts';
 
@@ -71,6 +73,8 @@ export type ReapOptions = {
   finders?: readonly Finder[];
   longestLifeMs?: number;
   nowMs?: number;
+  /** Now, by the clock of journals. */
+  monotonicNowMs?: number;
 };
 
 export async function reap(options: ReapOptions): Promise<ReapReport> {
@@ -82,6 +86,7 @@ const NOT_ALIVE = 'no live sandbox has that id';
 class Reaping {
   readonly #options: ReapOptions;
   readonly #nowMs: number;
+  readonly #monotonicNowMs: number;
   readonly #longestLifeMs: number;
   readonly #report: ReapReport = {
     entries: [],
@@ -97,6 +102,7 @@ class Reaping {
   constructor(options: ReapOptions) {
     this.#options = options;
     this.#nowMs = options.nowMs ?? Date.now();
+    this.#monotonicNowMs = options.monotonicNowMs ?? monotonicMs();
     this.#longestLifeMs = options.longestLifeMs ?? LONGEST_SANDBOX_LIFE_MS;
   }
 
@@ -114,7 +120,7 @@ class Reaping {
     const foreign = await listForeignSandboxes(this.#options.hostMarker);
     const isAlive = (id: SandboxId): boolean =>
       isOwnedByAnother || aliveBefore.has(id) || alive.has(id) || tried.has(id);
-    const lifeMs = this.#lives(found, all);
+    const lifeMs = this.#lives(found, all, isAlive);
     const whyOurs = (id: SandboxId): string | undefined => {
       if (!isAlive(id)) return NOT_ALIVE;
       return (lifeMs.get(id) ?? 0) > this.#longestLifeMs ? this.#tooOld('its sandbox') : undefined;
@@ -168,16 +174,25 @@ class Reaping {
     );
   }
 
-  /** How long each sandbox has been there, by the oldest thing of it. */
+  /** How long each sandbox has been there: a live one by its journal, else by the oldest thing of it. */
   #lives(
     found: readonly Found[],
-    journals: readonly { sandboxId: SandboxId; bornAtMs: number | undefined }[],
+    journals: readonly {
+      sandboxId: SandboxId;
+      bornAtMs: number | undefined;
+      begunAtMs: number | undefined;
+    }[],
+    isAlive: (id: SandboxId) => boolean,
   ): Map<string, number> {
     const lives = new Map<string, number>();
     for (const { sandboxId, bornAtMs } of [...found, ...journals]) {
       if (bornAtMs === undefined) continue;
       const lifeMs = Math.max(0, this.#nowMs - bornAtMs);
       lives.set(sandboxId, Math.max(lives.get(sandboxId) ?? 0, lifeMs));
+    }
+    for (const { sandboxId, begunAtMs } of journals) {
+      if (begunAtMs === undefined || !isAlive(sandboxId)) continue;
+      lives.set(sandboxId, Math.max(0, this.#monotonicNowMs - begunAtMs));
     }
     return lives;
   }
