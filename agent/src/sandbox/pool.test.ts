@@ -52,7 +52,9 @@ const newPool = (limits: Partial<PoolLimits> = {}): MachinePool =>
 /** Its machines, by the order they were made in; `end` is the monitor's death. */
 type Made = { request: ProvisionRequest; end: () => void; isKilled: boolean };
 
-function newDriver(onProvision: () => void = () => {}): { driver: SandboxDriver; made: Made[] } {
+type OnProvision = (request: ProvisionRequest) => void | Promise<void>;
+
+function newDriver(onProvision: OnProvision = () => {}): { driver: SandboxDriver; made: Made[] } {
   const made: Made[] = [];
   const driver: SandboxDriver = {
     name: 'qemu',
@@ -61,7 +63,7 @@ function newDriver(onProvision: () => void = () => {}): { driver: SandboxDriver;
     provision: async (request, stack) => {
       const path = join(request.directory, 'machine');
       await stack.acquire({ kind: 'disk', path }, async () => await writeFile(path, ''));
-      onProvision();
+      await onProvision(request);
       const { promise: ended, resolve } = Promise.withResolvers<MachineEnd>();
       const machine: Made = {
         request,
@@ -276,6 +278,58 @@ test('making way for a job is no failure; what fails is told and rests for a whi
   pool.take(driver, KIND);
   await look(pool, IDLE_MS);
   assert.equal(pool.count(), 2);
+});
+
+test('one that is long on its way keeps none from being buried, and is given up with memory or room', async () => {
+  const onTheirWay: AbortSignal[] = [];
+  let isSlow = false;
+  const { driver } = newDriver(async ({ signal }) => {
+    if (!isSlow) return;
+    onTheirWay.push(signal);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    throw signal.reason;
+  });
+  await using pool = newPool();
+  const isOnItsWay = (): boolean => onTheirWay.at(-1)?.aborted === false;
+  /** Of a look, and of a burial; none of them may take as long as the machine does. */
+  const eventually = async (what: string, isTrue: () => boolean): Promise<void> => {
+    for (let turn = 0; turn < 1000 && !isTrue(); turn++) await aTurn();
+    assert.ok(isTrue(), what);
+  };
+  const aLook = (): void => mock.timers.tick(POOL_LOOK_MS);
+
+  for (let job = 0; job < 3; job++) pool.take(driver, KIND);
+  await settled(pool);
+  isSlow = true;
+  await pool.take(driver, KIND)?.place.bury();
+  mock.timers.tick(POOL_REFILL_MS);
+  await eventually('the fourth is on its way', isOnItsWay);
+  room = 1;
+  aLook();
+  await eventually('room for one is left', () => pool.count() === 1 && sandboxes().length === 1);
+  assert.ok(!isOnItsWay());
+  await pool.idle();
+
+  room = 100;
+  aLook();
+  await eventually('another is on its way', isOnItsWay);
+  aLook();
+  for (let turn = 0; turn < 50; turn++) await aTurn();
+  assert.ok(isOnItsWay(), 'that it was looked is no reason');
+  memory = 'too little';
+  aLook();
+  await eventually('memory is given back', () => pool.count() + sandboxes().length === 0);
+  assert.ok(!isOnItsWay());
+  await pool.idle();
+
+  memory = 'enough';
+  aLook();
+  await eventually('another is on its way', isOnItsWay);
+  nowMs += IDLE_MS + 1;
+  aLook();
+  await eventually('demand is forgotten', () => !isOnItsWay());
+  await pool.idle();
+  assert.deepEqual([warnings, sandboxes(), [...alive], onTheirWay.length], [[], [], [], 3]);
 });
 
 test('at its end nothing waits, and nothing is left', async () => {

@@ -5,10 +5,12 @@
  *
  *     a job of the kind comes -> takes one that waits, or has its own made
  *     look (now and then, and after each taking) -> fewer than wanted: one more, in a spare turn
- *                                                -> more, too old, or memory is short: one is buried
+ *                                                -> more, too old, or memory is short: one is buried,
+ *                                                   and the one on its way is given up
  *
  * Nothing here delays a job: a spare turn is given up for whoever comes, and nobody waits for a machine
- * that is only on its way. A machine that waits has no identity; the job's `Hello` brings it.
+ * that is only on its way, a look neither: one that gets no turn, or boots for a minute, keeps no other
+ * from being buried. A machine that waits has no identity; the job's `Hello` brings it.
  */
 import { explainError } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
@@ -48,6 +50,9 @@ type Shelf = {
   restsUntilMs: number;
 };
 
+/** The one machine that is on its way. */
+type Making = { shelf: Shelf; end: AbortController; done: Promise<void> };
+
 export class MachinePool implements AsyncDisposable {
   readonly #parts: Parts;
   readonly #shelves = new Map<string, Shelf>();
@@ -55,6 +60,7 @@ export class MachinePool implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #isDueAgain = false;
+  #making: Making | undefined;
   readonly #burials = new Set<Promise<void>>();
   /** Machines that died, wherever they were then: on a shelf, or taken and perhaps given back. */
   readonly #dead = new WeakSet<WaitingMachine>();
@@ -94,8 +100,10 @@ export class MachinePool implements AsyncDisposable {
 
   /** Resolves when nothing is being made or buried. */
   async idle(): Promise<void> {
-    while (this.#looking !== undefined || this.#burials.size > 0) {
-      await Promise.all([this.#looking, ...this.#burials]);
+    for (;;) {
+      const { done } = this.#making ?? {};
+      if (this.#looking === undefined && done === undefined && this.#burials.size === 0) return;
+      await Promise.all([this.#looking, done, ...this.#burials]);
     }
   }
 
@@ -103,6 +111,7 @@ export class MachinePool implements AsyncDisposable {
     this.#stop.abort(new AgentError('stopped', 'The agent was stopped.'));
     clearInterval(this.#timer);
     await this.#looking;
+    await this.#making?.done;
     for (const { waiting } of this.#shelves.values()) {
       for (const machine of waiting.splice(0)) this.#bury(machine);
     }
@@ -132,10 +141,31 @@ export class MachinePool implements AsyncDisposable {
       const isShort = (await this.#parts.memory(0)) === 'too little';
       for (const shelf of this.#shelves.values()) this.#tidy(shelf, isShort);
       this.#tidyAll();
+      this.#tidyMaking(isShort);
       for (const [key, shelf] of this.#shelves) {
-        if (shelf.waiting.length === 0 && this.#wanted(shelf) === 0) this.#shelves.delete(key);
-        else if (await this.#isOneMoreWanted(shelf)) await this.#makeOne(shelf);
+        if (shelf.waiting.length > 0 || shelf === this.#making?.shelf) continue;
+        if (this.#wanted(shelf) === 0) this.#shelves.delete(key);
       }
+      await this.#makeNext();
+    }
+  }
+
+  /** For the first kind that wants one; it is the last to be asked the next time. */
+  async #makeNext(): Promise<void> {
+    if (this.#making !== undefined) return;
+    for (const [key, shelf] of this.#shelves) {
+      if (!(await this.#isOneMoreWanted(shelf))) continue;
+      if (this.#stop.signal.aborted) return;
+      this.#shelves.delete(key);
+      this.#shelves.set(key, shelf);
+      const end = new AbortController();
+      const signal = AbortSignal.any([this.#stop.signal, end.signal]);
+      const done = this.#makeOne(shelf, signal).then((isMade) => {
+        this.#making = undefined;
+        if (isMade) this.#look();
+      });
+      this.#making = { shelf, end, done };
+      return;
     }
   }
 
@@ -172,6 +202,16 @@ export class MachinePool implements AsyncDisposable {
     for (const { shelf, machine } of gone) this.#remove(shelf, machine);
   }
 
+  /** The one on its way is given up where it would be one too many, or memory is short. */
+  #tidyMaking(isShort: boolean): void {
+    if (this.#making === undefined) return;
+    const { shelf, end } = this.#making;
+    const most = Math.min(this.#parts.limits.maximum, this.#parts.room());
+    const isTooMany = this.count() >= most || shelf.waiting.length >= this.#wanted(shelf);
+    if (!isShort && !isTooMany) return;
+    end.abort(new AgentError('stopped', 'The machine is not wanted any more.'));
+  }
+
   async #isOneMoreWanted(shelf: Shelf): Promise<boolean> {
     const { limits, room, memory } = this.#parts;
     if (performance.now() < shelf.restsUntilMs) return false;
@@ -181,12 +221,13 @@ export class MachinePool implements AsyncDisposable {
     return (await memory(shelf.kind.shape.memoryBytes)) === 'enough';
   }
 
-  async #makeOne(shelf: Shelf): Promise<void> {
+  /** False: it made way, or failed, which is told. */
+  async #makeOne(shelf: Shelf, signal: AbortSignal): Promise<boolean> {
     const { guestRunnerPath } = this.#parts;
     const place = new SandboxPlace(this.#parts);
     const { sandboxId, directory, stack } = place;
     const { shape, image } = shelf.kind;
-    const common = { sandboxId, directory, guestRunnerPath, signal: this.#stop.signal };
+    const common = { sandboxId, directory, guestRunnerPath, signal };
     const request = { shape, image, ...common, origin: NOBODY, isSpare: true };
     try {
       await place.makeDirectory();
@@ -194,13 +235,14 @@ export class MachinePool implements AsyncDisposable {
       const machine = { place, handle, sinceMs: performance.now() };
       shelf.waiting.push(machine);
       void handle.ended.then((end) => this.#died(machine, end));
-      this.#isDueAgain = true;
+      return true;
     } catch (error) {
       await place.bury().catch((failure: unknown) => this.#parts.warn(explainError(failure)));
-      // It made room for a job, or for the agent's end.
-      if (error instanceof AgentError && error.code === 'stopped') return;
+      // It made room for a job, for others that need memory, or for the agent's end.
+      if (error instanceof AgentError && error.code === 'stopped') return false;
       shelf.restsUntilMs = performance.now() + this.#parts.limits.idleMs;
       this.#parts.warn(`No machine waits for jobs for a while: ${explainError(error)}`);
+      return false;
     }
   }
 
