@@ -22,6 +22,7 @@ export type NetworkHost = {
   readonly run: (
     words: readonly string[],
     environment?: NodeJS.ProcessEnv,
+    timeoutMs?: number,
   ) => SpawnSyncReturns<string>;
 };
 
@@ -44,12 +45,12 @@ export async function openNetworkHost(workflow: string): Promise<NetworkHost> {
     line,
     directory,
     whyNot: isFit ? undefined : 'it takes root, nftables and conntrack',
-    run: (words, environment = {}) =>
+    run: (words, environment = {}, timeout = TIMEOUT_MS) =>
       spawnSync('unshare', [...OWN, ...place, ...words], {
         cwd: directory,
         env: { ...process.env, ...environment },
         encoding: 'utf8',
-        timeout: TIMEOUT_MS,
+        timeout,
       }),
   };
 }

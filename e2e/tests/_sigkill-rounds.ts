@@ -22,6 +22,7 @@ import {
 
 type DriverName = 'process' | 'qemu';
 type JournalLine = SpawnedAgent['lines'][number];
+type Network = NonNullable<AgentProcessConfig['network']>;
 
 /** The job of each kill has a label of its own, so that only the agent meant for it takes it. */
 export const jobFor = (label: string): string => `
@@ -36,11 +37,6 @@ jobs:
         run: echo "answer=${label}" | tee -a "$GITHUB_OUTPUT"
 `;
 
-/** Journal lines up to here leave the job unadopted at the control plane: it runs again. */
-function isBeforeAdoption(line: JournalLine): boolean {
-  return ['lease', 'acquire', 'adopting'].includes(line.entry);
-}
-
 export const onlyJob = (run: Run): Job => {
   const [job, ...others] = run.jobs;
   assert.ok(job !== undefined && others.length === 0);
@@ -48,7 +44,10 @@ export const onlyJob = (run: Run): Job => {
 };
 
 /** The lines of one undisturbed sandbox; its journal, put back, tells of an end told already. */
-export async function recordJournal(driver: DriverName): Promise<JournalLine[]> {
+export async function recordJournal(
+  driver: DriverName,
+  network: Network = 'link',
+): Promise<JournalLine[]> {
   const lines: JournalLine[] = [];
   let keepJournal = (): void => {};
   const onJournalLine = (line: JournalLine): void => {
@@ -58,7 +57,7 @@ export async function recordJournal(driver: DriverName): Promise<JournalLine[]> 
   const labels = ['undisturbed'];
   await using constellation = await startConstellation({
     driver,
-    agent: { labels, onJournalLine, snapshots: false },
+    agent: { labels, onJournalLine, network, snapshots: false },
   });
   const journals = join(constellation.agentDirectory, 'journals');
   const copy = join(constellation.directory, 'journal-of-the-end');
@@ -84,16 +83,21 @@ export async function recordJournal(driver: DriverName): Promise<JournalLine[]> 
 }
 
 /** The journal of a microVM's life, which must have the lines we think it has. */
-export async function recordMicroVmJournal(): Promise<JournalLine[]> {
-  const journal = await recordJournal('qemu');
+export async function recordMicroVmJournal(network: Network = 'link'): Promise<JournalLine[]> {
+  const journal = await recordJournal('qemu', network);
   const kinds = journal.map((line) =>
     line.entry === 'acquire' ? line.acquisition.kind : line.entry,
   );
   const isRoot = process.getuid?.() === 0; // else the machine has no user, and may have no group
+  const hasNetwork = network === 'nat';
   assert.deepEqual(kinds, [
-    ...['lease', 'directory', ...(isRoot ? ['user'] : []), 'disk', 'socket', 'socket', 'socket'],
-    ...[...(isRoot ? ['cgroup'] : []), 'directory', 'process'],
-    ...['adopting', 'adopted', 'buried', 'ended'],
+    ...['lease', 'directory'],
+    ...(hasNetwork ? ['interface', 'network_namespace', 'packet_rules'] : []),
+    ...[...(isRoot ? ['user'] : []), 'disk', 'socket', 'socket', 'socket'],
+    ...[...(isRoot ? ['cgroup'] : []), 'directory', 'process', 'adopting', 'adopted'],
+    // What records its flows, from when the way out is opened.
+    ...(hasNetwork ? ['process'] : []),
+    ...['buried', 'ended'],
   ]);
   return journal;
 }
@@ -101,10 +105,13 @@ export async function recordMicroVmJournal(): Promise<JournalLine[]> {
 export async function killAtEveryLine(
   driver: DriverName,
   journal: readonly JournalLine[],
+  network: Network = 'link',
 ): Promise<void> {
   await using constellation = await startConstellation({ driver, agent: false });
   // What is restored has another journal; whether something is depends on jobs before.
-  const config = { ...(await constellation.agentProcessConfig()), snapshots: false };
+  const config = { ...(await constellation.agentProcessConfig()), network, snapshots: false };
+  // Up to there the job is unadopted at the control plane: it runs again.
+  const adopted = journal.findIndex(({ entry }) => entry === 'adopted');
   const again: string[] = [];
   const lost: string[] = [];
   for (const [index, line] of journal.entries()) {
@@ -116,11 +123,12 @@ export async function killAtEveryLine(
     assert.equal((await agent.exited).signal, 'SIGKILL', where);
     assert.deepEqual(agent.lines.at(-1)?.entry, line.entry, where);
     await assertDiedWithAgent(config);
-    (isBeforeAdoption(line) ? again : lost).push(run.id);
+    (index < adopted ? again : lost).push(run.id);
   }
   again.push(await killWhileItBoots(constellation, config));
   await (await startAfterKill({ ...config, slots: 0 })).stop();
-  assert.equal(lost.length, 3, 'killed when adopted, when buried, and before the end was told');
+  const moments = 'killed when adopted, (its way out open,) buried, and before the end was told';
+  assert.equal(lost.length, network === 'nat' ? 4 : 3, moments);
   for (const id of lost) await assertLost(constellation, id);
   await runAgain(constellation, config, journal.length, again);
 }

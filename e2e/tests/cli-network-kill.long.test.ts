@@ -1,5 +1,6 @@
 /** What a killed agent leaves of a machine with a network of its own, in a host that is made for it. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MAIN } from './_command-line.ts';
 import { openNetworkHost } from './_network-host.ts';
@@ -12,6 +13,10 @@ jobs:
     steps:
       - run: echo "it" "is there"; sleep 600
 `);
+
+const KILLS = join(import.meta.dirname, '_network-kills.ts');
+/** Far above what a round takes where machines are emulated. */
+const ROUND_MS = 900_000;
 
 /** Told $ONEJOB, a command, and $LOG, a file. */
 const SCRIPT = `
@@ -37,5 +42,13 @@ test('after a killed agent reap takes interface, packet rules and namespace away
     assert.match(stdout, new RegExp(`^removed +${what}.*no live sandbox has that id$`, 'm'));
   }
   assert.match(stdout, /^again: Nothing was left behind\.$/m);
+  assert.match(stderr, /^left: nothing$/m);
+});
+
+test('an agent killed at any line of the journal of a machine with a network leaves nothing of it', (t) => {
+  if (whyNot !== undefined) return t.skip(whyNot);
+  const { status, stdout, stderr } = run([process.execPath, KILLS], {}, ROUND_MS);
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, /^killed at each of \d\d lines$/m);
   assert.match(stderr, /^left: nothing$/m);
 });
