@@ -45,6 +45,9 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
 };
 /** Of the three guests. */
 const CARDS = ['tap', 'pair', 'tap'] as const;
+/** Of their tenants: two guests are of one, the third of another. A network knows them by their policies alone. */
+const OPEN_TENANT = readJobPolicy(['audit']);
+const LISTED_TENANT = readJobPolicy([`${PUBLIC_NAME} ${PUBLIC.ipv4}/32`]);
 const SETTLING_PATIENCE_MS = 5_000;
 const SETTLING_POLL_MS = 50;
 /** A pattern, and no range: the one thing that only packet rules keep out. */
@@ -71,6 +74,9 @@ export type Findings = TrialFindings & {
   unopened: Phase;
   /** Opened for jobs that have an allow-list or may reach nothing. */
   narrow: Phase;
+  /** Opened for jobs of two tenants, each by its tenant's policy: one lets its jobs out, one has an allow-list. */
+  tenants: Phase;
+  /** Both tenants let their jobs out. */
   walls: Phase;
   names: Record<string, string>;
   spoofed: Spoofed;
@@ -317,10 +323,12 @@ function restoreRoutes({ sandboxId }: Guest): void {
   }
 }
 
-/** As an adoption opens them, each for its job's policy. */
-async function openAll(world: World, policyOf: (index: number) => JobPolicy): Promise<Phase> {
-  for (const [index, guest] of world.guests.entries()) {
-    guest.policy = policyOf(index);
+/** As an adoption opens them, each for its job's policy; those without one stay as they are. */
+async function openAll(world: World, policies: readonly (JobPolicy | null)[]): Promise<Phase> {
+  for (const [index, policy] of policies.entries()) {
+    const guest = world.guests[index];
+    if (guest === undefined || policy === null) continue;
+    guest.policy = policy;
     await guest.network.open(new AbortController().signal);
   }
   return await world.probeAll();
@@ -361,9 +369,9 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
     return (await arrivals()) + inside.reduce((sum, count) => sum + count, 0);
   });
   const unopened = await world.probeAll();
-  const policies = [readJobPolicy([`${PUBLIC_NAME} ${PUBLIC.ipv4}/32`]), NOTHING, NOTHING];
-  const narrow = await openAll(world, (index) => policies[index] ?? NOTHING);
-  const walls = await openAll(world, () => AUDIT);
+  const narrow = await openAll(world, [LISTED_TENANT, NOTHING, NOTHING]);
+  const tenants = await openAll(world, [OPEN_TENANT, OPEN_TENANT, LISTED_TENANT]);
+  const walls = await openAll(world, [null, null, AUDIT]);
   const asked = [
     ...Object.keys(NAMES),
     'gone.example.org',
@@ -391,6 +399,7 @@ async function explore(root: string, arrivals: () => Promise<number>): Promise<F
     ...{
       unopened,
       narrow,
+      tenants,
       walls,
       names,
       spoofed,

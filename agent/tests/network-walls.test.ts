@@ -2,6 +2,10 @@
  * The walls of network mode `nat`, through real packets: three sandboxes, each with the agent's own
  * network, against everything that is closed to them, in both IP versions; then again with the packet
  * rules gone, and, as the control of each probe, without any wall.
+ *
+ * Two of the sandboxes are of one tenant, the third is of another. A network has no tenant: its walls stand
+ * round one sandbox, so one of the same tenant is as closed as one of another. What a tenant decides is the
+ * policy for which its jobs' ways out are opened.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -73,6 +77,12 @@ describe('network mode nat', { skip }, () => {
       assert.deepEqual(reachedIn({ outcomes, arrived }), []);
       assert.equal(arrived, 0);
     }
+  });
+
+  test('of two tenants each has its own policy: jobs of one go out, of the other they do not, and none reaches another', () => {
+    const ofOne = each(open).filter((one) => !one.startsWith('guest 3 '));
+    assert.deepEqual(reachedIn(findings.tenants), ofOne);
+    assert.equal(findings.tenants.arrived, 2 * ofOne.length);
   });
 
   test('a sandbox reaches public hosts and nothing else: no host, no other sandbox, no closed range', () => {
