@@ -30,7 +30,7 @@ function findWorld(): Findings | undefined {
     encoding: 'utf8',
     env: { ...process.env, TMPDIR: directory.path },
     stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: 120_000,
+    timeout: 300_000,
     killSignal: 'SIGKILL',
   });
   assert.equal(world.status, 0);
