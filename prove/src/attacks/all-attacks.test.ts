@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempDisposableSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ATTACK_CLASSES, chooseAttacks, type Attack } from '../attack.ts';
@@ -103,6 +104,19 @@ test('the search for secrets on command lines finds those that are where it look
   // What is on every command line is found there.
   const [word = ''] = readFileSync('/proc/cmdline', 'utf8').split(/\s/);
   assert.match(search('sandbox', word).stdout, /^found a secret$/m);
+});
+
+test('a directory of the platform in which nothing is yet shows nothing', () => {
+  using data = mkdtempDisposableSync(join(tmpdir(), 'onejob-attacks-'));
+  mkdirSync(join(data.path, 'repositories'));
+  const [attack] = allAttacks({ ...world, dataDirectory: data.path }, '').filter(
+    ({ id }) => id === 'platform-repositories',
+  );
+  const [script = ''] = attack === undefined ? [] : scriptsOf(attack);
+  const look = (): string => spawnSync('sh', ['-c', script], { encoding: 'utf8' }).stdout;
+  assert.equal(look(), '');
+  mkdirSync(join(data.path, 'repositories', 'local'));
+  assert.equal(look(), 'local\n');
 });
 
 test('the same attacks come in the same order, whatever the mark', () => {

@@ -56,8 +56,9 @@ export function credentialAttacks(
     script: `grep -a -o "${secretForm(`credential-${name}`)}" ${path}`,
     evidence: { by: 'secret', name: `credential-${name}` } as const,
   }));
-  // Not `ls`: a kernel of gVisor's may refuse what that asks of a file.
-  const list = (directory: string): string => `cd ${directory} && printf "%s\\n" *`;
+  // Not `ls`: a kernel of gVisor's may refuse what that asks of a file. Where nothing is the shell says `*`.
+  const list = (directory: string): string =>
+    `cd ${directory} && printf "%s\\n" * | grep -v -x -F "*"`;
   const hash = (path: string): string => `test -s ${path} && sha256sum < ${path}`;
   const platform: Try[] = [
     {
