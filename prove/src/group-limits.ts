@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseGroupMounts, type GroupMount } from './scene/groups.ts';
+import { groupMountOf, parseGroupMounts, parseGroups, type GroupMount } from './scene/groups.ts';
 
 export const LIMITED = ['memory', 'cpu', 'pids'] as const;
 export type Limited = (typeof LIMITED)[number];
@@ -24,30 +24,24 @@ export function groupsApart(
   groups: string,
   ofLooker: string,
 ): { controllers: string; directories: string[] }[] {
-  const others = new Map(parseGroups(ofLooker));
-  return parseGroups(groups).flatMap(([controllers, own]) => {
-    const mount = mounts.find(({ type, options }) =>
-      controllers === ''
-        ? type === 'cgroup2'
-        : type === 'cgroup' && controllers.split(',').every((name) => options.includes(name)),
-    );
+  const others = new Map(
+    parseSeenGroups(ofLooker).map(({ controllers, path }) => [controllers, path]),
+  );
+  return parseSeenGroups(groups).map(({ controllers, path: own }) => {
+    const mount = groupMountOf(mounts, controllers);
     const root = mount?.root.replace(/\/$/, '') ?? '';
     const other = others.get(controllers) ?? '/';
     const directories: string[] = [];
     for (let at = own; mount !== undefined && !isOrHolds(at, other); at = dirname(at)) {
       if (at.startsWith(`${root}/`)) directories.push(join(mount.place, at.slice(root.length)));
     }
-    return [{ controllers, directories }];
+    return { controllers, directories };
   });
 }
 
-/** From /proc/<pid>/cgroup (cgroups(7)); what lies outside of our view of the tree is left out. */
-function parseGroups(text: string): [controllers: string, path: string][] {
-  return text.split('\n').flatMap((line): [string, string][] => {
-    const [, controllers = '', path = ''] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    return path === '' || path.includes('/..') ? [] : [[controllers, path]];
-  });
-}
+/** What lies outside of our view of the tree is left out. */
+const parseSeenGroups = (text: string): ReturnType<typeof parseGroups> =>
+  parseGroups(text).filter(({ path }) => path.startsWith('/') && !path.includes('/..'));
 
 const isOrHolds = (group: string, other: string): boolean =>
   group === '/' || other === group || other.startsWith(`${group}/`);

@@ -41,25 +41,34 @@ export const parseGroupMounts = (mountInfo: string): GroupMount[] =>
     return { root, place, type, options: options.split(',') };
   });
 
+/** Pure: from /proc/<pid>/cgroup (cgroups(7)); no controllers: version 2. */
+export const parseGroups = (text: string): { controllers: string; path: string }[] =>
+  Array.from(text.matchAll(/^\d+:([^:\n]*):(.+)$/gm), ([, controllers = '', path = '']) => ({
+    ...{ controllers, path },
+  }));
+
+/** The mount of a hierarchy, as `parseGroups` names its controllers. Pure. */
+export const groupMountOf = (
+  mounts: readonly GroupMount[],
+  controllers: string,
+): GroupMount | undefined =>
+  mounts.find(({ type, options }) =>
+    controllers === ''
+      ? type === 'cgroup2'
+      : type === 'cgroup' && controllers.split(',').every((name) => options.includes(name)),
+  );
+
 /**
  * Pure: from /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)). In version 2 the group is made at
  * the top: one with processes beside it is handed no controllers.
  */
 export function parseHierarchies(mountInfo: string, ownGroups: string): Hierarchy[] {
   const mounts = parseGroupMounts(mountInfo);
-  return ownGroups.split('\n').flatMap((line): Hierarchy[] => {
-    const [, controllers = '', own = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (own === '') return [];
-    if (controllers === '') {
-      const mount = mounts.find(({ type }) => type === 'cgroup2');
-      return mount === undefined ? [] : [{ controllers: 'unified', parent: mount.place }];
-    }
-    const names = controllers.split(',');
-    if (!names.some((name) => WANTED.includes(name))) return [];
-    const mount = mounts.find(
-      ({ type, options }) => type === 'cgroup' && names.every((name) => options.includes(name)),
-    );
+  return parseGroups(ownGroups).flatMap(({ controllers, path: own }): Hierarchy[] => {
+    const mount = groupMountOf(mounts, controllers);
     if (mount === undefined) return [];
+    if (controllers === '') return [{ controllers: 'unified', parent: mount.place }];
+    if (!controllers.split(',').some((name) => WANTED.includes(name))) return [];
     const isBelow = own === mount.root || own.startsWith(`${mount.root.replace(/\/$/, '')}/`);
     const below = isBelow ? own.slice(mount.root.length) : '';
     return [{ controllers, parent: join(mount.place, below) }];
