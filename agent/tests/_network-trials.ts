@@ -167,7 +167,7 @@ async function tryManyOpen({ options, root }: TrialRoom): Promise<TrialFindings[
 async function tryUnrecorded(
   { options, root, arrivals }: TrialRoom,
   guard: NetworksOptions['guard'],
-  harm: (recorder: number, guest: Guest) => void,
+  harm: (recorder: number, guest: Guest, root: string) => void,
 ): Promise<Unrecorded> {
   const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
   await guest.network.open(new AbortController().signal);
@@ -179,7 +179,7 @@ async function tryUnrecorded(
       environment.get(SANDBOX_VARIABLE) === guest.sandboxId &&
       readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('conntrack\0'),
   );
-  harm(recorder!.pid, guest);
+  harm(recorder!.pid, guest, root);
   const { namespace } = networkNames(guest.sandboxId);
   const isOpen = (): boolean =>
     run('ip', '-6', '-n', namespace, 'route', 'show', 'table', '100').includes(' via ');
@@ -199,12 +199,10 @@ async function tryUnrecorded(
 const kill = (recorder: number): boolean => process.kill(recorder, 'SIGKILL');
 
 /** As when its agent reads nothing for long. */
-function overtake(root: string): (recorder: number, guest: Guest) => void {
-  return (recorder, guest) => {
-    process.kill(recorder, 'SIGSTOP');
-    openFlows(guest, root, OVERTAKING_FLOWS);
-    process.kill(recorder, 'SIGCONT');
-  };
+function overtake(recorder: number, guest: Guest, root: string): void {
+  process.kill(recorder, 'SIGSTOP');
+  openFlows(guest, root, OVERTAKING_FLOWS);
+  process.kill(recorder, 'SIGCONT');
 }
 
 /** As a container engine publishes ports: of addresses that nobody would close. */
@@ -231,6 +229,7 @@ async function tryPublished(
   return { within, without };
 }
 
+/** A raw socket asks the sandbox's resolver, and then an ordinary one does. */
 async function tryPortless(
   { options, root }: TrialRoom,
   guard: NetworksOptions['guard'],
@@ -288,7 +287,7 @@ export async function tryAll(
     hostFlows: await tryHostFlows(room),
     manyOpen: await tryManyOpen(room),
     unrecorded: await tryUnrecorded(room, guard, kill),
-    overtaken: await tryUnrecorded(room, createGuard({ records: () => {} }), overtake(room.root)),
+    overtaken: await tryUnrecorded(room, createGuard({ records: () => {} }), overtake),
     published: await tryPublished(room, guard),
     portless: await tryPortless(room, guard),
     firewall: await tryFirewall(room, guard, {

@@ -37,8 +37,8 @@ export function superviseProcess(options: {
   input?: string;
   /** Told of standard output as it comes; without it the tail has it. */
   onOutput?: (chunk: Buffer) => void;
-  /** Told of standard error as it comes, which the tail has, too. */
-  onError?: (chunk: Buffer) => void;
+  /** Called when more of standard error is in the tail. */
+  onError?: () => void;
   /** Of ours, which it gets as descriptors 3, 4, ... */
   descriptors?: readonly number[];
 }): SupervisedProcess {

@@ -55,7 +55,8 @@ const LAST_WORDS_CHARACTERS = 300;
 const OWN_RATE: Rate = { bytesPerSecond: BYTES_PER_SECOND, burstBytes: BURST_BYTES };
 const INSIDE = 'routes and packet rules of the namespace';
 /** What conntrack says when flows came faster than it was read. */
-const LOST_FLOWS = 'ENOBUFS';
+const hasLostFlows = (following: SupervisedProcess): boolean =>
+  following.tail().includes('ENOBUFS');
 /** What no line of the tools is. */
 const LAST_SEPARATOR = '\n====\n';
 /** What was refused, and flows of both versions that have not ended. */
@@ -191,8 +192,8 @@ export class SandboxNetworks {
       environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       onOutput: (chunk) => recorder.push(chunk.toString('latin1')),
       // It would go on without the flows that it has lost.
-      onError: (chunk) => {
-        if (chunk.includes(LOST_FLOWS)) following.kill();
+      onError: () => {
+        if (hasLostFlows(following)) following.kill();
       },
     });
     return following;
@@ -248,10 +249,10 @@ class ProvisionedNetwork implements SandboxNetwork {
     this.#following = following;
     await runInside(this.machine.namespacePath, INSIDE, openingScript(this.#plan), signal);
     this.#shutting = following.exited.then(async ({ code, signal: killer }) => {
-      const said = following.tail();
-      if (said.includes(LOST_FLOWS))
+      if (hasLostFlows(following)) {
         return await this.#shut('it lost some, it was read too slowly');
-      const lastWords = said.trim().slice(-LAST_WORDS_CHARACTERS);
+      }
+      const lastWords = following.tail().trim().slice(-LAST_WORDS_CHARACTERS);
       await this.#shut(killer ?? `exit status ${code}, ${lastWords}`);
     });
   }

@@ -193,12 +193,11 @@ export class MachinePool implements AsyncDisposable {
 
   /** What is over the room of the agent, or the maximum, goes: of all kinds, who waits longest first. */
   #tidyAll(): void {
-    const most = Math.min(this.#parts.limits.maximum, this.#parts.room());
     const all = [...this.#shelves.values()].flatMap((shelf) =>
       shelf.waiting.map((machine) => ({ shelf, machine })),
     );
     const byAge = all.toSorted((one, other) => one.machine.sinceMs - other.machine.sinceMs);
-    const gone = byAge.slice(0, Math.max(0, all.length - most));
+    const gone = byAge.slice(0, Math.max(0, all.length - this.#most()));
     for (const { shelf, machine } of gone) this.#remove(shelf, machine);
   }
 
@@ -206,19 +205,22 @@ export class MachinePool implements AsyncDisposable {
   #tidyMaking(isShort: boolean): void {
     if (this.#making === undefined) return;
     const { shelf, end } = this.#making;
-    const most = Math.min(this.#parts.limits.maximum, this.#parts.room());
-    const isTooMany = this.count() >= most || shelf.waiting.length >= this.#wanted(shelf);
-    if (!isShort && !isTooMany) return;
+    if (!isShort && this.#hasPlaceFor(shelf)) return;
     end.abort(new AgentError('stopped', 'The machine is not wanted any more.'));
   }
 
   async #isOneMoreWanted(shelf: Shelf): Promise<boolean> {
-    const { limits, room, memory } = this.#parts;
-    if (performance.now() < shelf.restsUntilMs) return false;
-    const all = this.count();
-    if (shelf.waiting.length >= this.#wanted(shelf)) return false;
-    if (all >= limits.maximum || all >= room()) return false;
-    return (await memory(shelf.kind.shape.memoryBytes)) === 'enough';
+    if (performance.now() < shelf.restsUntilMs || !this.#hasPlaceFor(shelf)) return false;
+    return (await this.#parts.memory(shelf.kind.shape.memoryBytes)) === 'enough';
+  }
+
+  /** For one more that waits: of its kind, and of all kinds. */
+  #hasPlaceFor(shelf: Shelf): boolean {
+    return shelf.waiting.length < this.#wanted(shelf) && this.count() < this.#most();
+  }
+
+  #most(): number {
+    return Math.min(this.#parts.limits.maximum, this.#parts.room());
   }
 
   /** False: it made way, or failed, which is told. */
