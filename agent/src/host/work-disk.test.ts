@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempDisposable, open, readFile, stat } from 'node:fs/promises';
+import {
+  mkdtempDisposable,
+  open,
+  readdir,
+  readFile,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findTool } from './short-tool.ts';
-import { createWorkDisk } from './work-disk.ts';
+import { createEncryptedWorkDisk, createWorkDisk } from './work-disk.ts';
 
 const skip = (await findTool('mke2fs')) === undefined ? 'needs e2fsprogs' : false;
 const MiB = 1024 * 1024;
@@ -47,6 +55,28 @@ test('disks of one size are the same bytes, whenever they were made', { skip }, 
   }
   assert.equal(digests.size, 1);
 });
+
+test(
+  'a draft that a killed agent left goes with the next that is formatted, another agent’s stays',
+  { skip },
+  async () => {
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));
+    const place = (name: string): string => join(directory.path, name);
+    const [left, others, alike] = [
+      'draft-0123456789ab.ext4',
+      'draft-ba9876543210.ext4',
+      'draft-1.ext4',
+    ];
+    for (const name of [left, others, alike]) await writeFile(place(name), '');
+    const longAgo = Date.now() / 1000 - 3600;
+    for (const name of [left, alike]) await utimes(place(name), longAgo, longAgo);
+    const blank = { directory: directory.path, sizeBytes: 64 * MiB };
+    const { signal } = new AbortController();
+    await createEncryptedWorkDisk(place('work.qcow2'), blank, signal);
+    const names = (await readdir(directory.path)).filter((name) => name.startsWith('draft-'));
+    assert.deepEqual(names.toSorted(), [alike, others]);
+  },
+);
 
 test('a disk that was given up is not formatted', { skip }, async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));

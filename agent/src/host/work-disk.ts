@@ -11,7 +11,18 @@
  * With a journal: without one ext4 is 3 to 5 times slower after deletions.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { access, chmod, open, rename, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { createEncryptedDisk } from './encrypted-disk.ts';
@@ -23,6 +34,9 @@ const HOST_FREE_BYTES = 256 * 1024 * 1024;
 const HOST_FULL_BYTES = 4 * 1024 * 1024;
 /** mke2fs writes some MB; a disk that takes longer than this for it is broken. */
 const FORMAT_TIMEOUT_MS = 30_000;
+const DRAFT = /^draft-[0-9a-f]{12}\.ext4$/;
+/** One that is older is nobody's: its agent was killed while it was formatted. */
+const DRAFT_LEFT_MS = 20 * FORMAT_TIMEOUT_MS;
 
 const DISK_UUID = '00000000-0000-0000-0000-000000000002';
 const FORMAT = [
@@ -70,6 +84,7 @@ async function ensureBlank(
     () => false,
   );
   if (isThere) return path;
+  await removeLeftDrafts(directory);
   const draft = join(directory, `draft-${randomBytes(6).toString('hex')}.ext4`);
   try {
     await createWorkDisk(draft, sizeBytes, signal);
@@ -82,6 +97,15 @@ async function ensureBlank(
     await rm(draft, { force: true });
   }
   return path;
+}
+
+async function removeLeftDrafts(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => DRAFT.test(name));
+  for (const path of names.map((name) => join(directory, name))) {
+    const draft = await stat(path).catch(() => undefined); // it is done meanwhile
+    if (draft !== undefined && Date.now() - draft.mtimeMs > DRAFT_LEFT_MS)
+      await rm(path, { force: true });
+  }
 }
 
 /** A plain sparse file. */
