@@ -1,6 +1,6 @@
 /**
- * A process that brings many machines up at once and buries them all, and is its own end at the moment it
- * was told: when the nth monitor is about to start, the nth machine is up, the nth burial is over.
+ * A process that brings many machines up at once and buries them all, and ends or halts itself at the moment
+ * it was told: when the nth monitor is about to start, the nth machine is up, the nth burial is over.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ export type ManyMachines = {
   image: MachineImage;
   machines: number;
   dieAt: Moment;
+  /** What it sends itself then: its end, or a halt in which its machines live on. */
+  signal: 'SIGKILL' | 'SIGSTOP';
 };
 
 const MiB = 1024 * 1024;
@@ -27,7 +29,7 @@ const MiB = 1024 * 1024;
 const BOOT_TIMEOUT_MS = 900_000;
 const SHAPE = { cpus: 1, memoryBytes: 192 * MiB, diskBytes: 64 * MiB };
 
-const { stateDirectory, cacheDirectory, image, machines, dieAt } = JSON.parse(
+const { stateDirectory, cacheDirectory, image, machines, dieAt, signal } = JSON.parse(
   process.argv[2] ?? '',
 ) as ManyMachines;
 const { hostMarker, sandboxesDirectory, journalsDirectory } = completeConfig({
@@ -40,7 +42,7 @@ function saw(what: Moment['what']): void {
   counts[what] += 1;
   if (what !== dieAt.what || counts[what] !== dieAt.count) return;
   process.stdout.write(JSON.stringify(counts));
-  process.kill(process.pid, 'SIGKILL');
+  process.kill(process.pid, signal);
 }
 
 const driver = createQemuDriver({

@@ -2,25 +2,31 @@
  * Fifty microVMs at once, killed with their agent at five moments: while the first start, while half are
  * up, with all up, and twice in the middle of fifty burials. Their guests are a kernel, the real init and
  * a runner that only answers the link: booted in a second, idle afterwards.
+ *
+ * What stays is looked for twice: by our own names, and by an inventory of the whole machine that knows none
+ * of them (tools/inventory.mjs), around the agent's death and the next one's start. Before it one machine
+ * went the same way in the same directories: what agents and drivers keep there on purpose (their empty
+ * directories, the blank disk, what they tried of the host) is there by then, and every new name is a leak.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { ensureImage } from '@onejob/image';
-import { assertBuried, eventually, ofSandboxes } from '@onejob/testing';
-import { cgroupPaths, findCgroups } from '../src/host/cgroup.ts';
-import { readJournals } from '../src/sandbox/journal.ts';
+import { assertBuried } from '@onejob/testing';
 import type { MachineImage } from '../src/sandbox/driver.ts';
 import { AgentLab } from './_agent-lab.ts';
-import type { ManyMachines, Moment } from './_many-machines.ts';
+import type { Round, Seen } from './_killed-among-machines.ts';
+import type { Moment } from './_many-machines.ts';
 
 const MACHINES = 50;
+/** For what fifty would show no better. */
+const FEW_MACHINES = 2;
 const MOMENTS: readonly (Moment & { title: string })[] = [
   { title: 'the first machines start, the others wait for their turn', what: 'starting', count: 2 },
   { title: 'half of them are up, the others on their way', what: 'up', count: MACHINES / 2 },
@@ -28,6 +34,11 @@ const MOMENTS: readonly (Moment & { title: string })[] = [
   { title: 'all are being buried, the first just was', what: 'buried', count: 1 },
   { title: 'half of them are buried', what: 'buried', count: MACHINES / 2 },
 ];
+const INVENTORY = join(import.meta.dirname, '../../tools/inventory.mjs');
+const PROGRAM = join(import.meta.dirname, '_killed-among-machines.ts');
+/** The inventory's exit code where something stayed. */
+const EXIT_SOMETHING_STAYED = 4;
+
 const directory = await mkdtemp(join(tmpdir(), 'onejob-many-'));
 after(async () => await rm(directory, { recursive: true, force: true }));
 
@@ -44,53 +55,128 @@ async function buildIdleImage(): Promise<MachineImage> {
   return { ...image, digest: 'idle', rootPath };
 }
 
-/** Where an agent's state is, what it says before its death; it dies by its own hand. */
-async function dieAmongMachines(told: ManyMachines): Promise<Record<Moment['what'], number>> {
-  const program = join(import.meta.dirname, '_many-machines.ts');
-  const agent = spawn(process.execPath, [program, JSON.stringify(told)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const said = text(agent.stdout);
-  const [, signal] = (await once(agent, 'exit')) as [number | null, string | null];
-  assert.equal(signal, 'SIGKILL', `it was to die by its own hand; it said: ${await said}`);
-  return JSON.parse(await said) as Record<Moment['what'], number>;
-}
-
-/** Control groups of every sandbox with a journal. */
-async function listGroups(stateDirectory: string): Promise<string[]> {
-  const found = await findCgroups();
-  const ids = readJournals(join(stateDirectory, 'journals')).map(({ sandboxId }) => sandboxId);
-  const groups = 'version' in found ? ids.flatMap((id) => cgroupPaths(found, id)) : [];
-  return groups.filter(existsSync);
-}
-
 const image = await buildIdleImage();
 
+const roundIn = (lab: AgentLab, machines: number, dieAt: Moment): Round => ({
+  stateDirectory: join(lab.root, 'state'),
+  cacheDirectory: join(lab.root, 'cache'),
+  controlPlaneSocketPath: lab.controlPlane.path,
+  ...{ image, machines, dieAt, signal: 'SIGKILL' },
+});
+
+/** A round, or what `around` makes of it; `report` is what was said after the round's own line. */
+async function run(round: Round, around: readonly string[] = []) {
+  const argv = [...around, PROGRAM, JSON.stringify(round)];
+  const child = spawn(process.execPath, argv, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // Compiled code would be a file that stays.
+    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' },
+  });
+  const [said, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  const [line = '', ...report] = said.split('\n');
+  assert.match(line, /^\{/, `the round was to say what it saw; it said: ${said}`);
+  return { code: code as unknown, seen: JSON.parse(line) as Seen, report: report.join('\n') };
+}
+
+/**
+ * The same below an inventory of the machine. What an agent notes of things of others (first-seen.ts) is there
+ * when there are such things, and says nothing of its own.
+ */
+async function runWatched(round: Round, flags: readonly string[] = []) {
+  const ignored = ['--ignore', join(round.stateDirectory, 'seen.json')];
+  return await run(round, [INVENTORY, ...ignored, ...flags, '--', process.execPath]);
+}
+
+/** One machine in these directories, for what is kept there on purpose. */
+async function prepare(lab: AgentLab): Promise<void> {
+  await lab.controlPlane.start();
+  const { code, seen } = await run(roundIn(lab, 1, { what: 'up', count: 1 }));
+  assert.deepEqual({ code, failed: seen.failed }, { code: 0, failed: [] });
+}
+
+function assertNothingStayed({ code, report }: { code: unknown; report: string }): void {
+  assert.match(report, /^inventory: the machine is as it was before$/m);
+  assert.equal(code, 0);
+}
+
 for (const { title, ...dieAt } of MOMENTS) {
-  test(`an agent with ${MACHINES} machines is killed while ${title}: the next one leaves nothing`, async () => {
+  test(`fifty machines are killed with their agent, and the next one leaves the host as it was: ${title}`, async () => {
     await using lab = await AgentLab.open();
-    await lab.controlPlane.start();
-    const stateDirectory = join(lab.root, 'state');
-    const cacheDirectory = join(directory, 'cache');
-    const told = { stateDirectory, cacheDirectory, image, machines: MACHINES, dieAt };
-    const died = await dieAmongMachines(told);
-    assert.equal(died[dieAt.what], dieAt.count);
-    await eventually('every monitor had died with its agent', () => {
-      const alive = ofSandboxes(stateDirectory).filter((one) => one.startsWith('process '));
-      return alive.length === 0 || undefined;
+    await prepare(lab);
+    const round = roundIn(lab, MACHINES, dieAt);
+    const { seen, ...inventory } = await runWatched(round);
+    assert.equal(seen.died[dieAt.what], dieAt.count);
+    assert.equal(seen.unburied, MACHINES - seen.died.buried);
+    const held = [...seen.groups, ...seen.held];
+    assert.ok(held.length > seen.unburied, 'a kill leaves more than journals');
+
+    assert.deepEqual(seen.failed, []);
+    const buried = lab.controlPlane.announced.at(-1)?.buried;
+    assert.equal(buried?.length, seen.unburied, 'told what was buried');
+    await lab.nothingLeft();
+    await assertBuried(round.stateDirectory);
+    assert.deepEqual(seen.groups.filter(existsSync), [], 'control groups');
+    assertNothingStayed(inventory);
+  });
+}
+
+test('the first machine of a host and its burial leave nothing outside of the directories they were given', async () => {
+  await using lab = await AgentLab.open();
+  await lab.controlPlane.start();
+  const round = roundIn(lab, 1, { what: 'up', count: 1 });
+  assertNothingStayed(await runWatched(round, ['--ignore', lab.root]));
+});
+
+/** What the inventory should say of a thing that we know by name; undefined: it is within another one. */
+function lineOf(held: string): string | undefined {
+  const [, process] = /^process (\d+) /.exec(held) ?? [];
+  if (process !== undefined) return `processes: + ${process} `;
+  const [, user] = /^user (.+)$/.exec(held) ?? [];
+  if (user !== undefined) return `files: + /run/${user}`;
+  const [, socket] = /^[0-9a-f]+: .* (\/.+)$/.exec(held) ?? [];
+  return socket === undefined ? undefined : `sockets: + unix ${socket}`;
+}
+
+const CONTROLS = [
+  {
+    signal: 'SIGKILL',
+    title: 'control: the inventory names what stays of killed machines without a next agent',
+  },
+  {
+    signal: 'SIGSTOP',
+    title: 'control: the inventory names what stays of living machines without a next agent',
+  },
+] as const;
+
+for (const { signal, title } of CONTROLS) {
+  test(title, async () => {
+    await using lab = await AgentLab.open();
+    await prepare(lab);
+    const round = roundIn(lab, FEW_MACHINES, { what: 'up', count: FEW_MACHINES });
+    const alone = { ...round, signal, controlPlaneSocketPath: undefined };
+    const { code, seen, report } = await runWatched(alone, ['--settle', '0']);
+    assert.equal(code, EXIT_SOMETHING_STAYED, report);
+    const files = ['sandboxes', 'journals'].flatMap((name) => {
+      const place = join(round.stateDirectory, name);
+      return readdirSync(place).map((one) => `files: + ${join(place, one)}`);
     });
-    const unburied = readJournals(join(stateDirectory, 'journals')).length;
-    assert.equal(unburied, MACHINES - died.buried);
-    const groups = await listGroups(stateDirectory);
-    const held = [...groups, ...ofSandboxes(stateDirectory), ...lab.left()];
-    assert.ok(held.length > unburied, 'a kill leaves more than journals');
+    assert.equal(files.length, 2 * FEW_MACHINES, 'a directory and a journal each');
+    const processes = seen.held.filter((one) => one.startsWith('process '));
+    assert.equal(processes.length >= FEW_MACHINES, signal === 'SIGSTOP', 'monitors');
+    const expected = [
+      ...files,
+      ...seen.groups.map((path) => `control groups: + ${path}`),
+      ...seen.held.flatMap((one) => lineOf(one) ?? []),
+    ];
+    assert.deepEqual(
+      expected.filter((line) => !report.includes(line)),
+      [],
+      report,
+    );
 
     const agent = await lab.agent({ slots: 0 });
     await agent.announced;
-    assert.deepEqual(agent.reaped.failed, []);
-    assert.equal(lab.controlPlane.announced[0]?.buried.length, unburied, 'told what was buried');
     await lab.nothingLeft();
-    await assertBuried(stateDirectory);
-    assert.deepEqual(groups.filter(existsSync), [], 'control groups');
+    await assertBuried(round.stateDirectory);
   });
 }
