@@ -10,7 +10,7 @@ import { createDockerDriver } from '../src/drivers/docker/driver.ts';
 import { Engine } from '../src/drivers/docker/engine.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
 import { startTestEngine, type TestEngine } from '@onejob/testing/container-engine';
-import { runScript, SandboxLab } from './_sandbox-lab.ts';
+import { runScript, SandboxLab, type Conversation } from './_sandbox-lab.ts';
 
 export type DockerLab = {
   readonly own: TestEngine & { readonly engine: Engine };
@@ -21,6 +21,8 @@ export type DockerLab = {
   readonly createDriver: (lab: { hostMarker: string }, settings?: DockerSettings) => SandboxDriver;
   /** What the script said, run as a job of its own that must succeed. */
   readonly run: (script: string, settings?: DockerSettings) => Promise<string>;
+  /** The same, and all else that was said. */
+  readonly converse: (script: string, settings?: DockerSettings) => Promise<Conversation>;
 };
 
 /** Everything of it is gone after the test file. */
@@ -42,7 +44,7 @@ export async function openDockerLab(startEngine = startTestEngine): Promise<Dock
       settings: { socketPath: own.socketPath, ...settings },
     });
   const newLab = async (): Promise<SandboxLab> => await SandboxLab.open(image, guestRunnerPath);
-  const run: DockerLab['run'] = async (script, settings) => {
+  const converse: DockerLab['converse'] = async (script, settings) => {
     await using lab = await newLab();
     const sandbox = await lab.newSandbox();
     const handle = await createDriver(lab, settings).provision(sandbox.request, sandbox.stack);
@@ -50,7 +52,8 @@ export async function openDockerLab(startEngine = startTestEngine): Promise<Dock
     await handle.kill();
     await lab.bury(sandbox);
     assert.equal(said.finished?.conclusion, 'success', `${said.log}${said.finished?.message}`);
-    return said.log.split('##[endgroup]\n').at(-1) ?? '';
+    return { ...said, log: said.log.split('##[endgroup]\n').at(-1) ?? '' };
   };
-  return { own, image, guestRunnerPath, cacheDirectory, newLab, createDriver, run };
+  const run: DockerLab['run'] = async (script, settings) => (await converse(script, settings)).log;
+  return { own, image, guestRunnerPath, cacheDirectory, newLab, createDriver, run, converse };
 }

@@ -223,6 +223,11 @@ export type Conversation = {
   log: string;
   finished: FinishedMessage | undefined;
   violation: string | undefined;
+  /**
+   * What it asked the guard for, which lets nothing through: `GET name`, `CONNECT host:port`. How often is
+   * the C library's to say: its two questions of one name, for each kind of address, may meet or not.
+   */
+  asked: Set<string>;
 };
 
 /** Plays the agent's part on a booted sandbox: hello, one job of one script, its log, its end. */
@@ -232,6 +237,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
     log: '',
     finished: undefined,
     violation: undefined,
+    asked: new Set(),
   };
   const { promise: over, resolve: end } = Promise.withResolvers<void>();
   const link = new GuestLink(handle.carriers, {
@@ -244,6 +250,7 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
         entropy: randomBytes(64).toString('hex'),
         clockUnixMs: Date.now(),
         network: 'link',
+        steered: handle.steered,
         actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
       };
     },
@@ -255,12 +262,16 @@ export async function runScript(handle: SandboxHandle, script: string): Promise<
       seen.log += message.rows.map((row) => `${row.text}\n`).join('');
       acknowledge({ ack: message.offset + message.rows.length });
     },
-    connect: (stream) => {
+    connect: (stream, authority) => {
+      seen.asked.add(`CONNECT ${authority}`);
       stream.respond({ ':status': 403 }, { endStream: true });
     },
     action: (stream) => stream.close(),
     results: (stream) => stream.close(),
-    name: (stream) => stream.close(),
+    name: (stream, name) => {
+      seen.asked.add(`GET ${name}`);
+      stream.respond({ ':status': name.endsWith('.example') ? 200 : 404 }, { endStream: true });
+    },
     source: (stream) => {
       stream.respond({ ':status': 404 }, { endStream: true });
     },

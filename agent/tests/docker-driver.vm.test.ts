@@ -17,6 +17,7 @@ import {
 import { imageName } from '../src/drivers/docker/image-import.ts';
 import { containerUlimits } from '../src/drivers/docker/ulimits.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
+import { STEERED_FLOWS } from '../src/network/limits.ts';
 import { containerFinder } from '../src/sandbox/finders/containers.ts';
 import { reap, type ReapReport } from '../src/sandbox/reaper.ts';
 import type { MachineImage } from '../src/sandbox/driver.ts';
@@ -24,6 +25,7 @@ import { whyNoEngine } from '@onejob/testing/container-engine';
 import { AgentLab } from './_agent-lab.ts';
 import { openDockerLab, type DockerLab } from './_docker-lab.ts';
 import { runScript, type SandboxLab } from './_sandbox-lab.ts';
+import { UNPROXIED } from './_unproxied.ts';
 import { driverContract } from './driver-contract.ts';
 
 const GONE_PATIENCE_MS = 15_000;
@@ -41,12 +43,21 @@ async function testDriver(): Promise<void> {
   });
   describe('docker alone', () => {
     describeConfinement(docker);
+    describeSteering(docker);
     describeCard(docker);
     describeAgent(docker);
     describeEnds(docker);
     describeLeftovers(docker);
   });
 }
+
+/** A table of packet rules (linux/netfilter/nf_tables.h: NFT_MSG_NEWTABLE of subsystem 10), and its answer. */
+const WRITE_RULES = `
+import os, socket, struct
+asked = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+asked.send(struct.pack("=IHHIIBBH", 20, 10 << 8, 0x405, 1, 0, 2, 0, 0))
+print("rules:", os.strerror(-struct.unpack("=16xi", asked.recv(64)[:20])[0]))
+`;
 
 function describeConfinement(docker: DockerLab): void {
   test('a job has no network, few capabilities, no way to more, and a closed link directory', async () => {
@@ -58,6 +69,8 @@ function describeConfinement(docker: DockerLab): void {
       'echo "left in link: $(ls -A /run/onejob | xargs)"',
       'mount -t tmpfs none /mnt 2>/dev/null && echo mounted',
       'unshare --user true 2>/dev/null && echo unshared',
+      `python3 -c '${WRITE_RULES}'`,
+      'ip rule add priority 5 lookup main 2>&1 || true',
       'test -w /proc/sys/kernel/panic && echo wrote-proc',
       'test -w /proc/sysrq-trigger && echo wrote-sysrq',
       'dd if=/dev/kmsg of=/dev/null count=1 2>/dev/null && echo read-kmsg',
@@ -72,11 +85,69 @@ function describeConfinement(docker: DockerLab): void {
     assert.match(log, /^CapBnd:\s+0*fb$/m);
     assert.match(log, /^NoNewPrivs:\s+1$/m);
     assert.match(log, /^Seccomp:\s+2$/m);
-    assert.match(log, /^resolvers=nameserver 127\.0\.0\.1$/m);
+    assert.match(log, /^resolvers=nameserver 198\.18\.0\.53$/m);
     assert.match(log, /^left in link: *$/m);
+    assert.match(log, /^rules: Operation not permitted$/m);
+    assert.match(log, /^RTNETLINK answers: Operation not permitted$/m);
     const files = containerUlimits().find(({ Name }) => Name === 'nofile');
     assert.match(log, new RegExp(`^core=0 files=${files?.Soft} ${files?.Hard}$`, 'm'));
     assert.doesNotMatch(log, /wrote-|mounted|unshared|read-kmsg|engine-socket/);
+  });
+}
+
+/**
+ * Whatever a job sends by itself, from whatever address and by whatever protocol, the host's kernel keeps no
+ * flow of; of connections that are steered, so many as may be new in a second.
+ */
+const FLOOD = `
+import itertools, socket
+def attempt(kind, source, to):
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.settimeout(5)
+        try:
+            one.bind((source, 0))
+            one.connect(to)
+            one.send(b"x")
+        except OSError:
+            pass
+count = lambda: int(open("/proc/sys/net/netfilter/nf_conntrack_count").read())
+before = count()
+for number in range(2000):
+    source = "9.9.%d.%d" % (number // 250, 1 + number % 250)
+    for to in [("127.0.0.1", 9), ("198.18.0.53", 53), ("192.0.2.1", 9)]:
+        attempt(socket.SOCK_DGRAM, source, to)
+    for to in [("127.0.0.1", 9), ("198.18.0.53", 9)]:
+        attempt(socket.SOCK_STREAM, source, to)
+print("tracked of its own:", count() - before)
+most = 0
+for number in range(600):
+    attempt(socket.SOCK_STREAM, "0.0.0.0", ("192.0.2.1", 9))
+    most = max(most, count())
+print("tracked when steered:", most - before)
+`;
+
+function describeSteering({ converse }: DockerLab): void {
+  test('what a job sends does not fill the tables of the host', async () => {
+    const { log } = await converse(`python3 -c '${FLOOD}'`);
+    assert.match(log, /^tracked of its own: 0$/m, log);
+    const [, tracked = ''] = /^tracked when steered: (\d+)$/m.exec(log) ?? [];
+    assert.ok(tracked !== '' && Number(tracked) > 0, log);
+    assert.ok(Number(tracked) <= STEERED_FLOWS, log);
+  });
+
+  test('a program that knows no proxy asks the guard for what it connects to, and hears at once', async () => {
+    const { log, asked } = await converse(UNPROXIED);
+    assert.match(log, /^name (?:7|52|56)$/m);
+    assert.match(log, /^address (?:7|52|56)$/m);
+    assert.match(log, /^unknown 6$/m);
+    assert.match(log, /^IPv6 7$/m);
+    assert.match(log, /^it took [0-3] s$/m);
+    const connections = ['CONNECT 93.184.215.14:80', 'CONNECT forge.example:8443'];
+    assert.deepEqual([...asked].toSorted(), [
+      ...connections,
+      'GET forge.example',
+      'GET nowhere.test',
+    ]);
   });
 }
 

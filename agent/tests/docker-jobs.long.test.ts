@@ -1,18 +1,15 @@
 /** What jobs do in containers of the driver docker, and what they leave there. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { whyNoEngine } from '@onejob/testing/container-engine';
 import { openDockerLab } from './_docker-lab.ts';
+import { UNPROXIED } from './_unproxied.ts';
 
-/** curl(1): 6, the name cannot be resolved; 7, it cannot be connected to; 28 would be the time. */
-const UNPROXIED = `before=$SECONDS
-curl -sS --noproxy '*' --max-time 20 http://example.org/ || echo "name $?"
-curl -sS --noproxy '*' --max-time 20 http://93.184.215.14/ || echo "address $?"
-curl -sS --noproxy '*' --max-time 20 'http://[2606:4700::1111]/' || echo "IPv6 $?"
-echo "it took $((SECONDS - before)) s"`;
+const run = promisify(execFile);
 const whyNot = whyNoEngine();
 
 if (whyNot !== undefined) test('jobs in containers', { skip: whyNot }, () => {});
@@ -49,9 +46,15 @@ async function testJobs(): Promise<void> {
     assert.doesNotMatch(log, /wrote/);
   });
 
-  test('a program that knows no proxy reaches nothing, and hears so at once', async () => {
-    const log = await docker.run(UNPROXIED);
-    for (const line of ['name 6', 'address 7', 'IPv6 7'])
+  test('where the host cannot steer, a program that knows no proxy reaches nothing, and hears so at once', async () => {
+    const hide = 'mount --bind /dev/null /usr/sbin/nft; exec "$@"';
+    const program = join(import.meta.dirname, '_unsteered-container.ts');
+    const { stdout: log } = await run('unshare', [
+      ...['--mount', '--', 'sh', '-e', '-c', hide, 'sh', process.execPath],
+      ...[program, docker.own.socketPath, UNPROXIED],
+    ]);
+    assert.match(log, /, for programs that know a proxy only$/m);
+    for (const line of ['name 6', 'address 7', 'unknown 6', 'IPv6 7'])
       assert.ok(log.includes(`\n${line}\n`), log);
     assert.match(log, /^it took [0-3] s$/m);
   });

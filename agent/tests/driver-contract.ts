@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { describe, test } from 'node:test';
-import { MACHINE } from '@onejob/protocol';
+import { explainError, MACHINE } from '@onejob/protocol';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
 import { FailingStack, runScript, SandboxLab } from './_sandbox-lab.ts';
@@ -214,7 +214,7 @@ function describeFailures(subject: DriverUnderTest, newLab: () => Promise<Sandbo
       );
       await lab.bury(sandbox);
       if (outcome === undefined) break;
-      assert.match(`${outcome.message} ${String(outcome.cause)}`, /withdrawn/);
+      assert.match(explainError(outcome), /withdrawn/);
     }
     assert.equal(reached.at(-1), 'process', 'the last thing acquired is what boots');
   });

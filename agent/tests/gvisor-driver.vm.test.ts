@@ -17,6 +17,7 @@ import { readJournals } from '../src/sandbox/journal.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
 import { findProgram } from '@onejob/testing/container-engine';
 import { runScript, SandboxLab } from './_sandbox-lab.ts';
+import { UNPROXIED } from './_unproxied.ts';
 import { driverContract } from './driver-contract.ts';
 
 const GONE_PATIENCE_MS = 10_000;
@@ -48,6 +49,27 @@ async function testDriver(path: string): Promise<void> {
 
   describe('gvisor alone', () => {
     describeView({ image, guestRunnerPath, cacheDirectory }, createDriver);
+    test('a program that knows no proxy asks the guard for names, and a job cannot change its network', async () => {
+      await using lab = await SandboxLab.open(image, guestRunnerPath);
+      const sandbox = await lab.newSandbox();
+      const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+      const script = 'grep -E "^Cap(Eff|Bnd):" /proc/self/status; ip addr add 192.0.2.1/32 dev lo';
+      const { log, asked } = await runScript(handle, `${UNPROXIED}; ${script} || echo refused`);
+      await handle.kill();
+      await lab.bury(sandbox);
+      assert.match(log, /^name (?:7|52|56)$/m);
+      for (const line of ['address 7', 'unknown 6', 'IPv6 7', 'refused']) {
+        assert.ok(log.includes(`\n${line}\n`), `${line}\n${log}`);
+      }
+      assert.match(log, /^it took [0-5] s$/m);
+      assert.deepEqual([...asked].toSorted(), [
+        ...['CONNECT forge.example:8443', 'GET forge.example', 'GET nowhere.test'],
+      ]);
+      // CAP_NET_ADMIN 12 and CAP_NET_RAW 13 (capabilities(7)) are for the set-up alone.
+      const sets = [...log.matchAll(/^Cap(?:Eff|Bnd):\s+(\w+)$/gm)].map(([, set = '']) => set);
+      assert.equal(sets.length, 2, log);
+      for (const set of sets) assert.equal(Number.parseInt(set, 16) & 0x3000, 0, log);
+    });
     describeControlGroup(image, guestRunnerPath, createDriver);
     test('a sandbox kernel that is killed from outside is the platform failing', async () => {
       await using lab = await SandboxLab.open(image, guestRunnerPath);

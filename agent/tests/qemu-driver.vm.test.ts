@@ -11,6 +11,7 @@ import { createQemuDriver } from '../src/drivers/qemu/driver.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
 import type { MachineImage, SandboxDriver } from '../src/sandbox/driver.ts';
 import { findQemu, runScript, SandboxLab } from './_sandbox-lab.ts';
+import { UNPROXIED } from './_unproxied.ts';
 import { driverContract } from './driver-contract.ts';
 
 const cacheDir = join(homedir(), '.cache', 'onejob');
@@ -41,6 +42,27 @@ describe('qemu alone', () => {
     assert.deepEqual(end, { cause: 'vmm_died', detail: 'QEMU ended with signal SIGKILL' });
     await handle.kill();
     await lab.bury(sandbox);
+  });
+
+  test('a program that knows no proxy asks the guard for what it connects to, and hears at once', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    const sandbox = await lab.newSandbox();
+    const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
+    const { log, asked } = await runScript(handle, UNPROXIED);
+    await handle.kill();
+    await lab.bury(sandbox);
+    assert.match(log, /^name (?:7|52|56)$/m);
+    assert.match(log, /^address (?:7|52|56)$/m);
+    assert.match(log, /^unknown 6$/m);
+    assert.match(log, /^IPv6 7$/m);
+    // Emulated, four programs take a while to start; what is not answered takes 20 s each.
+    assert.match(log, /^it took 1?\d s$/m);
+    const connections = ['CONNECT 93.184.215.14:80', 'CONNECT forge.example:8443'];
+    assert.deepEqual([...asked].toSorted(), [
+      ...connections,
+      'GET forge.example',
+      'GET nowhere.test',
+    ]);
   });
 
   test('a guest that restarts itself, or whose kernel panics, ends its machine', async () => {

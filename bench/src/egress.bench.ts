@@ -93,7 +93,7 @@ async function serve(paths: Omit<GuestOptions, 'authority' | 'bytes' | 'rounds'>
       {
         hello: () => ({
           ...{ sandboxId, hostname: sandboxId, machineId: '0'.repeat(32), entropy: '' },
-          ...{ clockUnixMs: Date.now(), network: 'link' },
+          ...{ clockUnixMs: Date.now(), network: 'link', steered: false },
           actions: { builtin: 'never', mirrored: false, serverUrl: '' },
         }),
         connect: (stream, authority) =>

@@ -23,7 +23,7 @@ async function overLink(carriers: Carriers): Promise<LinkTimes> {
   const link = new GuestLink(carriers, {
     hello: () => ({
       ...{ sandboxId: 'bench', hostname: 'bench', machineId: '0'.repeat(32), entropy: '' },
-      ...{ clockUnixMs: Date.now(), network: 'link' },
+      ...{ clockUnixMs: Date.now(), network: 'link', steered: false },
       actions: { builtin: 'never', mirrored: false, serverUrl: '' },
     }),
     connect: (stream) => {

@@ -1,5 +1,5 @@
 /**
- * The package managers of a machine without a network interface, as they come: no proxy variable, no
+ * The package managers of a sandbox without a network interface, as they come: no proxy variable, no
  * setting of a network. Each is the real client; what it asks is a server of the test, with TLS.
  */
 import assert from 'node:assert/strict';
@@ -7,7 +7,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { AgentConfig, MachineImage } from '@onejob/agent';
 import { assertBuried, startConstellation, type Constellation } from '@onejob/testing';
+import { startTestEngine, whyNoEngine } from '@onejob/testing/container-engine';
 import { makeClientImage } from './_client-image.ts';
 import { PackageServer, SITES_DOMAIN } from './_package-server.ts';
 import { FORGET_PROXY } from './_unproxied.ts';
@@ -18,16 +20,27 @@ const AT_ONCE_MS = 8_000;
 const directory = mkdtempSync(join(tmpdir(), 'onejob-clients-'));
 const undo = new AsyncDisposableStack();
 let server: PackageServer;
+let guestImage: MachineImage;
 let all: Constellation;
 
 before(async () => {
   undo.defer(() => rmSync(directory, { recursive: true, force: true }));
   server = undo.use(await PackageServer.start());
-  const { image } = undo.use(await makeClientImage(directory));
-  all = await startConstellation({
-    driver: 'qemu',
+  guestImage = undo.use(await makeClientImage(directory)).image;
+  all = undo.use(await startPlace('qemu'));
+});
+after(async () => await undo.disposeAsync());
+
+/** Jobs in sandboxes of the driver, which find the server's sites and no other name. */
+async function startPlace(
+  driver: 'qemu' | 'gvisor' | 'docker',
+  settings: Partial<AgentConfig> = {},
+): Promise<Constellation> {
+  const place = await startConstellation({
+    driver,
     agent: {
-      image: async () => await Promise.resolve(image),
+      ...settings,
+      image: async () => await Promise.resolve(guestImage),
       egress: {
         hazardousReachableLoopback: 'only-in-tests',
         resolver: {
@@ -41,12 +54,15 @@ before(async () => {
       },
     },
   });
-  undo.defer(async () => {
-    await all[Symbol.asyncDispose]();
-    await assertBuried(all.agentDirectory);
-  });
-});
-after(async () => await undo.disposeAsync());
+  const { agentDirectory } = place;
+  return {
+    ...place,
+    [Symbol.asyncDispose]: async () => {
+      await place[Symbol.asyncDispose]();
+      await assertBuried(agentDirectory);
+    },
+  };
+}
 
 /** What each client is told of the project, as a user would: where its packages are. */
 const clients = (): Record<string, string> => ({
@@ -76,8 +92,8 @@ ${script.replaceAll(/^/gm, '          ')}
 `;
 
 /** One job of these steps, by name. @returns its log, and what it talked to */
-async function runSteps(steps: Record<string, string>) {
-  const { run, logs } = await all.run({
+async function runSteps(steps: Record<string, string>, place = all) {
+  const { run, logs } = await place.run({
     workflow: `on: push
 jobs:
   one:
@@ -96,15 +112,38 @@ ${Object.entries(steps)
   });
   const log = (logs['one'] ?? []).map(({ text }) => text).join('\n');
   assert.equal(run.conclusion, 'success', log);
-  const { records } = await all.api.egress(run.jobs[0]?.id ?? '');
+  const { records } = await place.api.egress(run.jobs[0]?.id ?? '');
   return { log, records };
 }
 
 test('curl, git, apt-get, pip, npm, go and cargo work without any setting of a network', async () => {
-  const { log, records } = await runSteps({
-    settings: 'echo "proxies: $(env | grep -ci proxy), interfaces: $(ls /sys/class/net)"',
-    ...clients(),
-  });
+  await checkClients(all);
+});
+
+test('they work in a container, too', async (context) => {
+  const whyNot = whyNoEngine();
+  if (whyNot !== undefined) return context.skip(whyNot);
+  await using engine = await startTestEngine();
+  await using place = await startPlace('docker', { docker: { socketPath: engine.socketPath } });
+  await checkClients(place);
+  await checkNowhere(place);
+});
+
+test('they work in gVisor, too', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('gVisor takes root here');
+  await using place = await startPlace('gvisor');
+  await checkClients(place);
+});
+
+async function checkClients(place: Constellation): Promise<void> {
+  server.asked.clear();
+  const { log, records } = await runSteps(
+    {
+      settings: 'echo "proxies: $(env | grep -ci proxy), interfaces: $(ls /sys/class/net)"',
+      ...clients(),
+    },
+    place,
+  );
   assert.match(log, /^proxies: 0, interfaces: lo$/m);
   for (const name of Object.keys(clients())) {
     assert.match(log, new RegExp(`^${name} says hello$`, 'm'));
@@ -115,7 +154,7 @@ test('curl, git, apt-get, pip, npm, go and cargo work without any setting of a n
   const talkedTo = records.map(({ host, port, verdict }) => `${host}:${port} ${verdict}`);
   const expected = sites.map((site) => `${server.authority(site)} allowed`);
   assert.deepEqual([...new Set(talkedTo)].toSorted(), expected);
-});
+}
 
 /** Containers have the programs of their machine. */
 const containers = (): Record<string, string> => {
@@ -164,6 +203,10 @@ test('docker works as it comes: its containers reach what the guard allows, by a
 });
 
 test('a name that leads nowhere, and ping, fail at once, in words of the clientâ€™s own', async () => {
+  await checkNowhere(all);
+});
+
+async function checkNowhere(place: Constellation): Promise<void> {
   const nowhere = 'nowhere.example';
   const tries = {
     curl: `curl -sS https://${nowhere}/`,
@@ -176,7 +219,7 @@ test('a name that leads nowhere, and ping, fail at once, in words of the clientâ
     `from=$(date +%s%N)
 ${command} || echo "${name} failed after $(( ($(date +%s%N) - from) / 1000000 )) ms"`,
   ]);
-  const { log } = await runSteps(Object.fromEntries(timed) as Record<string, string>);
+  const { log } = await runSteps(Object.fromEntries(timed) as Record<string, string>, place);
   assert.match(log, /^curl: \(6\) Could not resolve host: nowhere\.example$/m);
   assert.match(log, /^fatal: unable to access .*Could not resolve host: nowhere\.example$/m);
   assert.equal(log.match(/^ping: connect: Network is unreachable$/gm)?.length, 2, log);
@@ -184,4 +227,4 @@ ${command} || echo "${name} failed after $(( ($(date +%s%N) - from) / 1000000 ))
     const [, ms = ''] = new RegExp(`^${name} failed after (\\d+) ms$`, 'm').exec(log) ?? [];
     assert.ok(ms !== '' && Number(ms) < AT_ONCE_MS, `${name}: ${ms} ms\n${log}`);
   }
-});
+}

@@ -15,14 +15,14 @@ import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostHello, HostMessage, JobTask } from '@onejob/protocol';
 import type { GuestConfig } from './config/config.ts';
-import { GuestError } from './errors.ts';
+import { GuestError, messageOf } from './errors.ts';
 import type { JobRun } from './job/run-job.ts';
 import { openSessions } from './link/carrier.ts';
 import { HostControl, openLogStream, sayHello } from './link/host.ts';
 import { INIT_DESCRIPTOR, takeIdentity } from './link/identity.ts';
 import { GUEST_PROTOCOL } from './link/names.ts';
 import { LEAVE_MS, LOG_ACKNOWLEDGE_MS } from './limits.ts';
-import { LogSender } from './logs/log-sender.ts';
+import { JOB_ROW, LogSender } from './logs/log-sender.ts';
 import { RUNNER_VERSION } from './version.ts';
 
 function uptimeMs(): number {
@@ -92,12 +92,12 @@ export async function runGuest(config: GuestConfig): Promise<void> {
     const { serveUnproxied } = await import('./proxy/unproxied.ts');
     const loopback = Loopback.listen(() => bulk);
     loopback.catch(() => {}); // the job says it
-    const { hostname, actions } = await answered;
+    const { hostname, actions, steered } = await answered;
     const wishes = new HostWishes();
     const host = new HostControl(session, (message) => wishes.take(message));
     host.send({ type: 'ready' });
-    const unproxied =
-      config.carrier.kind === 'virtio' ? serveUnproxied(async () => await bulk) : undefined;
+    const by = config.carrier.kind === 'virtio' ? 'init' : steered ? 'steering' : undefined;
+    const unproxied = by && serveUnproxied(async () => await bulk, by);
     unproxied?.catch(() => {}); // awaited below
     const task = await Promise.race([wishes.task, host.ended]);
     if (task === undefined)
@@ -111,7 +111,13 @@ export async function runGuest(config: GuestConfig): Promise<void> {
       loopback,
       actions: { ...actions, bulk: async () => await bulk },
     });
-    await unproxied;
+    await unproxied?.catch((error: unknown) => {
+      if (by === 'init') throw error;
+      log.append(
+        JOB_ROW,
+        `##[warning]Programs that know no proxy reach nothing: ${messageOf(error)}`,
+      );
+    });
     wishes.start(job);
     const finished = await Promise.race([job.run(), host.ended]);
     if (finished === undefined) {

@@ -118,6 +118,8 @@ export const RESOLVER_CONNECTIONS = 64;
 export const RESOLVER_IDLE_MS = 10 * SECOND_MS;
 /** A question over TCP, with all that may come with it. */
 export const RESOLVER_MESSAGE_BYTES = 4 * KiB;
+/** Before what accepts for programs that know no proxy is started again: somebody killed it. */
+export const ACCEPT_AGAIN_MS = 1 * SECOND_MS;
 /** Text of a refusal, from the agent's header. */
 export const PROXY_REASON_CHARACTERS = 1024;
 

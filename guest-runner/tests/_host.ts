@@ -198,6 +198,7 @@ export class TestHost {
       entropy: '00'.repeat(64),
       clockUnixMs: Date.now(),
       network: 'link',
+      steered: false,
       actions: {
         ...{ builtin: 'fallback', mirrored: false, serverUrl: this.options.serverUrl ?? '' },
         ...this.options.actions,

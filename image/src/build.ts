@@ -20,7 +20,7 @@ import {
 import { takeBuildLock } from './build-lock.ts';
 import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
-import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES } from './initramfs.ts';
+import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES, STEER_SOURCE } from './initramfs.ts';
 import { MODULE_LISTS } from './kernel.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
 import { requireImageName } from './import-image.ts';
@@ -190,7 +190,7 @@ async function readRecipe(options: ImageOptions): Promise<Recipe> {
     bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
     bundleGuestRunner({ cacheDir, entry: START_ENTRY }),
     findGuestNode(),
-    Promise.all(INIT_SOURCES.map(async (path) => await readFile(path, 'utf8'))),
+    Promise.all([...INIT_SOURCES, STEER_SOURCE].map(async (path) => await readFile(path, 'utf8'))),
     compileCacheInputs(),
   ]);
   const initDigest = sha256([init, COMPILER_FLAGS]);

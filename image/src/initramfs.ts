@@ -1,6 +1,6 @@
 /** Compiles the guest's init and packs it with the boot modules into the initramfs. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { directoryEntry, fileEntry, writeCpio } from './cpio.ts';
@@ -15,6 +15,8 @@ export const INIT_SOURCES: readonly string[] = [
   'network-card.c',
   'network.h',
 ].map((name) => join(GUEST, name));
+/** A program of the root disk, for sandboxes that have no init. */
+export const STEER_SOURCE = join(GUEST, 'steer.c');
 export const COMPILER_FLAGS: readonly string[] = [
   '-static',
   '-Os',
@@ -25,6 +27,15 @@ export const COMPILER_FLAGS: readonly string[] = [
   '-Wl,--build-id=none',
 ];
 
+/** Makes a static program. What the compiler keeps on the way is beside it. */
+export async function compile(
+  run: RunTool,
+  { step, sources, target }: { step: string; sources: readonly string[]; target: string },
+): Promise<void> {
+  const command = ['gcc', ...COMPILER_FLAGS, '-o', target, ...sources] as const;
+  await run({ step, command: [...command], temporaryDirectory: dirname(target) });
+}
+
 /** Mount points that init needs before it has a root disk. */
 const DIRECTORIES: readonly string[] = ['dev', 'proc', 'sys', 'lower', 'upper', 'new', 'modules'];
 
@@ -34,7 +45,7 @@ export async function buildInitramfs(
 ): Promise<void> {
   const program = join(paths.workDirectory, 'init');
   const sources = INIT_SOURCES.filter((path) => path.endsWith('.c'));
-  await run({ step: 'initrd', command: ['gcc', ...COMPILER_FLAGS, '-o', program, ...sources] });
+  await compile(run, { step: 'initrd', sources, target: program });
   const entries = DIRECTORIES.map(directoryEntry);
   entries.push(fileEntry('init', await readFile(program), 'program'));
   const names = new Set<string>();

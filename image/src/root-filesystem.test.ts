@@ -110,6 +110,8 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
     });
     assert.match(stat, /Uid: 0\s+Gid: 0\s+Access: 0644/, name);
   }
+  const steer = execFileSync('dump.erofs', ['--path=/opt/onejob/steer', out], { encoding: 'utf8' });
+  assert.match(steer, /Uid: 0\s+Gid: 0\s+Access: 0755/);
   const npm = execFileSync(
     'dump.erofs',
     ['--path=/usr/local/lib/node_modules/npm/bin/npm-cli.js', out],

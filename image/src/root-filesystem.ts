@@ -20,6 +20,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { archivesForGuest, formatSources, type DebianArchive } from './apt-sources.ts';
 import { ImageError } from './errors.ts';
+import { compile, STEER_SOURCE } from './initramfs.ts';
 import { asRoot, type Privilege } from './privilege.ts';
 import { RUNNER_FILES } from './guest/runner-script.ts';
 import { ROOT_UUID, SOURCE_DATE_EPOCH } from './recipe.ts';
@@ -130,6 +131,9 @@ export async function buildRootFilesystem(run: RunTool, options: RootOptions): P
     await chmod(join(stage, path), 0o644);
   }
   await addRunner(stage, options);
+  const steer = join(stage, 'opt/onejob/steer');
+  await compile(run, { step: 'root', sources: [STEER_SOURCE], target: steer });
+  await chmod(steer, 0o755);
   if (options.foreignTar !== undefined) {
     const words = ['-xf', options.baseTar, '-C', stage, '--no-same-owner', './usr/lib/modules'];
     await run({ step: 'root', command: ['tar', ...words] });

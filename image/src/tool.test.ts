@@ -49,6 +49,14 @@ suite('a tool of the build', () => {
     assert.match(await readFile(at.logPath, 'utf8'), /\[base\] sh -c[^]*two/);
   });
 
+  test('keeps what it leaves when it is killed where it is told to, and not in the system’s place', async () => {
+    await using at = await bench();
+    const command = ['sh', '-c', 'printf "$TMPDIR"; mktemp -u'] as const;
+    const [place, name] = [join(at.logPath, '..'), 'tmp.'];
+    const said = await at.run({ step: 'root', command, temporaryDirectory: place });
+    assert.ok(said.startsWith(`${place}${place}/${name}`), said);
+  });
+
   test('fails with its step, its last lines and the place of the log', async () => {
     await using at = await bench();
     // the complaint comes first: whatever is printed after it must not push it out

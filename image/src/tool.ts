@@ -39,6 +39,8 @@ interface ToolRun {
   step: string;
   command: readonly [string, ...string[]];
   cwd?: string;
+  /** Where it keeps what it leaves when it is killed; by default in the system's. */
+  temporaryDirectory?: string;
   /** Sees each line of standard output and standard error as it comes. */
   onLine?: (line: string) => void;
   /** Standard output may hold passwords: it is returned, and neither logged nor shown in errors. */
@@ -69,7 +71,9 @@ async function runTool(setting: ToolSetting, run: ToolRun): Promise<string> {
   const log: Log = (text) => appendFile(setting.logPath, text, { mode: LOG_MODE });
   await log(`\n[${run.step}] ${run.command.join(' ')}\n`);
   // pipes for 0 to 2; 3 keeps the lock held as long as anything of this tool lives
-  const [program, ...words] = [...DIE_WITH_PARENT, ...run.command] as const;
+  const { temporaryDirectory: place } = run;
+  const settings = place === undefined ? [] : ['env', `TMPDIR=${place}`];
+  const [program, ...words] = [...DIE_WITH_PARENT, ...settings, ...run.command] as const;
   const child = spawn(program, words, {
     stdio: ['ignore', 'pipe', 'pipe', setting.lockFd],
     ...(run.cwd === undefined ? {} : { cwd: run.cwd }),

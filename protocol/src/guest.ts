@@ -63,6 +63,12 @@ export const MACHINE = {
     gateway6: 'fd6f:6e65:6a6f::1',
     prefix6: 64,
   },
+  /**
+   * For programs that know no proxy, where there is no interface: the resolver's address, as in the
+   * image's /etc/resolv.conf; and the guest runner's port, which packet rules lead connections to where
+   * the machine has no kernel of its own.
+   */
+  steering: { resolver: '198.18.0.53', port: 54 },
 } as const;
 
 /** `link`: no interface at all. `nat`: one of its own, and the way out that the host's guard leaves. */
@@ -78,6 +84,8 @@ export type HostHello = {
   entropy: string;
   clockUnixMs: number;
   network: NetworkMode;
+  /** Connections are led to `MACHINE.steering.port`; in a machine with a kernel of its own init does more. */
+  steered: boolean;
   /**
    * How this host gives actions; `mirrored`: it has mirrors to ask. `serverUrl`: where repositories
    * are that are not here, without a slash at its end; empty: nowhere.

@@ -24,7 +24,7 @@ import type { AgentProcessConfig } from './spawn-agent.ts';
 export const TEST_CACHE = join(homedir(), '.cache', 'onejob');
 
 export type ConstellationOptions = {
-  driver?: 'process' | 'qemu';
+  driver?: 'process' | 'qemu' | 'gvisor' | 'docker';
   controlPlane?: Partial<ControlPlaneConfig>;
   /** False: the test brings an agent of its own. */
   agent?: Partial<AgentConfig> | false;

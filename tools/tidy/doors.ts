@@ -41,6 +41,7 @@ export function checkEnvironment(file: SourceFile): Violation[] {
 const SPAWNING_ROOMS: Readonly<Record<string, string>> = {
   'agent/src/host/': 'the one place where the agent touches its host',
   'guest-runner/src/steps/': 'steps are processes',
+  'guest-runner/src/proxy/': 'a program takes connections that Node cannot',
   'control-plane/src/git/': 'git http-backend',
   'cli/src/checkout/': "the user's own git in the user's own checkout",
   'prove/src/scene/': 'the host that is attacked: namespaces, and processes to be found',

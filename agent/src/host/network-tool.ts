@@ -17,6 +17,7 @@ export const NETWORK_PACKAGES = {
   nft: 'nftables',
   conntrack: 'conntrack',
   nsenter: 'util-linux',
+  unshare: 'util-linux',
 } as const;
 
 /** One run takes milliseconds, and a second on a host that is busy. */

@@ -396,6 +396,7 @@ export class JobRun implements LeaseHolder {
         newIdentity({
           sandboxId: this.#sandboxId,
           network: this.#network === undefined ? 'link' : 'nat',
+          steered: handle.steered,
           actions: this.#agent.actions.offer,
         }),
       message: async (message) => {

@@ -68,6 +68,7 @@ beforeEach(async () => {
           entropy: '0',
           clockUnixMs: 0,
           network: 'link',
+          steered: false,
           actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
         };
       },

@@ -6,7 +6,7 @@ const MACHINE_ID_BYTES = 16;
 const ENTROPY_BYTES = 64;
 
 export function newIdentity(
-  parts: Pick<HostHello, 'sandboxId' | 'network' | 'actions'>,
+  parts: Pick<HostHello, 'sandboxId' | 'network' | 'steered' | 'actions'>,
 ): HostHello {
   return {
     ...parts,

@@ -26,6 +26,12 @@ export const FLOW_LINE_CHARACTERS = 2000;
 export const FLOW_BUFFER_BYTES = 8 * 1024 * 1024;
 /** A flow that ended stays known so long for late packets; less than the kernel's two minutes. */
 export const TIME_WAIT_SECONDS = 10;
+/** Steered connections of one container that are open or opening: the runner takes 1,024. */
+export const STEERED_FLOWS = 2048;
+/** New ones: what the guard lets a sandbox have by default. */
+export const STEERED_PER_SECOND = 200;
+/** What of them ended is forgotten then: both ends are of one kernel, and no packet is late. */
+export const ENDED_SECONDS = 1;
 /**
  * Flows of one sandbox that the host knows, for each connection it may have open: the namespace's own limit
  * comes first, and says so, also where the host was told to remember what has ended for longer.

@@ -108,6 +108,8 @@ export interface SandboxHandle {
   readonly driver: DriverName;
   /** For people: "QEMU 7.2, TCG (no KVM: ...)". */
   readonly note: string;
+  /** Its connections are led to `MACHINE.steering.port`, for programs that know no proxy. */
+  readonly steered: boolean;
   /** Connected, synchronised, nothing read from them yet: HTTP/2 begins here. */
   readonly carriers: { control: Socket; bulk: Socket };
   /** Milliseconds of each phase until the carriers were up: provision, kernel, init, bridge. */

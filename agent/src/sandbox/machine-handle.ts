@@ -22,6 +22,8 @@ type HandleParts = {
   driver: DriverName;
   note: string;
   machine: Machine;
+  /** By default not. */
+  steered?: boolean;
   carriers: { control: Socket; bulk: Socket };
   phasesMs: Readonly<Record<string, number>>;
   /** Has the file system that the machine's disk is on no room? */
@@ -31,6 +33,7 @@ type HandleParts = {
 export class MachineHandle implements SandboxHandle {
   readonly driver: DriverName;
   readonly note: string;
+  readonly steered: boolean;
   readonly carriers: { control: Socket; bulk: Socket };
   readonly phasesMs: Readonly<Record<string, number>>;
   readonly ended: Promise<MachineEnd>;
@@ -40,6 +43,7 @@ export class MachineHandle implements SandboxHandle {
   constructor(parts: HandleParts) {
     this.driver = parts.driver;
     this.note = parts.note;
+    this.steered = parts.steered ?? false;
     this.carriers = parts.carriers;
     this.phasesMs = parts.phasesMs;
     this.isHostDiskFull = parts.isHostDiskFull;

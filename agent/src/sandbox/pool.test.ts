@@ -73,6 +73,7 @@ function newDriver(onProvision: OnProvision = () => {}): { driver: SandboxDriver
       made.push(machine);
       return {
         ...{ driver: 'qemu', note: '', phasesMs: {}, ended, oomKills: () => 0 },
+        steered: false,
         carriers: { control: undefined as never, bulk: undefined as never },
         isHostDiskFull: async () => await Promise.resolve(false),
         kill: async () => {

@@ -15,6 +15,7 @@ const HELLO: HostHello = {
   entropy: 'cd'.repeat(64),
   clockUnixMs: 1_790_000_000_000,
   network: 'link',
+  steered: false,
   actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
 };
 

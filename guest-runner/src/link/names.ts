@@ -7,6 +7,7 @@ import type {
   ACTION_ORIGIN_HEADER as OriginHeader,
   GUEST_PATHS as Paths,
   GUEST_PROTOCOL as Protocol,
+  MACHINE,
 } from '@onejob/protocol';
 
 export const GUEST_PROTOCOL: typeof Protocol = 'onejob.guest.v1';
@@ -19,6 +20,7 @@ export const GUEST_PATHS: typeof Paths = {
   results: '/results/',
   names: '/names/',
 };
+export const STEERING: (typeof MACHINE)['steering'] = { resolver: '198.18.0.53', port: 54 };
 export const ACTION_COMMIT_HEADER: typeof CommitHeader = 'onejob-action-commit';
 export const ACTION_ORIGIN_HEADER: typeof OriginHeader = 'onejob-action-origin';
 /** Header of a refused CONNECT: why, for people. */

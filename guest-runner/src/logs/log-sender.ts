@@ -19,7 +19,8 @@ import {
 import { jsonLine, readJsonLines } from '../link/json-lines.ts';
 import { LOG_FLUSH_MS, LOG_ROW_OVERHEAD_BYTES } from '../limits.ts';
 
-const JOB_ROW = -1;
+/** In place of a step's. */
+export const JOB_ROW = -1;
 
 type Batch = { end: number; costBytes: number };
 

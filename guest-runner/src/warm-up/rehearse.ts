@@ -48,6 +48,7 @@ const HELLO: HostHello = {
   entropy: '',
   clockUnixMs: 0,
   network: 'link',
+  steered: false,
   actions: { builtin: 'fallback', mirrored: false, serverUrl: '' },
 };
 

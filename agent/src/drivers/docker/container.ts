@@ -15,8 +15,19 @@ import { containerUlimits } from './ulimits.ts';
 
 export const HOST_LABEL = 'onejob.host';
 export const SANDBOX_LABEL = 'onejob.sandbox';
-/** Itself, where nothing listens: the proxy looks names up. Never the host's. */
-const NO_RESOLVER = '127.0.0.1';
+/**
+ * How a container reaches anything: it gets an interface once it runs, its connections are steered then,
+ * or it has its proxy alone.
+ */
+export type Reach = 'card' | 'steered' | 'proxy';
+
+/** Who looks names up for it. Never the host's resolver. */
+const RESOLVERS: Record<Reach, string> = {
+  card: MACHINE.network.gateway,
+  steered: MACHINE.steering.resolver,
+  // Itself, where nothing listens.
+  proxy: '127.0.0.1',
+};
 
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
@@ -32,10 +43,9 @@ export function containerOptions(options: {
   settings: CheckedSettings;
   /** Directory of this host with the carriers' sockets and nothing else. */
   linkDirectory: string;
-  /** It gets an interface once it runs. */
-  hasCard: boolean;
+  reach: Reach;
 }): ContainerCreateOptions {
-  const { hostMarker, sandboxId, image, shape, settings, hasCard } = options;
+  const { hostMarker, sandboxId, image, shape, settings, reach } = options;
   const memory = Math.round(shape.memoryBytes);
   const mount = (Source: string, Target: string): MountSettings => ({
     ...({ Type: 'bind', Source, Target, ReadOnly: true } as const),
@@ -73,7 +83,9 @@ export function containerOptions(options: {
       RestartPolicy: { Name: 'no' },
       // What a job writes to its machine's console is kept nowhere on the host's disk.
       LogConfig: { Type: 'none', Config: {} },
-      Dns: settings.dns ?? [hasCard ? MACHINE.network.gateway : NO_RESOLVER],
+      Dns: settings.dns ?? [RESOLVERS[reach]],
+      // The runner's resolver is on port 53, and it is root without any capability for that.
+      ...(reach === 'steered' ? { Sysctls: { 'net.ipv4.ip_unprivileged_port_start': '0' } } : {}),
       Mounts: [
         mount(options.linkDirectory, LINK_DIRECTORY),
         ...settings.caches.map(({ source, target }) => mount(source, target)),

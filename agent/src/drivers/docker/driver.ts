@@ -22,6 +22,7 @@ import type {
   SandboxHandle,
 } from '../../sandbox/driver.ts';
 import { moveCard } from '../../network/card.ts';
+import { canSteer, steerConnections } from '../../network/steering.ts';
 import { ComingUp } from '../../sandbox/coming-up.ts';
 import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
@@ -35,7 +36,7 @@ import {
   SHAPE_LIMITS,
   type DockerDriverConfig,
 } from './config.ts';
-import { containerOptions } from './container.ts';
+import { containerOptions, type Reach } from './container.ts';
 import { Engine, isObject } from './engine.ts';
 import { Container } from './handle.ts';
 import { importImage } from './image-import.ts';
@@ -49,6 +50,7 @@ type Host = {
   engineDirectory: string;
   settings: CheckedSettings;
   probe: Pick<DriverProbe, 'limits' | 'card' | 'note'>;
+  steers: boolean;
 };
 
 /** Throws `invalid_configuration` where the operator's settings are refused. */
@@ -124,16 +126,20 @@ async function findHost(config: DockerDriverConfig, settings: CheckedSettings): 
   const told = (key: string, otherwise: string): string =>
     typeof body[key] === 'string' ? body[key] : otherwise;
   const runBy = runtime ?? told('DefaultRuntime', 'its default runtime');
+  // gVisor has a network of its own behind the namespace: it takes the interfaces that are there when it
+  // starts, and no rules or routes.
+  const isOwnNetwork = runBy === 'runsc';
+  const steers = !isOwnNetwork && (await canSteer());
   const notes = [
     `container engine ${told('ServerVersion', 'of unknown version')}`,
     `run by ${runBy}`,
     "on the host's kernel",
     limits.includes('memory') ? 'its disk is not limited' : 'its memory and disk are not limited',
+    ...(steers ? [] : ['for programs that know a proxy only']),
   ];
   const engineDirectory = told('DockerRootDir', '/var/lib/docker');
-  // gVisor takes the interfaces that are there when it starts.
-  const card = runBy === 'runsc' ? undefined : UNPROBED.card;
-  return { engine, engineDirectory, settings, probe: { limits, card, note: notes.join(', ') } };
+  const probe = { limits, card: isOwnNetwork ? undefined : UNPROBED.card, note: notes.join(', ') };
+  return { engine, engineDirectory, settings, probe, steers };
 }
 
 async function provision(
@@ -170,20 +176,23 @@ async function provision(
   undo.defer(async () => await container.kill());
   const carriers = await coming.carriers();
   undo.defer(() => void [carriers.control.destroy(), carriers.bulk.destroy()]);
-  if (request.network !== undefined) {
-    const { hostMarker } = config;
-    await moveCard(request.network, { hostMarker, sandboxId: request.sandboxId }, signal);
-  }
+  const processes = { hostMarker: config.hostMarker, sandboxId: request.sandboxId };
+  if (request.network !== undefined) await moveCard(request.network, processes, signal);
+  const steered =
+    reachOf(host, request) === 'steered' && (await steerConnections(processes, signal));
   const phasesMs = coming.phasesMs();
   const { engineDirectory, probe } = host;
   const handle = new MachineHandle({
-    ...{ driver: 'docker', note: probe.note, machine: container, carriers, phasesMs },
+    ...{ driver: 'docker', note: probe.note, machine: container, steered, carriers, phasesMs },
     // Where the engine keeps what containers write.
     isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
   });
   undo.move();
   return handle;
 }
+
+const reachOf = ({ steers }: Host, { network }: ProvisionRequest): Reach =>
+  network !== undefined ? 'card' : steers ? 'steered' : 'proxy';
 
 /** Created, then guarded, then started: at no moment does one run that nobody would remove. */
 async function startContainer(parts: {
@@ -203,7 +212,7 @@ async function startContainer(parts: {
   checkSettings(config.settings, placesOf(config));
   const options = containerOptions({
     ...{ hostMarker, sandboxId, image, shape, settings, linkDirectory },
-    hasCard: request.network !== undefined,
+    reach: reachOf(parts.host, request),
   });
   await acquire({ kind: 'container', sandboxId, socketPath }, async () => {
     await engine.ask('create a container', async (docker) => docker.createContainer(options));

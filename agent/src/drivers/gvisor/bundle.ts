@@ -5,7 +5,10 @@
  */
 import { MACHINE, type SandboxId } from '@onejob/protocol';
 import { HOST_VARIABLE, SANDBOX_VARIABLE } from '../../host/processes.ts';
-import { CAPABILITIES, LINK_DIRECTORY, OPEN_FILES } from './config.ts';
+import { CAPABILITIES, LINK_DIRECTORY, OPEN_FILES, STEERING_CAPABILITIES } from './config.ts';
+
+/** Leads connections to the guest runner and gives up what that takes (image/src/guest/steer.c). */
+export const STEER = '/opt/onejob/steer';
 
 export function ociConfig(options: {
   hostMarker: string;
@@ -13,16 +16,21 @@ export function ociConfig(options: {
   rootPath: string;
   /** Directory of this host with the carriers' sockets and nothing else. */
   linkDirectory: string;
+  /** The image has STEER. */
+  steered: boolean;
 }): Record<string, unknown> {
-  const capabilities = [...CAPABILITIES];
+  const capabilities = [...CAPABILITIES, ...(options.steered ? STEERING_CAPABILITIES : [])];
   return {
     ociVersion: '1.0.0',
     hostname: 'onejob',
     root: { path: options.rootPath, readonly: false },
     process: {
       user: { uid: 0, gid: 0 },
-      // A shell first: it is what a signal of a job to the runner's parent reaches, and no signal ends it.
-      args: ['/bin/sh', '-c', '/usr/local/bin/node /opt/onejob/start-runner.cjs; exit $?'],
+      args: [
+        ...(options.steered ? [STEER, 'run', String(MACHINE.steering.port)] : []),
+        // A shell first: it is what a signal of a job to the runner's parent reaches, and no signal ends it.
+        ...['/bin/sh', '-c', '/usr/local/bin/node /opt/onejob/start-runner.cjs; exit $?'],
+      ],
       env: [
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         ...['HOME=/root', 'LANG=C.UTF-8', 'ONEJOB_CARRIER=unix'],

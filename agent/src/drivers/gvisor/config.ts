@@ -51,6 +51,9 @@ export const CAPABILITIES = [
   'CAP_SYS_PTRACE',
 ] as const;
 
+/** For the sandbox's own network alone, and given up before the guest runner starts. */
+export const STEERING_CAPABILITIES = ['CAP_NET_ADMIN', 'CAP_NET_RAW'] as const;
+
 /** Where the carriers are, in the sandbox. */
 export const LINK_DIRECTORY = '/run/onejob';
 /** Builds expect more of a CI machine than the 1024 of old systems. */

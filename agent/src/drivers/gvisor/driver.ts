@@ -6,6 +6,7 @@
  * Every process of it lives in a PID namespace and a control group of ours, so it ends with its agent,
  * whole, whatever runsc does about its own.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explainError } from '@onejob/protocol';
@@ -34,7 +35,7 @@ import { ComingUp } from '../../sandbox/coming-up.ts';
 import { MachineHandle, ProcessMachine } from '../../sandbox/machine-handle.ts';
 import { checkShape } from '../../sandbox/shape.ts';
 import type { ProvisionStack } from '../../sandbox/stack.ts';
-import { ociConfig } from './bundle.ts';
+import { ociConfig, STEER } from './bundle.ts';
 import {
   BOOT_TIMEOUT_MS,
   DIALECTS,
@@ -120,7 +121,10 @@ type Mode = { platform: string; flags: readonly string[] };
 const MODES: readonly Mode[] = PLATFORMS.flatMap((platform) =>
   DIALECTS.map((dialect) => ({
     platform,
-    flags: [`--platform=${platform}`, '--network=none', '--ignore-cgroups', ...dialect],
+    flags: [
+      ...[`--platform=${platform}`, '--network=none', '--net-raw', '--ignore-cgroups'],
+      ...dialect,
+    ],
   })),
 );
 
@@ -193,7 +197,8 @@ async function provision(
   const linkDirectory = paths.link;
   const memoryFile = join(paths.state, 'meminfo');
   await writeFile(memoryFile, memoryOf(request.shape));
-  const oci = ociConfig({ hostMarker, sandboxId, rootPath, linkDirectory });
+  const steered = existsSync(join(rootPath, STEER));
+  const oci = ociConfig({ hostMarker, sandboxId, rootPath, linkDirectory, steered });
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(oci));
   coming.setDeadline(config.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   const groups = cgroupPaths(host.cgroups, sandboxId);
@@ -207,7 +212,7 @@ async function provision(
   const carriers = await coming.carriers();
   const oomKills = (): number => cgroupOomKills(groups);
   return new MachineHandle({
-    ...{ driver: 'gvisor', note: host.note, carriers },
+    ...{ driver: 'gvisor', note: host.note, steered, carriers },
     machine: new ProcessMachine({ hostMarker, sandboxId, process, oomKills, explainEnd }),
     phasesMs: coming.phasesMs(),
     isHostDiskFull: async () => await isHostDiskFull(directory),
