@@ -13,24 +13,32 @@ import { RANDOM_VALUES, said } from './_restored-machines.ts';
 import { SandboxLab } from './_sandbox-lab.ts';
 
 /**
- * A kernel seeds itself anew each time its age has grown by half. A snapshot of just before shows
- * nothing, however often it is restored: each attempt has one of another moment.
+ * A kernel seeds itself anew when it is asked for random values and the seed is old: when its age has grown by
+ * half since. A snapshot of just before that shows nothing, however often it is restored: each attempt has
+ * one of another moment. One of a machine that asked for nothing while it got older is always of just before.
  */
 const ATTEMPTS = 5;
 const OLDER_MS = 7_000;
+const ASK_MS = 100;
 /** Made by the host for each machine, or of the machine's own place in memory: nothing that seeds. */
 const NOT_SEEDED = new Set(['machine_id', 'stack']);
 
 const directory = await mkdtemp(join(tmpdir(), 'onejob-unseeded-'));
 after(async () => await rm(directory, { recursive: true, force: true }));
 
-/** The guest runner, but for the one word to init that seeds: it says when it is instead, twice. */
+/**
+ * The guest runner, but for the one word to init that seeds: it says when it is instead, twice. And it
+ * asks for random values as it waits.
+ */
 async function writeUnseededRunner(): Promise<string> {
   const main = join(import.meta.dirname, '../../guest-runner/src/main.ts');
   const path = join(directory, 'unseeded-runner.ts');
   await writeFile(
     path,
-    `import { Socket } from 'node:net';
+    `import { openSync, readSync } from 'node:fs';
+import { Socket } from 'node:net';
+const source = openSync('/dev/urandom');
+setInterval(() => readSync(source, Buffer.alloc(16)), ${ASK_MS}).unref();
 const write = Socket.prototype.write;
 Socket.prototype.write = function (chunk, ...rest) {
   const unseeded = typeof chunk === 'string' && chunk.startsWith('entropy ')
