@@ -1,6 +1,7 @@
 /** The agent's own limits, each with its reason. What two zones must agree on is in protocol. */
 import {
   CANCEL_GRACE_MS,
+  JOB_TIMEOUT_MAX_MS,
   LINK_MESSAGE_BYTES,
   LOG_JOB_BYTES,
   LOG_WINDOW_BYTES,
@@ -8,8 +9,10 @@ import {
 
 const SECOND_MS = 1000;
 
-/** The longest job there is (six hours, as on GitHub), and ten minutes for what comes before and after. */
-export const LONGEST_SANDBOX_LIFE_MS = (6 * 60 + 10) * 60 * SECOND_MS;
+/** After a job's time: it is told to end, which takes five minutes and a half at most, and is buried. */
+export const SANDBOX_END_MS = 10 * 60 * SECOND_MS;
+/** Of a sandbox that has no job yet, or of which nobody knows it: as for the longest job there is. */
+export const LONGEST_SANDBOX_LIFE_MS = JOB_TIMEOUT_MAX_MS + SANDBOX_END_MS;
 /** How often an agent looks for what its own burials left; the timer outside of it is as patient. */
 export const REAP_INTERVAL_MS = 10 * 60 * SECOND_MS;
 /** Jobs that come within this time could all have used a machine that waits. */

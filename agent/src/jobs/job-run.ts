@@ -12,7 +12,6 @@
 import { randomUUID } from 'node:crypto';
 import {
   explainError,
-  JOB_TIMEOUT_MAX_MS,
   OFFER_MS,
   type EndReason,
   type GuestMessage,
@@ -49,7 +48,7 @@ import type { AgentContext } from './agent-context.ts';
 import { atMost } from './at-most.ts';
 import { endReason, refusalOf, type Observed } from './end-reason.ts';
 import { keepFiles } from './kept-files.ts';
-import { LeaseReports } from './lease-reports.ts';
+import { jobTimeoutOf, LeaseReports } from './lease-reports.ts';
 import type { LeaseHolder, LeaseRef } from './leases.ts';
 import { maskEvent } from './mask-event.ts';
 import { openResults } from './open-results.ts';
@@ -259,7 +258,7 @@ export class JobRun implements LeaseHolder {
         throw error;
       });
     this.#adoption = 'yes';
-    this.#journal.write({ entry: 'adopted' });
+    this.#journal.write({ entry: 'adopted', jobTimeoutMs: jobTimeoutOf(adoption) });
     const isWaiting = this.#waited !== undefined;
     this.#reports.progress(
       handle.driver,
@@ -286,8 +285,7 @@ export class JobRun implements LeaseHolder {
     this.#results = openResults(this.#agent.results, this.lease, adoption.results);
     this.#policy = readJobPolicy(adoption.egress);
     await this.#network?.open(this.#stop.signal);
-    const jobTimeoutMs = Math.min(Number(adoption.jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
-    const killAfterMs = jobTimeoutMs + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS;
+    const killAfterMs = jobTimeoutOf(adoption) + this.#agent.cancelTimeoutMs + KILL_AFTER_GRACE_MS;
     const deadline = setTimeout(() => {
       this.#observed.asked ??= 'deadline';
       this.#end();

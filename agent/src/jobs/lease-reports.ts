@@ -4,7 +4,7 @@
  * nothing of it throws. A refusal means that the lease is over, and is told to `onGone`.
  */
 import { SecretMasker } from '@onejob/masking';
-import type { EndReason } from '@onejob/protocol';
+import { JOB_TIMEOUT_MAX_MS, type EndReason } from '@onejob/protocol';
 import type { AdoptRequest, AdoptResponse } from '@onejob/protocol/agent-service';
 import { callUntilAnswered, type ControlPlaneClient } from '../control-plane/client.ts';
 import { AgentError } from '../errors.ts';
@@ -24,6 +24,10 @@ export type JobEnd = {
   notes: string[];
   egress: Pick<EgressAccount, 'records' | 'recordsLeftOut'>;
 };
+
+/** Never longer than the longest job there is, whatever the control plane says. */
+export const jobTimeoutOf = ({ jobTimeoutMs }: AdoptResponse): number =>
+  Math.min(Number(jobTimeoutMs), JOB_TIMEOUT_MAX_MS);
 
 export class LeaseReports {
   readonly logs: LogRelay;

@@ -30,7 +30,8 @@ export type JournalLine =
   | { entry: 'lease'; jobId: JobId; attempt: number; epoch: string }
   | { entry: 'acquire'; acquisition: Acquisition }
   | { entry: 'adopting' }
-  | { entry: 'adopted' }
+  /** From here its job may run so long. */
+  | { entry: 'adopted'; jobTimeoutMs: number }
   | { entry: 'ended'; reason: string }
   | { entry: 'buried' };
 
@@ -72,6 +73,8 @@ type StoredJournal = {
   lines: JournalLine[];
   /** `monotonicMs` of the first line; undefined: it does not say. */
   begunAtMs: number | undefined;
+  /** Since when (`monotonicMs`) it has a job, and how long that may run. */
+  job: { sinceMs: number; timeoutMs: number } | undefined;
   /** Why it could not be read; `lines` is empty then. */
   unreadable: AgentError | undefined;
   remove(): void;
@@ -96,11 +99,12 @@ export function readJournals(directory: string): StoredJournal[] {
     try {
       const stored = readFileSync(file, 'utf8').split('\n').flatMap(parseLine);
       const lines = stored.map(({ line }) => line);
-      return [{ ...journal, lines, begunAtMs: stored[0]?.atMs, unreadable: undefined }];
+      const begunAtMs = stored[0]?.atMs;
+      return [{ ...journal, lines, begunAtMs, job: jobOf(stored), unreadable: undefined }];
     } catch (cause) {
       const message = `Cannot read the journal ${file}. Look at it; without it its sandbox is buried by name.`;
       const unreadable = new AgentError('journal_unreadable', message, { cause });
-      return [{ ...journal, lines: [], begunAtMs: undefined, unreadable }];
+      return [{ ...journal, lines: [], begunAtMs: undefined, job: undefined, unreadable }];
     }
   });
 }
@@ -114,4 +118,14 @@ function parseLine(text: string): StoredLine[] {
   } catch {
     return [];
   }
+}
+
+function jobOf(stored: readonly StoredLine[]): StoredJournal['job'] {
+  for (const { line, atMs } of stored) {
+    if (line.entry !== 'adopted' || atMs === undefined) continue;
+    // Of an earlier version's: it does not say how long.
+    if (typeof line.jobTimeoutMs === 'number')
+      return { sinceMs: atMs, timeoutMs: line.jobTimeoutMs };
+  }
+  return undefined;
 }

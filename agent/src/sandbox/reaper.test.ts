@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import {
 import { superviseProcess, type SupervisedProcess } from '../host/supervised-process.ts';
 import { directoryFinder } from './finders/directories.ts';
 import type { Finder } from './finders/finder.ts';
-import { Journal, monotonicMs } from './journal.ts';
+import { Journal, monotonicMs, type JournalLine } from './journal.ts';
 import { reap, type ReapOptions, type ReapReport } from './reaper.ts';
 import type { Undo } from './stack.ts';
 import { undoOn } from './undo.ts';
@@ -163,14 +163,14 @@ test('look-alikes are left alone: other names, other agents, ids in arguments, k
 });
 
 test('leases of journals are told with whether they may have been adopted', async () => {
-  const write = (jobId: string, epoch: string, ...more: ('adopting' | 'adopted')[]): void => {
+  const write = (jobId: string, epoch: string, ...more: JournalLine[]): void => {
     const journal = new Journal(journalsDirectory, newSandboxId());
     journal.write({ entry: 'lease', jobId: jobId as JobId, attempt: 1, epoch });
-    for (const entry of more) journal.write({ entry });
+    for (const line of more) journal.write(line);
   };
   write('leased', '1');
-  write('asked', '9007199254740993', 'adopting');
-  write('adopted', '3', 'adopting', 'adopted');
+  write('asked', '9007199254740993', { entry: 'adopting' });
+  write('adopted', '3', { entry: 'adopting' }, { entry: 'adopted', jobTimeoutMs: 1000 });
   new Journal(journalsDirectory, newSandboxId()).write({ entry: 'adopting' }); // died before its lease
   const report = await reapAll();
   assert.deepEqual(
@@ -309,6 +309,51 @@ test('a clock that was set ages no live sandbox; one that really outlived every 
   );
   assert.ok(entries.every(({ why }) => /older than 370 minutes/.test(why)));
   await process.exited;
+});
+
+test('a live sandbox goes ten minutes after the time that its own job may take', async () => {
+  const MINUTE_MS = 60_000;
+  const [quick, long] = [newSandboxId(), newSandboxId()];
+  for (const [id, minutes] of [[quick, 60] as const, [long, 360] as const]) {
+    mkdirSync(join(sandboxesDirectory, id));
+    const journal = new Journal(journalsDirectory, id);
+    journal.write({ entry: 'adopting' });
+    journal.write({ entry: 'adopted', jobTimeoutMs: minutes * MINUTE_MS });
+  }
+  const gone = async (minutes: number): Promise<string[]> => {
+    const monotonicNowMs = monotonicMs() + minutes * MINUTE_MS;
+    const report = await reapAll([quick, long], undefined, { monotonicNowMs, isDryRun: true });
+    return report.entries.map(({ sandboxId, why }) => `${sandboxId} ${why}`);
+  };
+  assert.deepEqual(await gone(69), []);
+  const why = 'its job has run for longer than the 60 minutes it may, and 10 for its end';
+  assert.deepEqual(await gone(71), [`${quick} ${why}`]);
+  assert.deepEqual(await gone(369), [`${quick} ${why}`]);
+  assert.deepEqual(
+    new Set((await gone(371)).map((line) => line.split(' ')[0])),
+    new Set([quick, long]),
+  );
+});
+
+test('a machine that waited for its job gives that its whole time', async () => {
+  const id = newSandboxId();
+  mkdirSync(join(sandboxesDirectory, id));
+  mkdirSync(journalsDirectory);
+  const hourMs = 60 * 60_000;
+  const begun = monotonicMs();
+  const write = (line: object, atMs: number): void =>
+    appendFileSync(
+      join(journalsDirectory, `${id}.jsonl`),
+      `${JSON.stringify({ ...line, atMs })}\n`,
+    );
+  write({ entry: 'acquire', acquisition: { kind: 'directory', path: sandboxesDirectory } }, begun);
+  write({ entry: 'adopted', jobTimeoutMs: 6 * hourMs }, begun + hourMs);
+  const at = async (hours: number): Promise<number> => {
+    const monotonicNowMs = begun + hours * hourMs;
+    return (await reapAll([id], undefined, { monotonicNowMs, isDryRun: true })).entries.length;
+  };
+  assert.equal(await at(7), 0);
+  assert.equal(await at(7.5), 1);
 });
 
 test('a sandbox that begins while the reaper looks is none of its business', async () => {

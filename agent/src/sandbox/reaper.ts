@@ -24,7 +24,7 @@ import { explainError, isSandboxId, type SandboxId } from '@onejob/protocol';
 import { AgentError } from '../errors.ts';
 import { isCgroupOf } from '../host/cgroup.ts';
 import { listForeignSandboxes } from '../host/processes.ts';
-import { LONGEST_SANDBOX_LIFE_MS } from '../limits.ts';
+import { LONGEST_SANDBOX_LIFE_MS, SANDBOX_END_MS } from '../limits.ts';
 import { bornAt } from './finders/directories.ts';
 import type { Finder, Found } from './finders/finder.ts';
 import { STANDARD_FINDERS } from './finders/standard.ts';
@@ -71,7 +71,6 @@ export type ReapOptions = {
   isDryRun?: boolean;
   /** Beside the standard ones, before the directories go. */
   finders?: readonly Finder[];
-  longestLifeMs?: number;
   nowMs?: number;
   /** Now, by the clock of journals. */
   monotonicNowMs?: number;
@@ -87,7 +86,6 @@ class Reaping {
   readonly #options: ReapOptions;
   readonly #nowMs: number;
   readonly #monotonicNowMs: number;
-  readonly #longestLifeMs: number;
   readonly #report: ReapReport = {
     entries: [],
     removed: [],
@@ -103,7 +101,6 @@ class Reaping {
     this.#options = options;
     this.#nowMs = options.nowMs ?? Date.now();
     this.#monotonicNowMs = options.monotonicNowMs ?? monotonicMs();
-    this.#longestLifeMs = options.longestLifeMs ?? LONGEST_SANDBOX_LIFE_MS;
   }
 
   async run(): Promise<ReapReport> {
@@ -120,18 +117,16 @@ class Reaping {
     const foreign = await listForeignSandboxes(this.#options.hostMarker);
     const isAlive = (id: SandboxId): boolean =>
       isOwnedByAnother || aliveBefore.has(id) || alive.has(id) || tried.has(id);
-    const lifeMs = this.#lives(found, all, isAlive);
-    const whyOurs = (id: SandboxId): string | undefined => {
-      if (!isAlive(id)) return NOT_ALIVE;
-      return (lifeMs.get(id) ?? 0) > this.#longestLifeMs ? this.#tooOld('its sandbox') : undefined;
-    };
+    const lives = this.#lives(found, all, isAlive);
+    const whyOurs = (id: SandboxId): string | undefined =>
+      isAlive(id) ? lives.get(id)?.whyTooOld : NOT_ALIVE;
     const seen = await FirstSeen.read(join(journalsDirectory, '..', 'seen.json'), this.#nowMs);
     const orphans = found.flatMap((one) => {
       const ageMs = this.#ageOf(one, seen, ours.has(one.sandboxId));
       const why = ours.has(one.sandboxId)
         ? whyOurs(one.sandboxId)
         : this.#whyNobodys(one, ageMs, foreign);
-      const known = ageMs ?? lifeMs.get(one.sandboxId) ?? null;
+      const known = ageMs ?? lives.get(one.sandboxId)?.ageMs ?? null;
       return why === undefined ? [] : [{ found: one, why, ageMs: known }];
     });
     const journals = all.filter(({ sandboxId }) => whyOurs(sandboxId) !== undefined);
@@ -177,24 +172,34 @@ class Reaping {
   /** How long each sandbox has been there: a live one by its journal, else by the oldest thing of it. */
   #lives(
     found: readonly Found[],
-    journals: readonly {
-      sandboxId: SandboxId;
-      bornAtMs: number | undefined;
-      begunAtMs: number | undefined;
-    }[],
+    journals: readonly (OwnJournal & { bornAtMs: number | undefined })[],
     isAlive: (id: SandboxId) => boolean,
-  ): Map<string, number> {
-    const lives = new Map<string, number>();
+  ): Map<string, Life> {
+    const ages = new Map<string, number>();
     for (const { sandboxId, bornAtMs } of [...found, ...journals]) {
       if (bornAtMs === undefined) continue;
-      const lifeMs = Math.max(0, this.#nowMs - bornAtMs);
-      lives.set(sandboxId, Math.max(lives.get(sandboxId) ?? 0, lifeMs));
+      const ageMs = Math.max(0, this.#nowMs - bornAtMs);
+      ages.set(sandboxId, Math.max(ages.get(sandboxId) ?? 0, ageMs));
     }
     for (const { sandboxId, begunAtMs } of journals) {
       if (begunAtMs === undefined || !isAlive(sandboxId)) continue;
-      lives.set(sandboxId, Math.max(0, this.#monotonicNowMs - begunAtMs));
+      ages.set(sandboxId, Math.max(0, this.#monotonicNowMs - begunAtMs));
     }
-    return lives;
+    const jobs = new Map(journals.map(({ sandboxId, job }) => [sandboxId as string, job]));
+    return new Map(
+      [...ages].map(([id, ageMs]) => [
+        id,
+        { ageMs, whyTooOld: this.#whyTooOld(ageMs, jobs.get(id)) },
+      ]),
+    );
+  }
+
+  /** A job's own time is what counts, once there is a job: a machine may have waited for it. */
+  #whyTooOld(ageMs: number, job: OwnJournal['job']): string | undefined {
+    if (job === undefined) return isTooOld(ageMs) ? tooOld('its sandbox') : undefined;
+    if (this.#monotonicNowMs - job.sinceMs <= job.timeoutMs + SANDBOX_END_MS) return undefined;
+    const [may, end] = [job.timeoutMs, SANDBOX_END_MS].map(minutes);
+    return `its job has run for longer than the ${may} minutes it may, and ${end} for its end`;
   }
 
   /** Of what is ours, the sandbox's own age says enough where the thing does not tell its own. */
@@ -209,12 +214,8 @@ class Reaping {
     ageMs: number | undefined,
     foreign: ReadonlySet<string>,
   ): string | undefined {
-    if (foreign.has(one.sandboxId) || (ageMs ?? 0) <= this.#longestLifeMs) return undefined;
-    return `${this.#tooOld('it')}, and nobody owns it`;
-  }
-
-  #tooOld(what: string): string {
-    return `${what} is older than ${Math.round(this.#longestLifeMs / 60_000)} minutes, which no job may be`;
+    if (foreign.has(one.sandboxId) || !isTooOld(ageMs ?? 0)) return undefined;
+    return `${tooOld('it')}, and nobody owns it`;
   }
 
   async #remove(orphans: readonly Orphan[]): Promise<void> {
@@ -261,6 +262,13 @@ class Reaping {
   }
 }
 
+const minutes = (ms: number): number => Math.round(ms / 60_000);
+const isTooOld = (ageMs: number): boolean => ageMs > LONGEST_SANDBOX_LIFE_MS;
+const tooOld = (what: string): string =>
+  `${what} is older than ${minutes(LONGEST_SANDBOX_LIFE_MS)} minutes, which no job may be`;
+
+/** `whyTooOld`: undefined while it may be. */
+type Life = { ageMs: number; whyTooOld: string | undefined };
 type Orphan = { found: Found; why: string; ageMs: number | null };
 type OwnJournal = ReturnType<typeof readJournals>[number];
 
