@@ -6,6 +6,7 @@ export {
   readDockerSettings,
   readFirecrackerSettings,
   readEgressSettings,
+  readHostSettings,
   readPoolSettings,
   readProcessSettings,
   readQemuSettings,

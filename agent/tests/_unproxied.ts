@@ -8,3 +8,11 @@ try address http://93.184.215.14/
 try unknown http://nowhere.test/
 try IPv6 'http://[2606:4700::1111]/'
 echo "it took $((SECONDS - before)) s"`;
+
+/** The program that accepts for the runner is killed, and another one does; the runner itself goes on. */
+export const UNPROXIED_AGAIN = `pkill -9 -x steer && echo killed
+for again in 1 2 3 4 5 6 7 8; do
+  sleep 0.5
+  curl -sS --noproxy '*' --max-time 20 http://later.example/ && break
+  test $? = 7 || break
+done`;

@@ -17,7 +17,7 @@ import {
 import { imageName } from '../src/drivers/docker/image-import.ts';
 import { containerUlimits } from '../src/drivers/docker/ulimits.ts';
 import { listSandboxProcesses } from '../src/host/processes.ts';
-import { STEERED_FLOWS } from '../src/network/limits.ts';
+import { HALF_CLOSED_SECONDS, STEERED_FLOWS } from '../src/network/limits.ts';
 import { containerFinder } from '../src/sandbox/finders/containers.ts';
 import { reap, type ReapReport } from '../src/sandbox/reaper.ts';
 import type { MachineImage } from '../src/sandbox/driver.ts';
@@ -25,7 +25,7 @@ import { whyNoEngine } from '@onejob/testing/container-engine';
 import { AgentLab } from './_agent-lab.ts';
 import { openDockerLab, type DockerLab } from './_docker-lab.ts';
 import { runScript, type SandboxLab } from './_sandbox-lab.ts';
-import { UNPROXIED } from './_unproxied.ts';
+import { UNPROXIED, UNPROXIED_AGAIN } from './_unproxied.ts';
 import { driverContract } from './driver-contract.ts';
 
 const GONE_PATIENCE_MS = 15_000;
@@ -97,56 +97,105 @@ function describeConfinement(docker: DockerLab): void {
 
 /**
  * Whatever a job sends by itself, from whatever address and by whatever protocol, the host's kernel keeps no
- * flow of; of connections that are steered, so many as may be new in a second.
+ * flow of; of connections that are steered, so many as may be new in a second: the next is refused.
  */
 const FLOOD = `
-import itertools, socket
+import socket
+listener = socket.create_server(("127.0.0.1", 8009), backlog=4096)
+sent = 0
 def attempt(kind, source, to):
+    global sent
     with socket.socket(socket.AF_INET, kind) as one:
         one.settimeout(5)
+        one.bind((source, 0))
         try:
-            one.bind((source, 0))
             one.connect(to)
             one.send(b"x")
+            sent += 1
+        except ConnectionRefusedError:
+            return False
         except OSError:
             pass
+    return True
 count = lambda: int(open("/proc/sys/net/netfilter/nf_conntrack_count").read())
 before = count()
-for number in range(2000):
+for number in range(1000):
     source = "9.9.%d.%d" % (number // 250, 1 + number % 250)
     for to in [("127.0.0.1", 9), ("198.18.0.53", 53), ("192.0.2.1", 9)]:
         attempt(socket.SOCK_DGRAM, source, to)
-    for to in [("127.0.0.1", 9), ("198.18.0.53", 9)]:
-        attempt(socket.SOCK_STREAM, source, to)
+    attempt(socket.SOCK_STREAM, source, ("198.18.0.53", 9))
+    if number < 100:
+        attempt(socket.SOCK_STREAM, source, ("127.0.0.1", 8009))
+        with listener.accept()[0] as server:
+            server.send(b"y")
+print("sent:", sent)
 print("tracked of its own:", count() - before)
-most = 0
-for number in range(600):
-    attempt(socket.SOCK_STREAM, "0.0.0.0", ("192.0.2.1", 9))
+most, refused = 0, 0
+for number in range(5000):
+    refused += not attempt(socket.SOCK_STREAM, "0.0.0.0", ("192.0.2.1", 9))
     most = max(most, count())
+    if refused > 9: break
 print("tracked when steered:", most - before)
+print("refused:", refused)
+for name in ["loose", "timeout_close_wait"]:
+    print(name, open("/proc/sys/net/netfilter/nf_conntrack_tcp_" + name).read())
+`;
+
+/** Frames that a program with the right to puts on lo itself, from no address to everybody. */
+const FRAMES = `
+import socket, struct
+count = lambda: int(open("/proc/sys/net/netfilter/nf_conntrack_count").read())
+frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+frames.bind(("lo", 0x0800))
+before = count()
+seen = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+seen.settimeout(5)
+seen.bind(("0.0.0.0", 4000))
+def frame(source, to, port):
+    udp = struct.pack("!HHHH", port, 4000, 9, 0) + b"x"
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 29, 0, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton(to))
+    total = sum(struct.unpack("!10H", ip))
+    while total > 0xffff: total = (total & 0xffff) + (total >> 16)
+    return b"\\0" * 12 + b"\\x08\\0" + ip[:10] + struct.pack("!H", 0xffff - total) + ip[12:] + udp
+frames.send(frame("0.0.0.0", "255.255.255.255", 999))
+print("arrived:", seen.recvfrom(9))
+for port in range(1, 2001):
+    frames.send(frame("0.0.0.0", "255.255.255.255", port))
+    frames.send(frame("127.0.0.1", "127.0.0.1", port))
+print("tracked of frames:", count() - before)
 `;
 
 function describeSteering({ converse }: DockerLab): void {
   test('what a job sends does not fill the tables of the host', async () => {
     const { log } = await converse(`python3 -c '${FLOOD}'`);
     assert.match(log, /^tracked of its own: 0$/m, log);
-    const [, tracked = ''] = /^tracked when steered: (\d+)$/m.exec(log) ?? [];
-    assert.ok(tracked !== '' && Number(tracked) > 0, log);
-    assert.ok(Number(tracked) <= STEERED_FLOWS, log);
+    const number = (what: string): number =>
+      Number(new RegExp(`^${what}: (\\d+)$`, 'm').exec(log)?.[1] ?? Number.NaN);
+    assert.ok(number('sent') >= 1100, log);
+    assert.ok(number('tracked when steered') > 0, log);
+    assert.ok(number('tracked when steered') <= STEERED_FLOWS, log);
+    assert.equal(number('refused'), 10, log);
+    assert.match(log, /^loose 0$/m, log);
+    assert.match(log, new RegExp(`^timeout_close_wait ${HALF_CLOSED_SECONDS}$`, 'm'));
+  });
+
+  test('nor do frames that a job with the right to puts on its own interface', async () => {
+    const { log } = await converse(`python3 -c '${FRAMES}'`, { capabilities: ['NET_RAW'] });
+    assert.match(log, /^arrived: \(b'x', \('0\.0\.0\.0', 999\)\)$/m, log);
+    assert.match(log, /^tracked of frames: 0$/m, log);
   });
 
   test('a program that knows no proxy asks the guard for what it connects to, and hears at once', async () => {
-    const { log, asked } = await converse(UNPROXIED);
+    const { log, asked } = await converse(`${UNPROXIED}\n${UNPROXIED_AGAIN}`);
     assert.match(log, /^name (?:7|52|56)$/m);
     assert.match(log, /^address (?:7|52|56)$/m);
     assert.match(log, /^unknown 6$/m);
     assert.match(log, /^IPv6 7$/m);
     assert.match(log, /^it took [0-3] s$/m);
-    const connections = ['CONNECT 93.184.215.14:80', 'CONNECT forge.example:8443'];
+    assert.match(log, /^killed$/m);
     assert.deepEqual([...asked].toSorted(), [
-      ...connections,
-      'GET forge.example',
-      'GET nowhere.test',
+      ...['CONNECT 93.184.215.14:80', 'CONNECT forge.example:8443', 'CONNECT later.example:80'],
+      ...['GET forge.example', 'GET later.example', 'GET nowhere.test'],
     ]);
   });
 }

@@ -53,11 +53,13 @@ async function testDriver(path: string): Promise<void> {
       await using lab = await SandboxLab.open(image, guestRunnerPath);
       const sandbox = await lab.newSandbox();
       const handle = await createDriver(lab).provision(sandbox.request, sandbox.stack);
-      const script = 'grep -E "^Cap(Eff|Bnd):" /proc/self/status; ip addr add 192.0.2.1/32 dev lo';
+      const script =
+        'grep -E "^Cap(Eff|Bnd):" /proc/self/status; ip addr add 192.0.2.1/32 dev lo 2>&1';
       const { log, asked } = await runScript(handle, `${UNPROXIED}; ${script} || echo refused`);
       await handle.kill();
       await lab.bury(sandbox);
       assert.match(log, /^name (?:7|52|56)$/m);
+      assert.match(log, /^RTNETLINK answers: Operation not permitted$/m);
       for (const line of ['address 7', 'unknown 6', 'IPv6 7', 'refused']) {
         assert.ok(log.includes(`\n${line}\n`), `${line}\n${log}`);
       }

@@ -90,6 +90,21 @@ test('up takes the pool’s minimum and idle time from a file, and names what is
   }
 });
 
+test('up takes what sandboxes get of the host from a file, and names what is wrong in it', async () => {
+  await using line = await CommandLine.prepared();
+  for (const [settings, why] of [
+    [{ sandboxUsers: { first: 5, count: 9 } }, /cannot be 9 from 5 on: they must lie between /],
+    [{ networkAddressRange: '8.8.8.0/24' }, /is "8\.8\.8\.0\/24"; write a private range /],
+    [{ snapshot: false }, /settings of the host in .*host\.json are refused: \/snapshot /],
+  ] as const) {
+    const path = line.write('host.json', JSON.stringify(settings));
+    const environment = { ONEJOB_HOST_SETTINGS: path };
+    const { code, stderr } = await line.run(['up', '--network', 'nat'], { environment });
+    assert.equal(code, 4, stderr);
+    assert.match(stderr, why);
+  }
+});
+
 test('up refuses an image it does not have before anything runs', async () => {
   await using line = new CommandLine();
   const { code, stderr } = await line.run(['up', '--image', 'nope'], emptyCache(line));

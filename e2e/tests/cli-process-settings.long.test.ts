@@ -26,11 +26,13 @@ after(async () => {
   await line[Symbol.asyncDispose]();
 });
 
-async function runWith(settings: object) {
-  const path = line.write('process.json', JSON.stringify(settings));
+async function runWith(settings: object, ofHost: object = {}) {
   const place = {
     directory: checkout.directory,
-    environment: { ONEJOB_PROCESS_SETTINGS: path },
+    environment: {
+      ONEJOB_PROCESS_SETTINGS: line.write('process.json', JSON.stringify(settings)),
+      ONEJOB_HOST_SETTINGS: line.write('host.json', JSON.stringify(ofHost)),
+    },
   };
   const { code, stdout, stderr } = await line.run(['run', '--driver', 'process', '--json'], place);
   const end = jsonLines<{ type: string; runs: Run[] }>(stdout).at(-1);
@@ -53,6 +55,13 @@ test('with `agent` a job is who runs the command, and without it a user of its o
   const user = Number(own.job?.outputs['user']);
   if (process.getuid?.() === 0) assert.ok(user >= 2_000_000_000, String(user));
   else assert.equal(user, process.getuid?.());
+});
+
+test('the users that jobs are may be said, too', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('users are made by root alone');
+  const { code, job } = await runWith({}, { sandboxUsers: { first: 3_000_000_007, count: 1 } });
+  assert.equal(code, 0, job?.endMessage);
+  assert.equal(job?.outputs['user'], '3000000007');
 });
 
 test('settings that are not known keep a command from starting', async () => {

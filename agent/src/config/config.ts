@@ -12,7 +12,7 @@ import { REAP_INTERVAL_MS } from '../limits.ts';
 import type { GuardOptions } from '../guard/guard.ts';
 import type { PolicyOptions } from '../guard/policy.ts';
 import { checkUserRange, SANDBOX_USERS, type UserRange } from '../host/sandbox-user.ts';
-import { DEFAULT_ADDRESS_RANGE } from '../network/plan.ts';
+import { DEFAULT_ADDRESS_RANGE, parseAddressRange } from '../network/plan.ts';
 import type { QemuSettings } from '../drivers/qemu/config.ts';
 import type { DriverName, MachineImage } from '../sandbox/driver.ts';
 import type { PoolLimits } from '../sandbox/pool.ts';
@@ -141,6 +141,7 @@ export function completeConfig(config: AgentConfig): CompleteAgentConfig {
     );
   }
   checkUserRange(config.sandboxUsers ?? SANDBOX_USERS);
+  parseAddressRange(config.networkAddressRange ?? DEFAULT_ADDRESS_RANGE);
   return {
     bootTimeoutMs: undefined,
     cancelTimeoutMs: CANCEL_TIMEOUT_MS,

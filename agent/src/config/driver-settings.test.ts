@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import {
   readDockerSettings,
   readFirecrackerSettings,
+  readHostSettings,
   readPoolSettings,
   readProcessSettings,
   readQemuSettings,
@@ -111,5 +112,27 @@ test('settings of the pool are its minimum and its idle time; its maximum is sai
   for (const [key, value] of Object.entries(wrong)) {
     const message = new RegExp(`settings of the pool in .*pool\\.json are refused: /${key} `);
     assert.throws(() => read({ [key]: value }), { code: 'invalid_configuration', message });
+  }
+});
+
+test('the settings of the host name an address range, users and snapshots, and nothing unknown', (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'onejob-settings-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'host.json');
+  const read = (value: unknown) => {
+    writeFileSync(path, JSON.stringify(value));
+    return readHostSettings(path);
+  };
+  const good = {
+    networkAddressRange: '10.9.0.0/16',
+    sandboxUsers: { first: 3_000_000_000, count: 4 },
+    snapshots: false,
+  };
+  assert.deepEqual(read(good), good);
+  const wrongs = [{ sandboxUsers: { first: 1 } }, { snapshots: 'no' }, { networkAddressRanges: 1 }];
+  for (const wrong of wrongs) {
+    const message =
+      /settings of the host in .*host\.json are refused: .* docs\/operations\.md lists/;
+    assert.throws(() => read(wrong), { code: 'invalid_configuration', message });
   }
 });

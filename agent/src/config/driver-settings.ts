@@ -1,5 +1,5 @@
 /**
- * The operator's settings of a driver, of the egress guard or of the pool, from a JSON file. What is not
+ * The operator's settings of a driver, of the host, of the egress guard or of the pool, from a JSON file. What is not
  * known or of another type is refused by name; what the values may be is judged by whom they are for.
  */
 import { readFileSync } from 'node:fs';
@@ -87,12 +87,22 @@ const Pool = Type.Object(
   CLOSED,
 );
 
+const Host = Type.Object(
+  {
+    networkAddressRange: Type.Optional(Type.String()),
+    sandboxUsers: Type.Optional(Type.Object({ first: Count, count: Count }, CLOSED)),
+    snapshots: Type.Optional(Type.Boolean()),
+  },
+  CLOSED,
+);
+
 type Kind = { what: string; page: string };
 const driverNamed = (name: string): Kind => ({
   what: `the ${name} driver`,
   page: 'docs/drivers.md',
 });
 const EGRESS: Kind = { what: 'the egress guard', page: 'docs/egress.md' };
+const HOST: Kind = { what: 'the host', page: 'docs/operations.md' };
 const POOL: Kind = { what: 'the pool', page: 'docs/operations.md' };
 
 /** Throws `invalid_configuration`, naming the file and what in it is wrong; so do the others. */
@@ -110,6 +120,9 @@ export const readProcessSettings = (path: string): ProcessSettings =>
 
 export const readEgressSettings = (path: string): NonNullable<AgentConfig['egress']> =>
   readSettings(path, EGRESS, Egress) as NonNullable<AgentConfig['egress']>;
+
+export const readHostSettings = (path: string): Static<typeof Host> =>
+  readSettings(path, HOST, Host);
 
 /** Its maximum is said where the agent is started. */
 export const readPoolSettings = (path: string): Partial<Omit<PoolLimits, 'maximum'>> =>

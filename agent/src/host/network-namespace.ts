@@ -5,23 +5,12 @@ import { listSandboxProcesses, SANDBOX_VARIABLE } from './processes.ts';
 
 export type SandboxProcesses = { hostMarker: string; sandboxId: string };
 
-/** @throws AgentError `network_failed`: no process of it is on this host in one of its own */
-export async function openNetworkNamespace(sandbox: SandboxProcesses): Promise<FileHandle> {
-  const found = await findNetworkNamespace(sandbox);
-  if (found !== undefined) return found;
-  throw new AgentError(
-    'network_failed',
-    'The network of a sandbox could not be made: none of its processes is on this host in a network namespace of its own. An engine in a machine of its own can have no network mode nat; use link.',
-  );
-}
-
 /**
  * Open, so that it stays that one when they end. Never the namespace of this agent, which its own
  * helpers for a sandbox are in.
+ * @throws AgentError `network_failed`: no process of it is on this host in one of its own
  */
-export async function findNetworkNamespace(
-  sandbox: SandboxProcesses,
-): Promise<FileHandle | undefined> {
+export async function openNetworkNamespace(sandbox: SandboxProcesses): Promise<FileHandle> {
   const own = await stat('/proc/self/ns/net', { bigint: true });
   for (const pid of await pidsOf(sandbox)) {
     const handle = await open(`/proc/${pid}/ns/net`).catch(() => undefined);
@@ -32,7 +21,10 @@ export async function findNetworkNamespace(
     if (isTheirs) return handle;
     await handle.close();
   }
-  return undefined;
+  throw new AgentError(
+    'network_failed',
+    'The network of a sandbox could not be made: none of its processes is on this host in a network namespace of its own. An engine in a machine of its own can have no network mode nat, and its jobs no programs that know no proxy; use link, or an engine on this host.',
+  );
 }
 
 async function pidsOf({ hostMarker, sandboxId }: SandboxProcesses): Promise<number[]> {

@@ -65,7 +65,7 @@ export async function takeUser(
   }
   throw new AgentError(
     'boot_failed',
-    `No user for the machine: ${MOST_USER_TRIES} of the ${users.count} from ${users.first} on were taken. Configure a larger range.`,
+    `No user for the machine: ${MOST_USER_TRIES} of the ${users.count} from ${users.first} on were taken. Give it a larger range: sandboxUsers in the file that ONEJOB_HOST_SETTINGS names (docs/operations.md)`,
   );
 }
 

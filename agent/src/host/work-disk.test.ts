@@ -57,7 +57,7 @@ test('disks of one size are the same bytes, whenever they were made', { skip }, 
 });
 
 test(
-  'a draft that a killed agent left goes with the next that is formatted, another agent’s stays',
+  'a draft that a killed agent left goes with a later disk, another agent’s stays',
   { skip },
   async () => {
     await using directory = await mkdtempDisposable(join(tmpdir(), 'onejob-disk-'));
@@ -67,14 +67,18 @@ test(
       'draft-ba9876543210.ext4',
       'draft-1.ext4',
     ];
-    for (const name of [left, others, alike]) await writeFile(place(name), '');
-    const longAgo = Date.now() / 1000 - 3600;
-    for (const name of [left, alike]) await utimes(place(name), longAgo, longAgo);
     const blank = { directory: directory.path, sizeBytes: 64 * MiB };
     const { signal } = new AbortController();
-    await createEncryptedWorkDisk(place('work.qcow2'), blank, signal);
-    const names = (await readdir(directory.path)).filter((name) => name.startsWith('draft-'));
-    assert.deepEqual(names.toSorted(), [alike, others]);
+    const drafts = async (): Promise<string[]> =>
+      (await readdir(directory.path)).filter((name) => name.startsWith('draft-')).toSorted();
+    for (const name of [left, others, alike]) await writeFile(place(name), '');
+    // The agent that comes next does so at once.
+    await createEncryptedWorkDisk(place('first.qcow2'), blank, signal);
+    assert.deepEqual(await drafts(), [left, alike, others]);
+    const longAgo = Date.now() / 1000 - 3600;
+    for (const name of [left, alike]) await utimes(place(name), longAgo, longAgo);
+    await createEncryptedWorkDisk(place('second.qcow2'), blank, signal);
+    assert.deepEqual(await drafts(), [alike, others]);
   },
 );
 

@@ -83,8 +83,8 @@ async function ensureBlank(
     () => true,
     () => false,
   );
-  if (isThere) return path;
   await removeLeftDrafts(directory);
+  if (isThere) return path;
   const draft = join(directory, `draft-${randomBytes(6).toString('hex')}.ext4`);
   try {
     await createWorkDisk(draft, sizeBytes, signal);
@@ -99,12 +99,13 @@ async function ensureBlank(
   return path;
 }
 
+/** Of agents that were killed. That one stays is no reason for a job to have no disk. */
 async function removeLeftDrafts(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => DRAFT.test(name));
   for (const path of names.map((name) => join(directory, name))) {
     const draft = await stat(path).catch(() => undefined); // it is done meanwhile
     if (draft !== undefined && Date.now() - draft.mtimeMs > DRAFT_LEFT_MS)
-      await rm(path, { force: true });
+      await rm(path, { force: true }).catch(() => {});
   }
 }
 

@@ -30,6 +30,8 @@ export const TIME_WAIT_SECONDS = 10;
 export const STEERED_FLOWS = 2048;
 /** New ones: what the guard lets a sandbox have by default. */
 export const STEERED_PER_SECOND = 200;
+/** One side said all, the other may take as long as any job to answer; each is one of STEERED_FLOWS. */
+export const HALF_CLOSED_SECONDS = 6 * 60 * 60;
 /** What of them ended is forgotten then: both ends are of one kernel, and no packet is late. */
 export const ENDED_SECONDS = 1;
 /**

@@ -114,7 +114,7 @@ async function assertHost(addressRange: string): Promise<void> {
   const overlapping = overlappingAddress(addressRange);
   if (overlapping === undefined) return;
   throw unavailable(
-    `${addressRange}, which sandboxes get their addresses from, has the host's own address ${overlapping}; configure another networkAddressRange`,
+    `${addressRange}, which sandboxes get their addresses from, has the host's own address ${overlapping}; give them another: networkAddressRange in the file that ONEJOB_HOST_SETTINGS names (docs/operations.md)`,
   );
 }
 

@@ -8,13 +8,15 @@
  *
  * All of it goes with the namespace.
  */
-import { MACHINE } from '@onejob/protocol';
-import { findNetworkNamespace, type SandboxProcesses } from '../host/network-namespace.ts';
-import { runNetworkTool } from '../host/network-tool.ts';
+import { explainError, MACHINE } from '@onejob/protocol';
+import { openNetworkNamespace, type SandboxProcesses } from '../host/network-namespace.ts';
+import { NETWORK_PACKAGES, runNetworkTool } from '../host/network-tool.ts';
 import { runInside } from './inside.ts';
-import { ENDED_SECONDS, STEERED_FLOWS, STEERED_PER_SECOND } from './limits.ts';
+import { ENDED_SECONDS, HALF_CLOSED_SECONDS, STEERED_FLOWS, STEERED_PER_SECOND } from './limits.ts';
 
 const { resolver, port } = MACHINE.steering;
+/** Of a tool's complaint. */
+const SAID_CHARACTERS = 200;
 const often = `${STEERED_PER_SECOND}/second burst ${STEERED_PER_SECOND} packets`;
 
 /**
@@ -32,7 +34,7 @@ rule del priority 0`;
 /**
  * Connection tracking is the host kernel's memory, which no group is charged for. So nothing is tracked but what
  * is steered, and what answers it: whatever the job's programs say to each other and to the resolver, by
- * whatever address, leaves nothing there.
+ * whatever address, leaves nothing there; nor does what a program with CAP_NET_RAW puts on lo, past all output.
  */
 const RULES = `
 table ip onejob_steering {
@@ -41,6 +43,10 @@ table ip onejob_steering {
     type filter hook output priority raw; policy accept;
     ip saddr 127.0.0.0/8 ip daddr != @own meta l4proto tcp accept
     ip saddr != @own ip daddr 127.0.0.0/8 tcp sport ${port} accept
+    notrack
+  }
+  chain arriving {
+    type filter hook prerouting priority raw; policy accept;
     notrack
   }
   chain steered {
@@ -54,38 +60,57 @@ table ip onejob_steering {
   }
 }`;
 
-/** For `sh -e` within the namespace; the settings are there once the rules are. */
+/**
+ * For `sh -e` within the namespace; the settings are there once the rules are, but on kernels of 2019 to 2021
+ * in a namespace of another user's: those keep what ended for longer. Nothing that began untracked is
+ * taken for steered in its middle (`tcp_loose`).
+ */
 const SCRIPT = `
+for tool in ip:${NETWORK_PACKAGES.ip} nft:${NETWORK_PACKAGES.nft}; do
+  test -n "$(command -v \${tool%:*})" || {
+    echo "\${tool%:*} is not installed: apt-get install \${tool#*:}" >&2
+    exit 1
+  }
+done
 ip -batch - <<\\END${ROUTES}
 END
 nft -f - <<\\END${RULES}
 END
 cd /proc/sys/net/netfilter
-echo ${ENDED_SECONDS} > nf_conntrack_tcp_timeout_time_wait
-echo ${ENDED_SECONDS} > nf_conntrack_tcp_timeout_close
+set_to() { test ! -w "$1" || echo "$2" > "$1"; }
+set_to nf_conntrack_tcp_loose 0
+set_to nf_conntrack_tcp_timeout_close_wait ${HALF_CLOSED_SECONDS}
+set_to nf_conntrack_tcp_timeout_time_wait ${ENDED_SECONDS}
+set_to nf_conntrack_tcp_timeout_close ${ENDED_SECONDS}
 `;
 
-/** Can this host do it? Tried in a namespace of its own, of which nothing is left. */
-export async function canSteer(): Promise<boolean> {
+/**
+ * Why this host cannot do it, in a few words; undefined: it can. Tried in a namespace of its own, of which nothing
+ * is left but modules that a kernel may have loaded for the rules.
+ */
+export async function whyNotSteered(): Promise<string | undefined> {
   try {
     const tried = await runNetworkTool('unshare', ['--net', '--', 'sh', '-e'], { input: SCRIPT });
-    return tried.exitCode === 0;
-  } catch {
-    return false; // a tool is missing
+    if (tried.exitCode === 0) return undefined;
+    const [said = ''] = tried.standardError.trim().split('\n');
+    return said.slice(0, SAID_CHARACTERS) || (tried.timedOut ? 'a trial hangs' : 'a trial fails');
+  } catch (error) {
+    return explainError(error);
   }
 }
 
-/**
- * @returns whether it is steered: the processes of an engine in a machine of its own are not on this host
- * @throws AgentError `network_failed`
- */
+/** Why they are not, as `whyNotSteered`; then such programs reach nothing. */
 export async function steerConnections(
   sandbox: SandboxProcesses,
   signal: AbortSignal,
-): Promise<boolean> {
-  await using namespace = await findNetworkNamespace(sandbox);
-  if (namespace === undefined) return false;
-  const path = `/proc/${process.pid}/fd/${namespace.fd}`;
-  await runInside(path, 'ways of programs that know no proxy', SCRIPT, signal);
-  return true;
+): Promise<string | undefined> {
+  try {
+    await using namespace = await openNetworkNamespace(sandbox);
+    const path = `/proc/${process.pid}/fd/${namespace.fd}`;
+    await runInside(path, 'ways of programs that know no proxy', SCRIPT, signal);
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return explainError(error);
+  }
 }

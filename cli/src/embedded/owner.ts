@@ -12,6 +12,7 @@ import {
   readDockerSettings,
   readFirecrackerSettings,
   readEgressSettings,
+  readHostSettings,
   readPoolSettings,
   readProcessSettings,
   readQemuSettings,
@@ -189,6 +190,7 @@ async function agentConfig(
     guestRunnerPath: (await bundleGuestRunner({ cacheDir: directories.cache })).path,
     ...actionSettings(),
     ...driverSettings(options),
+    ...hostSettings(),
     ...egressSettings(),
     image: async () =>
       await images.markUse(named ?? (await images.findPromoted([])) ?? (await build())),
@@ -229,6 +231,12 @@ function driverSettings({ engineSocket, processSettings }: OfDrivers = {}): Pick
       ...(own === '' ? {} : readProcessSettings(own)),
     },
   };
+}
+
+/** What sandboxes get of this host. */
+function hostSettings(): Pick<AgentConfig, 'networkAddressRange' | 'sandboxUsers' | 'snapshots'> {
+  const path = environmentValue('ONEJOB_HOST_SETTINGS') ?? '';
+  return path === '' ? {} : readHostSettings(path);
 }
 
 /** What the operator says of the network around this host. */
@@ -310,6 +318,7 @@ function offlineConfig(directories: Directories, settings: OfDrivers = {}): Agen
     controlPlaneSocketPath: '',
     guestRunnerPath: '',
     ...driverSettings(settings),
+    ...hostSettings(),
     ...egressSettings(),
     image: async () =>
       await Promise.reject(new AgentError('image_missing', 'No image outside of a platform.')),

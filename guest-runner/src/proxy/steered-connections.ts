@@ -15,6 +15,8 @@ type Taken = (client: Socket, to: Destination) => void;
 
 /** In the directory of the runner. */
 const PROGRAM = 'steer';
+/** Of its complaint. */
+const SAID_CHARACTERS = 1000;
 
 /** Accepts for the life of this process, also after the program was killed. Rejects when nothing can be accepted. */
 export async function acceptSteered(take: Taken): Promise<void> {
@@ -40,11 +42,15 @@ async function start(
   onMessage: (to: unknown, client: unknown) => void,
 ): Promise<Started> {
   const child = spawn(program, ['accept', String(STEERING.port)], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: {},
   });
-  const ended = once(child, 'exit').then(
-    ([code, signal]) => `${program} ended with ${String(code ?? signal)}`,
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    if (said.length < SAID_CHARACTERS) said += chunk.toString();
+  });
+  const ended = once(child, 'close').then(
+    ([code, signal]) => `${program} ended with ${String(code ?? signal)}: ${said.trim()}`,
     (error: unknown) => String(error),
   );
   const why = await Promise.race([once(child, 'message').then(() => undefined), ended]);
@@ -52,6 +58,7 @@ async function start(
   child.on('message', onMessage).on('error', () => {});
   child.unref();
   child.channel?.unref();
+  if (child.stderr instanceof Socket) child.stderr.unref();
   return { ended };
 }
 

@@ -22,7 +22,7 @@ import type {
   SandboxHandle,
 } from '../../sandbox/driver.ts';
 import { moveCard } from '../../network/card.ts';
-import { canSteer, steerConnections } from '../../network/steering.ts';
+import { steerConnections, whyNotSteered } from '../../network/steering.ts';
 import { ComingUp } from '../../sandbox/coming-up.ts';
 import { MachineHandle } from '../../sandbox/machine-handle.ts';
 import type { Acquisition } from '../../sandbox/journal.ts';
@@ -50,7 +50,8 @@ type Host = {
   engineDirectory: string;
   settings: CheckedSettings;
   probe: Pick<DriverProbe, 'limits' | 'card' | 'note'>;
-  steers: boolean;
+  /** Why connections of its containers are not steered; undefined: they are. */
+  whyNotSteered: () => Promise<string | undefined>;
 };
 
 /** Throws `invalid_configuration` where the operator's settings are refused. */
@@ -64,7 +65,9 @@ export function createDockerDriver(config: DockerDriverConfig): SandboxDriver {
     name: 'docker',
     probe: async () => {
       try {
-        return { ...UNPROBED, works: true, auto: true, ...(await host()).probe };
+        const { probe, whyNotSteered: ask } = await host();
+        const note = noteOf(probe.note, await ask());
+        return { ...UNPROBED, works: true, auto: true, ...probe, note };
       } catch (error) {
         return { ...UNPROBED, note: explainError(error) };
       }
@@ -129,18 +132,32 @@ async function findHost(config: DockerDriverConfig, settings: CheckedSettings): 
   // gVisor has a network of its own behind the namespace: it takes the interfaces that are there when it
   // starts, and no rules or routes.
   const isOwnNetwork = runBy === 'runsc';
-  const steers = !isOwnNetwork && (await canSteer());
   const notes = [
     `container engine ${told('ServerVersion', 'of unknown version')}`,
     `run by ${runBy}`,
     "on the host's kernel",
     limits.includes('memory') ? 'its disk is not limited' : 'its memory and disk are not limited',
-    ...(steers ? [] : ['for programs that know a proxy only']),
   ];
   const engineDirectory = told('DockerRootDir', '/var/lib/docker');
   const probe = { limits, card: isOwnNetwork ? undefined : UNPROBED.card, note: notes.join(', ') };
-  return { engine, engineDirectory, settings, probe, steers };
+  const cannot = 'gVisor has a network of its own';
+  const whyNot = isOwnNetwork ? async () => await Promise.resolve(cannot) : untilItWorks();
+  return { engine, engineDirectory, settings, probe, whyNotSteered: whyNot };
 }
+
+/** Asks again while it does not: what is missing may be installed, and a host be less busy. */
+function untilItWorks(): () => Promise<string | undefined> {
+  let works = false;
+  return async () => {
+    if (works) return undefined;
+    const whyNot = await whyNotSteered();
+    works = whyNot === undefined;
+    return whyNot;
+  };
+}
+
+const noteOf = (note: string, whyNot: string | undefined): string =>
+  whyNot === undefined ? note : `${note}, for programs that know a proxy only: ${whyNot}`;
 
 async function provision(
   config: DockerDriverConfig,
@@ -167,7 +184,10 @@ async function provision(
   // An import may take a minute, once; what is timed is the machine.
   const timeoutMs = config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
   coming.setDeadline(timeoutMs, ' after its container was created');
-  const container = await startContainer({ config, host, request, linkDirectory, image, acquire });
+  const way = await wayOf(host, request);
+  const { reach } = way;
+  const parts = { config, host, request, linkDirectory, image, reach, acquire };
+  const container = await startContainer(parts);
   void container.ended.then(({ detail }) => {
     const message = `The container ended before its guest runner connected: ${detail}.`;
     coming.fail(new AgentError('boot_failed', message));
@@ -176,14 +196,13 @@ async function provision(
   undo.defer(async () => await container.kill());
   const carriers = await coming.carriers();
   undo.defer(() => void [carriers.control.destroy(), carriers.bulk.destroy()]);
-  const processes = { hostMarker: config.hostMarker, sandboxId: request.sandboxId };
-  if (request.network !== undefined) await moveCard(request.network, processes, signal);
-  const steered =
-    reachOf(host, request) === 'steered' && (await steerConnections(processes, signal));
+  const whyNot = await makeWay(config, request, way, signal);
+  const steered = reach === 'steered' && whyNot === undefined;
   const phasesMs = coming.phasesMs();
-  const { engineDirectory, probe } = host;
+  const { engineDirectory } = host;
+  const note = noteOf(host.probe.note, whyNot);
   const handle = new MachineHandle({
-    ...{ driver: 'docker', note: probe.note, machine: container, steered, carriers, phasesMs },
+    ...{ driver: 'docker', note, machine: container, steered, carriers, phasesMs },
     // Where the engine keeps what containers write.
     isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
   });
@@ -191,8 +210,26 @@ async function provision(
   return handle;
 }
 
-const reachOf = ({ steers }: Host, { network }: ProvisionRequest): Reach =>
-  network !== undefined ? 'card' : steers ? 'steered' : 'proxy';
+/** `whyNot`: why programs that know no proxy reach nothing. */
+type Way = { reach: Reach; whyNot: string | undefined };
+
+async function wayOf(host: Host, { network }: ProvisionRequest): Promise<Way> {
+  if (network !== undefined) return { reach: 'card', whyNot: undefined };
+  const whyNot = await host.whyNotSteered();
+  return { reach: whyNot === undefined ? 'steered' : 'proxy', whyNot };
+}
+
+/** Of a container that runs, and has nothing of its job yet. */
+async function makeWay(
+  { hostMarker }: DockerDriverConfig,
+  { sandboxId, network }: ProvisionRequest,
+  { reach, whyNot }: Way,
+  signal: AbortSignal,
+): Promise<Way['whyNot']> {
+  const processes = { hostMarker, sandboxId };
+  if (network !== undefined) await moveCard(network, processes, signal);
+  return reach === 'steered' ? await steerConnections(processes, signal) : whyNot;
+}
 
 /** Created, then guarded, then started: at no moment does one run that nobody would remove. */
 async function startContainer(parts: {
@@ -201,6 +238,7 @@ async function startContainer(parts: {
   request: ProvisionRequest;
   linkDirectory: string;
   image: string;
+  reach: Reach;
   acquire: <T>(what: Acquisition, make: () => T | Promise<T>) => Promise<T>;
 }): Promise<Container> {
   const { config, request, linkDirectory, image, acquire } = parts;
@@ -212,7 +250,7 @@ async function startContainer(parts: {
   checkSettings(config.settings, placesOf(config));
   const options = containerOptions({
     ...{ hostMarker, sandboxId, image, shape, settings, linkDirectory },
-    reach: reachOf(parts.host, request),
+    reach: parts.reach,
   });
   await acquire({ kind: 'container', sandboxId, socketPath }, async () => {
     await engine.ask('create a container', async (docker) => docker.createContainer(options));
