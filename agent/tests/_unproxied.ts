@@ -6,6 +6,7 @@ try() { curl -sS --noproxy '*' --max-time 20 "$2" || echo "$1 $?"; }
 try name http://forge.example:8443/
 try address http://93.184.215.14/
 try unknown http://nowhere.test/
+try own "http://$(hostname):9/"
 try IPv6 'http://[2606:4700::1111]/'
 echo "it took $((SECONDS - before)) s"`;
 

@@ -190,6 +190,7 @@ function describeSteering({ converse }: DockerLab): void {
     assert.match(log, /^name (?:7|52|56)$/m);
     assert.match(log, /^address (?:7|52|56)$/m);
     assert.match(log, /^unknown 6$/m);
+    assert.match(log, /^own 7$/m);
     assert.match(log, /^IPv6 7$/m);
     assert.match(log, /^it took [0-3] s$/m);
     assert.match(log, /^killed$/m);

@@ -48,6 +48,9 @@ export function driverContract(subject: DriverUnderTest): void {
   });
 }
 
+const FIRST_SCRIPT =
+  'echo "six by nine: $((6 * 9))"; git ls-remote https://forge.example/code 2>&1 || true';
+
 function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab>): void {
   test('says what it found out by trying, and remembers it', async () => {
     const driver = subject.createDriver({ hostMarker: 'probe' });
@@ -59,17 +62,20 @@ function describeLife(subject: DriverUnderTest, newLab: () => Promise<SandboxLab
     assert.deepEqual(await driver.probe(), probe);
   });
 
-  test('boots to a guest runner that says hello, does a job and is gone with it', async () => {
+  test('boots to a guest runner that says hello, does a job by the guard and is gone with it', async () => {
     await using lab = await newLab();
     const driver = subject.createDriver(lab);
     const sandbox = await lab.newSandbox();
     const handle = await driver.provision(sandbox.request, sandbox.stack);
     const { control, bulk } = handle.carriers;
-    const said = await runScript(handle, 'echo "six by nine: $((6 * 9))"');
+    const said = await runScript(handle, FIRST_SCRIPT);
     assert.equal(said.violation, undefined);
     assert.equal(said.hello?.protocol, 'onejob.guest.v1');
     assert.equal(said.finished?.conclusion, 'success', said.finished?.message);
     assert.match(said.log, /six by nine: 54/);
+    // The guard here lets nothing through.
+    assert.match(said.log, /unable to access 'https:\/\/forge\.example\/code\/': .*403/);
+    assert.ok(said.asked.has('CONNECT forge.example:443'), [...said.asked].join(', '));
     // Two connections, each with an HTTP/2 session of its own that has said something.
     assert.notEqual(control, bulk);
     assert.ok(control.bytesRead > 0 && bulk.bytesRead > 0);

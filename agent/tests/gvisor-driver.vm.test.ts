@@ -59,8 +59,8 @@ async function testDriver(path: string): Promise<void> {
       await handle.kill();
       await lab.bury(sandbox);
       assert.match(log, /^name (?:7|52|56)$/m);
-      assert.match(log, /^RTNETLINK answers: Operation not permitted$/m);
-      for (const line of ['address 7', 'unknown 6', 'IPv6 7', 'refused']) {
+      assert.match(log, /^RTNETLINK answers: Permission denied$/m);
+      for (const line of ['address 7', 'unknown 6', 'own 7', 'IPv6 7', 'refused']) {
         assert.ok(log.includes(`\n${line}\n`), `${line}\n${log}`);
       }
       assert.match(log, /^it took [0-5] s$/m);

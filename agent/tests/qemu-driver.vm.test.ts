@@ -54,6 +54,7 @@ describe('qemu alone', () => {
     assert.match(log, /^name (?:7|52|56)$/m);
     assert.match(log, /^address (?:7|52|56)$/m);
     assert.match(log, /^unknown 6$/m);
+    assert.match(log, /^own 7$/m);
     assert.match(log, /^IPv6 7$/m);
     // Emulated, four programs take a while to start; what is not answered takes 20 s each.
     assert.match(log, /^it took 1?\d s$/m);

@@ -30,7 +30,7 @@ import { BUILT_IMAGE_NAME, IMAGE_FILES, IMAGE_REVISION, ROOT_UUID } from './reci
 import {
   buildRootFilesystem,
   findGuestNode,
-  PACK_SCRIPT,
+  ROOT_SOURCE,
   type GuestNode,
 } from './root-filesystem.ts';
 import { bundleGuestRunner, START_ENTRY, type GuestRunnerBundle } from './runner-bundle.ts';
@@ -179,24 +179,27 @@ export async function buildOnRoot(
   }
 }
 
+/** What makes the image's own programs and files, whose text is part of its recipe. */
+const WRITTEN_HERE = [...INIT_SOURCES, STEER_SOURCE, ROOT_SOURCE];
+
 async function readRecipe(options: ImageOptions): Promise<Recipe> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     const message = `guest images are built on Linux on x86-64; this is ${process.platform} on ${process.arch}`;
     throw new ImageError('image_tool_missing', message);
   }
   const { cacheDir, guestRunnerEntry } = options;
-  const [archives, runner, start, node, init, compileCache] = await Promise.all([
+  const [archives, runner, start, node, written, compileCache] = await Promise.all([
     readDebianArchives(APT_DIRECTORY),
     bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
     bundleGuestRunner({ cacheDir, entry: START_ENTRY }),
     findGuestNode(),
-    Promise.all([...INIT_SOURCES, STEER_SOURCE].map(async (path) => await readFile(path, 'utf8'))),
+    Promise.all(WRITTEN_HERE.map(async (path) => await readFile(path, 'utf8'))),
     compileCacheInputs(),
   ]);
-  const initDigest = sha256([init, COMPILER_FLAGS]);
+  const writtenDigest = sha256([written, COMPILER_FLAGS]);
   const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
   inputs.push(node.npm.version);
-  inputs.push(initDigest, ROOT_UUID, JSON.stringify(MODULE_LISTS), PACK_SCRIPT);
+  inputs.push(writtenDigest, ROOT_UUID, JSON.stringify(MODULE_LISTS));
   inputs.push(start.digest, ...compileCache);
   return { key: sha256(inputs), archives, runner, start, node };
 }

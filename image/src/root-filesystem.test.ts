@@ -100,7 +100,7 @@ test('the root disk holds base, Node, runner and our files, and the same inputs 
   assert.ok(first.includes('"the runner"\n'));
   assert.ok(first.includes('ID=debian\n'));
   assert.ok(first.includes('URIs: http://mirror.example/debian\n'));
-  assert.ok(first.includes('127.0.0.1 localhost onejob.localhost\n'));
+  assert.ok(first.includes('127.0.0.1 localhost onejob.localhost onejob\n'));
   assert.ok(!first.includes('mesg n'), "root's home is not empty");
   const names = ['start-runner.cjs', 'guest-runner.cjs', 'guest-runner.cache', 'parser.cjs'];
   names.push('actions-1/cache/main.mjs');

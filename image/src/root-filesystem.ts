@@ -61,7 +61,7 @@ export async function findGuestNode(): Promise<GuestNode> {
  * after the epoch that time, and packs. Root's home is emptied: the guest mounts its own over it. The
  * empty directories of apt go because their owner depends on where the base was built.
  */
-export const PACK_SCRIPT = `
+const PACK_SCRIPT = `
 tree=$1 base=$2 stage=$3 out=$4 epoch=$5 uuid=$6
 mkdir "$tree"
 tar -xf "$base" -C "$tree" --exclude='./dev/*'
@@ -74,6 +74,13 @@ find "$tree" -newermt "@$epoch" -print0 | xargs -0r touch -h -d "@$epoch"
 mkfs.erofs -d0 -T"$epoch" -U "$uuid" "$out" "$tree" >/dev/null
 rm -rf "$tree"
 `;
+
+/** This file: what it writes is the image. */
+export const ROOT_SOURCE = join(import.meta.dirname, 'root-filesystem.ts');
+
+/** Of a sandbox in which no init gives it a name of its own. */
+const HOST_NAME = 'onejob';
+const OWN_NAMES = `localhost onejob.localhost ${HOST_NAME}`;
 
 /**
  * The same for a root file system that somebody else made, as a flat tar (import/flatten.ts): nothing in
@@ -117,8 +124,8 @@ export async function buildRootFilesystem(run: RunTool, options: RootOptions): P
     await mkdir(join(stage, directory), { recursive: true, mode: 0o755 });
   }
   const files: [string, string][] = [
-    ['etc/hosts', '127.0.0.1 localhost onejob.localhost\n::1 localhost onejob.localhost\n'],
-    ['etc/hostname', 'onejob\n'],
+    ['etc/hosts', `127.0.0.1 ${OWN_NAMES}\n::1 ${OWN_NAMES}\n`],
+    ['etc/hostname', `${HOST_NAME}\n`],
     ['etc/machine-id', ''],
     ['etc/resolv.conf', 'nameserver 198.18.0.53\n'],
   ];

@@ -29,6 +29,9 @@ const RESOLVERS: Record<Reach, string> = {
   proxy: '127.0.0.1',
 };
 
+/** As in the image's own /etc/hosts. */
+const HOST_NAME = 'onejob';
+
 export const containerName = (sandboxId: string): string => `onejob-${sandboxId}`;
 
 /** What is mounted in a shared directory stays out of it (Engine API 1.40; the client's types lack it). */
@@ -54,7 +57,7 @@ export function containerOptions(options: {
   return {
     name: containerName(sandboxId),
     Image: image,
-    Hostname: 'onejob',
+    Hostname: HOST_NAME,
     User: '0:0',
     WorkingDir: '/',
     Entrypoint: ['/usr/local/bin/node', '/opt/onejob/start-runner.cjs'],
@@ -83,6 +86,8 @@ export function containerOptions(options: {
       RestartPolicy: { Name: 'no' },
       // What a job writes to its machine's console is kept nowhere on the host's disk.
       LogConfig: { Type: 'none', Config: {} },
+      // Programs look their own machine's name up: nobody else is to be asked for it.
+      ExtraHosts: [`${HOST_NAME}:127.0.0.1`],
       Dns: settings.dns ?? [RESOLVERS[reach]],
       // The runner's resolver is on port 53, and it is root without any capability for that.
       ...(reach === 'steered' ? { Sysctls: { 'net.ipv4.ip_unprivileged_port_start': '0' } } : {}),
