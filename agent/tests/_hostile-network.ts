@@ -96,7 +96,7 @@ async function probe(): Promise<Findings> {
   const environment = { ...process.env, FAR: String(far.pid), CONFIGURATION: configuration.path };
   execFileSync('sh', ['-e', '-c', SETUP], { env: environment, stdio: ['ignore', 2, 2] });
   const { listenEverywhere } = await import('./_marker-listener.ts');
-  const near = await listenEverywhere();
+  const near = await listenEverywhere('resolver');
   const arrivals = async (): Promise<number> => {
     far.stdin.write('count\n');
     return Number(await nextLine()) + near.accepted();

@@ -10,14 +10,17 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
-const PORTS = [22, 25, 53, 80, 443, 2375, 6443, 8080];
+const PORTS = [22, 25, 53, 80, 443, 853, 2375, 6443, 8080];
 
 const DNS_PORT = 53;
 
 type Listeners = { accepted(): number };
 
-/** On all addresses of both versions; they keep no process alive. */
-export async function listenEverywhere(): Promise<Listeners> {
+/**
+ * On all addresses of both versions; they keep no process alive.
+ * @param beside what takes datagrams to port 53 itself: the resolver of a test
+ */
+export async function listenEverywhere(beside: 'resolver' | 'nobody'): Promise<Listeners> {
   let accepted = 0;
   for (const port of PORTS) {
     const server = createServer((socket) => {
@@ -29,7 +32,7 @@ export async function listenEverywhere(): Promise<Listeners> {
     server.listen(port, '::');
     await once(server, 'listening');
     server.unref();
-    if (port === DNS_PORT) continue; // the resolver of a test
+    if (port === DNS_PORT && beside === 'resolver') continue;
     const datagrams = createSocket('udp6', () => (accepted += 1)).bind(port, '::');
     await once(datagrams, 'listening');
     datagrams.unref();
@@ -38,7 +41,7 @@ export async function listenEverywhere(): Promise<Listeners> {
 }
 
 if (import.meta.main) {
-  const listeners = await listenEverywhere();
+  const listeners = await listenEverywhere('nobody');
   process.stdout.write('ready\n');
   // A connection that the kernel has made already is counted before the answer.
   const count = (): boolean => process.stdout.write(`${listeners.accepted()}\n`);

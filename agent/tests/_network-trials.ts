@@ -14,6 +14,7 @@ import type { GuardLimits } from '../src/guard/limits.ts';
 import { listSandboxProcesses, SANDBOX_VARIABLE } from '../src/host/processes.ts';
 import { SandboxNetworks, type NetworksOptions } from '../src/network/networks.ts';
 import { networkNames, type Rate } from '../src/network/plan.ts';
+import { NAMESPACE_TABLE } from '../src/network/plan.ts';
 import { probeNetworks, type NetworkProbe } from '../src/network/probe.ts';
 import { undoOn } from '../src/sandbox/undo.ts';
 import { HOST_MARKER, run, startGuest, type Guest } from './_guest-place.ts';
@@ -40,6 +41,13 @@ export type TrialFindings = {
   overtaken: Unrecorded;
   /** What a guest reaches by addresses that rules of the host send elsewhere, and without the sandbox's own. */
   published: Record<'within' | 'without', string[]>;
+  /** What a guest reaches at ports where public hosts are asked for names, and without the rule of ports. */
+  nameServers: Record<
+    'within' | 'without',
+    { told: string[]; connections: number; datagrams: number }
+  > & {
+    rules: string[];
+  };
   /** What a guest's own programs are told after a question that came from no port. */
   portless: string[];
   /** What is found out of this host, and what a sandbox reaches then. */
@@ -59,6 +67,8 @@ const SHUT_POLL_MS = 20;
 /** Beside the sandboxes, on the same host. */
 const STRANGER = '10.213.255.255';
 const FLOW = ['-p', 'udp', '--sport', '1024', '--dport', '80', '-t', '600'];
+/** Of DNS, and of DNS over TLS or QUIC. */
+const NAME_PORTS = [53, 853];
 const LIMITED_PORTS = [22, 80, 443, 2375, 6443, 8080];
 /** Of the probe, with its headers. */
 const DATAGRAM_BYTES = 33;
@@ -229,6 +239,37 @@ async function tryPublished(
   return { within, without };
 }
 
+/** A guest asks public hosts for names, past the sandbox's resolver. */
+async function tryNameServers({
+  options,
+  root,
+  arrivals,
+}: TrialRoom): Promise<TrialFindings['nameServers']> {
+  const records: EgressRecord[] = [];
+  const guard = createGuard({ records: (record) => void records.push(record) });
+  const guest = await startGuest(new SandboxNetworks({ ...options, guard }), root, 'tap');
+  await guest.network.open(new AbortController().signal);
+  const places = Object.values(PUBLIC).flatMap((host) =>
+    NAME_PORTS.map((port) => ({ host, port })),
+  );
+  const attempt = async (): Promise<TrialFindings['nameServers']['within']> => {
+    const before = await arrivals();
+    const told = await guest.ask(places.map((place) => ({ kind: 'tcp', ...place })));
+    const between = await arrivals();
+    await guest.ask(places.map((place) => ({ kind: 'udp', ...place })));
+    return { told, connections: between - before, datagrams: (await arrivals()) - between };
+  };
+  const within = await attempt();
+  const { namespace } = networkNames(guest.sandboxId);
+  const inside = ['ip', 'netns', 'exec', namespace, 'nft'] as const;
+  run(...inside, 'flush', 'set', 'inet', NAMESPACE_TABLE, 'closed_ports');
+  const without = await attempt();
+  await guest.network.close();
+  await guest.end();
+  await guest.stack.bury();
+  return { within, without, rules: records.map(({ rule }) => rule).toSorted() };
+}
+
 /** A raw socket asks the sandbox's resolver, and then an ordinary one does. */
 async function tryPortless(
   { options, root }: TrialRoom,
@@ -289,6 +330,7 @@ export async function tryAll(
     unrecorded: await tryUnrecorded(room, guard, kill),
     overtaken: await tryUnrecorded(room, createGuard({ records: () => {} }), overtake),
     published: await tryPublished(room, guard),
+    nameServers: await tryNameServers(room),
     portless: await tryPortless(room, guard),
     firewall: await tryFirewall(room, guard, {
       ...{ tool: 'iptables', host: PUBLIC.ipv4, table: 'ip' },

@@ -436,7 +436,7 @@ async function main(): Promise<Findings> {
     writeFileSync(`/proc/sys/${name}`, '1');
   }
   const { listenEverywhere } = await import('./_marker-listener.ts');
-  const near = await listenEverywhere();
+  const near = await listenEverywhere('resolver');
   const arrivals = async (): Promise<number> => {
     far.stdin.write('count\n');
     return Number(await nextLine()) + near.accepted();

@@ -147,6 +147,23 @@ describe('network mode nat', { skip }, () => {
     });
   });
 
+  test('no other resolver is asked: ports of DNS are closed at public hosts, by TCP and UDP, and open without that rule', () => {
+    const { within, without, rules } = findings.nameServers;
+    const places = Object.values(PUBLIC).flatMap((host) => [host, host]); // ports 53 and 853
+    const count = places.length;
+    assert.deepEqual(without, {
+      told: places.map((host) => `reached ${host}`),
+      ...{ connections: count, datagrams: count },
+    });
+    assert.deepEqual([within.connections, within.datagrams], [0, 0]);
+    assert.ok(
+      !within.told.some((said) => said === 'silence' || said.startsWith('reached ')),
+      within.told.join(),
+    );
+    // By TCP and by UDP: what was refused, and what the control let through.
+    assert.deepEqual(rules, Array<string>(4 * count).fill('refused-port'));
+  });
+
   test('a question that comes from no port is not answered, and harms nobody', () => {
     assert.deepEqual(findings.portless, [`${PUBLIC.ipv4} ${PUBLIC.ipv6}`]);
   });
