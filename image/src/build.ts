@@ -6,8 +6,8 @@
  * in `<cache>/scratch/`, which the next holder of the lock empties: a killed build leaves nothing for
  * good. The image appears by one rename at the end.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, statfs } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readDebianArchives, type DebianArchive } from './apt-sources.ts';
 import {
@@ -20,19 +20,14 @@ import {
 import { takeBuildLock } from './build-lock.ts';
 import { compileCacheInputs, writeCompileCache } from './compile-cache.ts';
 import { ImageError, translateFileError } from './errors.ts';
-import { buildInitramfs, COMPILER_FLAGS, INIT_SOURCES, STEER_SOURCE } from './initramfs.ts';
-import { MODULE_LISTS } from './kernel.ts';
+import { buildInitramfs } from './initramfs.ts';
 import { BUILD_FREE_BYTES, LAYER_FREE_BYTES } from './limits.ts';
 import { requireImageName } from './import-image.ts';
 import { contentOfParts, digestOfParts, newManifest, type GuestImage } from './manifest.ts';
 import { currentPrivilege, removeTree, requirePrivilege, type Privilege } from './privilege.ts';
-import { BUILT_IMAGE_NAME, IMAGE_FILES, IMAGE_REVISION, ROOT_UUID } from './recipe.ts';
-import {
-  buildRootFilesystem,
-  findGuestNode,
-  ROOT_SOURCE,
-  type GuestNode,
-} from './root-filesystem.ts';
+import { BUILT_IMAGE_NAME, IMAGE_FILES } from './recipe.ts';
+import { builtDigest, readPrograms, recipeKey } from './recipe-key.ts';
+import { buildRootFilesystem, findGuestNode, type GuestNode } from './root-filesystem.ts';
 import { bundleGuestRunner, START_ENTRY, type GuestRunnerBundle } from './runner-bundle.ts';
 import { pruneBuiltImages } from './promotion/remove-image.ts';
 import { readInventory } from './report/inventory.ts';
@@ -179,29 +174,25 @@ export async function buildOnRoot(
   }
 }
 
-/** What makes the image's own programs and files, whose text is part of its recipe. */
-const WRITTEN_HERE = [...INIT_SOURCES, STEER_SOURCE, ROOT_SOURCE];
-
 async function readRecipe(options: ImageOptions): Promise<Recipe> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     const message = `guest images are built on Linux on x86-64; this is ${process.platform} on ${process.arch}`;
     throw new ImageError('image_tool_missing', message);
   }
   const { cacheDir, guestRunnerEntry } = options;
-  const [archives, runner, start, node, written, compileCache] = await Promise.all([
+  const [archives, runner, start, node, programs, compileCache] = await Promise.all([
     readDebianArchives(APT_DIRECTORY),
     bundleGuestRunner({ cacheDir, entry: guestRunnerEntry }),
     bundleGuestRunner({ cacheDir, entry: START_ENTRY }),
     findGuestNode(),
-    Promise.all(WRITTEN_HERE.map(async (path) => await readFile(path, 'utf8'))),
+    readPrograms(),
     compileCacheInputs(),
   ]);
-  const writtenDigest = sha256([written, COMPILER_FLAGS]);
-  const inputs = [IMAGE_REVISION, baseInputsKey(archives), runner.digest, node.version];
-  inputs.push(node.npm.version);
-  inputs.push(writtenDigest, ROOT_UUID, JSON.stringify(MODULE_LISTS));
-  inputs.push(start.digest, ...compileCache);
-  return { key: sha256(inputs), archives, runner, start, node };
+  const key = recipeKey({
+    ...{ archives, runner: runner.digest, start: start.digest, programs, compileCache },
+    ...{ node: node.version, npm: node.npm.version },
+  });
+  return { key, archives, runner, start, node };
 }
 
 async function buildUnderLock(
@@ -371,7 +362,7 @@ async function publish(
   const { cacheDir, recipe } = build;
   const files = await contentOfParts(directory);
   const manifest = newManifest({
-    digest: sha256([recipe.key, base.key]),
+    digest: builtDigest(recipe.key, base.key),
     name: BUILT_IMAGE_NAME,
     origin: 'built',
     recipeKey: recipe.key,
@@ -443,8 +434,4 @@ async function emptyScratch(
   await mkdir(scratch, { recursive: true });
   for (const name of await readdir(scratch))
     await removeTree(privilege, cleanUp, join(scratch, name));
-}
-
-function sha256(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }

@@ -10,9 +10,8 @@
  * first file to QEMU's connections, to the guest's init, to its runner's start, to both carriers
  * synchronised. What cannot be restored is booted, and says so.
  */
-import { readFile } from 'node:fs/promises';
-import { availableParallelism, release } from 'node:os';
-import { explainError, newSandboxId } from '@onejob/protocol';
+import { availableParallelism } from 'node:os';
+import { explainError } from '@onejob/protocol';
 import { AgentError } from '../../errors.ts';
 import type {
   DriverProbe,
@@ -38,8 +37,8 @@ import {
   type QemuDriverConfig,
 } from './config.ts';
 import { findHost, type Host } from './host.ts';
-import { qemuArguments } from './machine.ts';
-import { snapshotKey, SnapshotStore, type Snapshot } from './snapshot-store.ts';
+import { kindKey, readGround } from './snapshot-kind.ts';
+import { SnapshotStore, type Snapshot } from './snapshot-store.ts';
 
 /**
  * Machines that come up at the same time, over all qemu drivers of this agent: as many as there are
@@ -214,25 +213,8 @@ async function attempt<T>(boot: Boot, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** All that a machine is made of: change any of it, and it is another one's snapshot. */
-async function keyOf({ acceleration, qemuBuild }: Host, kind: MachineKind): Promise<string> {
-  const { shape, network, tenant = null } = kind;
-  const image = checkImage(kind.image);
-  const files = { kernelPath: 'kernel', initrdPath: 'initrd', rootPath: 'root' };
-  const machine = qemuArguments({
-    ...{ sandboxId: PLACEHOLDER, acceleration, shape, image: { ...image, ...files } },
-    workDisk: { format: 'plain', path: 'work' },
-    sockets: { control: 'control', bulk: 'bulk', init: 'init' },
-    ...(network === undefined ? {} : { network: { tapDescriptor: 0, hasIpv6: network.hasIpv6 } }),
-    snapshot: { use: 'restore', memoryPath: 'memory', monitorPath: 'monitor', statePath: '' },
-  });
-  const processor = await readFile('/proc/cpuinfo', 'utf8');
-  const features = [/^model name.*$/m, /^flags.*$/m].map((line) => line.exec(processor)?.[0]);
-  return snapshotKey([image.digest, shape, tenant, qemuBuild, release(), features, machine]);
-}
-
-/** Every machine has another name, which is no part of it. */
-const PLACEHOLDER = 'sb0000000000000000' as ReturnType<typeof newSandboxId>;
+const keyOf = async (host: Host, kind: MachineKind): Promise<string> =>
+  kindKey(host, await readGround(), { ...kind, image: checkImage(kind.image) });
 
 function checkImage(image: MachineImage | null): MachineImage {
   if (image !== null) return image;
