@@ -88,7 +88,10 @@ const RANDOM_MODULES = /^(node:)?crypto$/;
 /** They make keys, which need chance. */
 const SECRET_MODULES = /^(node:)?(tls|https)$/;
 
-/** Chance in the guest runner: a restored machine repeats it in every copy. */
+/**
+ * Chance in the guest runner: a restored machine repeats it in every copy. What is bundled with it from
+ * elsewhere is looked at whole by guest-runner/tests/randomness.test.ts.
+ */
 export function checkGuestRandomness(file: SourceFile): Violation[] {
   if (!file.path.startsWith('guest-runner/src/') || file.isTest) return [];
   const found = [
