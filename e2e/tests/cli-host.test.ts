@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { makeCheckout } from '@onejob/testing';
 import { CommandLine, MAIN } from './_command-line.ts';
 
+const REPOSITORY = join(import.meta.dirname, '../..');
 const checkout = makeCheckout({
   '.github/workflows/ci.yml':
     'name: ci\non: push\njobs: { hi: { runs-on: ubuntu-latest, steps: [{ run: echo hi }] } }\n',
@@ -207,6 +208,45 @@ test('doctor promises no image that could not be built here', async (t) => {
   if (spawnSync(nobody[0]!, [...nobody.slice(1), 'test', '-r', MAIN]).status !== 0) return;
   const plain = doctor(`chown -R 65534 '${dirname(line.data)}'`, ...nobody);
   assert.match(plain, /✗ image +not there.*without root.*subordinate ids|install with:.*uidmap/);
+});
+
+test('doctor says what holds QEMU where nobody is root, and what of it is missing', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('becoming another user needs root');
+  await using line = new CommandLine();
+  const base = dirname(line.data);
+  const checkoutSeen = join(base, 'checkout');
+  mkdirSync(checkoutSeen);
+  // The checkout and its Node may lie where only their owner gets to.
+  const seen = (path: string): string =>
+    path.startsWith(`${REPOSITORY}/`) ? checkoutSeen + path.slice(REPOSITORY.length) : path;
+  const show =
+    'chown -R 65534 "$0"; mount --bind "$1" "$2"; mount -o remount,bind,ro "$2"; shift 2';
+  const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  const as = (...words: string[]) =>
+    spawnSync(
+      'unshare',
+      [
+        ...['--mount', 'sh', '-ec', `${show}; exec "$@"`, base, REPOSITORY, checkoutSeen],
+        ...[...nobody, ...words],
+      ],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, ...emptyCache(line).environment, HOME: base, TMPDIR: base },
+      },
+    );
+  const own = ['--data-dir', line.data, 'doctor', '--json'];
+  const found = as(seen(process.execPath), seen(MAIN), ...own);
+  const { drivers } = JSON.parse(found.stdout || found.stderr) as {
+    drivers: { driver: string; works: boolean; note: string }[];
+  };
+  const qemu = drivers.find(({ driver }) => driver === 'qemu');
+  if (qemu?.works !== true) return t.skip(`QEMU does not work here: ${qemu?.note}`);
+  const mayMakeNamespaces = as('unshare', '--user', 'true').status === 0;
+  const [held, missing] = mayMakeNamespaces
+    ? ['its own namespaces, root directory', 'no user \\(the agent is not root\\)']
+    : ['a system call filter only', 'no namespaces \\(.+\\)'];
+  const note = `; confined to ${held}; less than could be: ${missing}, no control group \\(.+\\)$`;
+  assert.match(qemu.note, new RegExp(note));
 });
 
 test('reap finds nothing where nothing was left', async () => {
