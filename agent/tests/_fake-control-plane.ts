@@ -37,6 +37,8 @@ export type FakeJob = {
   results: { token: string; repository: string; runId: string; writableRef: string } | undefined;
   egress: string[];
   keep: boolean;
+  /** Notes of its progress, in order. */
+  progress: string[];
   released: string[];
   log: string[];
   events: { type: string; name?: string }[];
@@ -134,6 +136,7 @@ export class FakeControlPlane implements AsyncDisposable {
       events: [],
       finished: undefined,
       cancel: undefined,
+      progress: [],
       told: '',
       heartbeats: 0,
       ...more,
@@ -241,7 +244,7 @@ export class FakeControlPlane implements AsyncDisposable {
       reportProgress: (request, context) => {
         known(context);
         try {
-          this.#held(request.lease);
+          this.#held(request.lease).progress.push(request.note);
         } catch {
           return { stale: true };
         }

@@ -216,6 +216,27 @@ test('a lease that nobody extends is ended here before it can end there', async 
   await lab.nothingLeft();
 });
 
+test('a job is told what holds its machine, and has a note of what this host does not let hold it', async () => {
+  await using lab = await AgentLab.open();
+  await lab.controlPlane.start();
+  const [{ driver } = assert.fail()] = (await lab.agent()).drivers;
+  const usual = lab.controlPlane.queue([['finish', 'steps_completed']]);
+  await lab.ended(usual);
+  await until('it is told', () => usual.progress.length === 2);
+  assert.equal(usual.progress[0], (await driver.probe()).note);
+  assert.deepEqual(usual.finished?.notes, []);
+  const provision = driver.provision.bind(driver);
+  const lacks = 'less than could be: no user (the agent is not root)';
+  driver.provision = async (...words) =>
+    Object.assign(await provision(...words), { note: `a machine; ${lacks}`, lacks });
+  const lesser = lab.controlPlane.queue([['finish', 'steps_completed']]);
+  await lab.ended(lesser);
+  await until('it is told', () => lesser.progress.length === 2);
+  assert.equal(lesser.progress[1], `a machine; ${lacks}`);
+  assert.deepEqual(lesser.finished?.notes, [`Machine: ${lacks}.`]);
+  await lab.nothingLeft();
+});
+
 test('a kept sandbox moves to where no reaper looks', async () => {
   await using lab = await AgentLab.open();
   await lab.controlPlane.start();

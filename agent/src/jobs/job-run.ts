@@ -259,16 +259,12 @@ export class JobRun implements LeaseHolder {
       });
     this.#adoption = 'yes';
     this.#journal.write({ entry: 'adopted', jobTimeoutMs: jobTimeoutOf(adoption) });
+    const phasesMs = { hello: greetedAt - startedAt, adopt: performance.now() - greetedAt };
     const isWaiting = this.#waited !== undefined;
-    this.#reports.progress(
-      handle.driver,
-      handle.note + (isWaiting ? '; it waited for a job' : ''),
-      {
-        ...(isWaiting ? {} : handle.phasesMs),
-        hello: greetedAt - startedAt,
-        adopt: performance.now() - greetedAt,
-      },
-    );
+    const note = handle.note + (isWaiting ? '; it waited for a job' : '');
+    const before = isWaiting ? {} : handle.phasesMs;
+    this.#reports.progress(handle.driver, note, { ...before, ...phasesMs });
+    if (handle.lacks !== undefined) this.#notes.push(`Machine: ${handle.lacks}.`);
     return adoption;
   }
 

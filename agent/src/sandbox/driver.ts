@@ -108,6 +108,8 @@ export interface SandboxHandle {
   readonly driver: DriverName;
   /** For people: "QEMU 7.2, TCG (no KVM: ...)". */
   readonly note: string;
+  /** For the notes of its job: what this host does not let hold the machine; undefined: nothing. */
+  readonly lacks?: string | undefined;
   /** Its connections are led to `MACHINE.steering.port`, for programs that know no proxy. */
   readonly steered: boolean;
   /** Connected, synchronised, nothing read from them yet: HTTP/2 begins here. */

@@ -21,6 +21,8 @@ export type Machine = {
 type HandleParts = {
   driver: DriverName;
   note: string;
+  /** By default nothing. */
+  lacks?: string | undefined;
   machine: Machine;
   /** By default not. */
   steered?: boolean;
@@ -33,6 +35,7 @@ type HandleParts = {
 export class MachineHandle implements SandboxHandle {
   readonly driver: DriverName;
   readonly note: string;
+  readonly lacks: string | undefined;
   readonly steered: boolean;
   readonly carriers: { control: Socket; bulk: Socket };
   readonly phasesMs: Readonly<Record<string, number>>;
@@ -43,6 +46,7 @@ export class MachineHandle implements SandboxHandle {
   constructor(parts: HandleParts) {
     this.driver = parts.driver;
     this.note = parts.note;
+    this.lacks = parts.lacks;
     this.steered = parts.steered ?? false;
     this.carriers = parts.carriers;
     this.phasesMs = parts.phasesMs;

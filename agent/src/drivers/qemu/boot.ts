@@ -340,6 +340,7 @@ export class Boot implements AsyncDisposable {
     const note = this.#host.note + how;
     return new MachineHandle({
       ...{ driver: 'qemu', note, machine, carriers, phasesMs },
+      lacks: this.#host.confinement.lacks,
       isHostDiskFull: async () => await isHostDiskFull(directory),
     });
   }

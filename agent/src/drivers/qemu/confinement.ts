@@ -66,6 +66,8 @@ export type Confinement = {
   users: UserRange;
   /** For people: what holds a machine here, and what does not. */
   note: string;
+  /** The second half of it, told to each job; undefined: nothing is missing. */
+  lacks: string | undefined;
 };
 
 type Trial = {
@@ -101,12 +103,14 @@ export async function findConfinement(
     ...('whyNot' in jail && process.getuid?.() === 0 ? ['QEMU is root on this host'] : []),
     ...('whyNot' in cgroups ? [`no control group (${cgroups.whyNot})`] : []),
   ];
+  const lacks = missing.length > 0 ? `less than could be: ${missing.join(', ')}` : undefined;
   const own = held.length > 0 ? `its own ${held.join(', ')}` : 'a system call filter only';
   return {
     jail: 'level' in jail ? jail : undefined,
     cgroups: 'version' in cgroups ? cgroups : undefined,
     users: options.users,
-    note: `confined to ${own}${missing.length > 0 ? `; less than could be: ${missing.join(', ')}` : ''}`,
+    note: [`confined to ${own}`, ...(lacks === undefined ? [] : [lacks])].join('; '),
+    lacks,
   };
 }
 
