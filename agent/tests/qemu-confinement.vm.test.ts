@@ -45,6 +45,7 @@ describe('a confined machine', { skip }, () => {
     const sandbox = await lab.newSandbox({ shape });
     const handle = await driver.provision(sandbox.request, sandbox.stack);
     assert.equal(handle.note, note, 'the job is told the same');
+    assert.equal(handle.lacks, 'version' in cgroups ? undefined : note.split('; ').at(-1));
     const { pid } = await findQemu(lab.hostMarker);
     const uid = userOf(pid);
     assert.ok(uid >= SANDBOX_USERS.first && uid < SANDBOX_USERS.first + SANDBOX_USERS.count);
