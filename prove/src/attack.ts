@@ -29,10 +29,24 @@ export type Probe =
   | { do: 'stay'; script: string }
   /** Connects to a Unix socket, says `ask` and reads; a name with `@` is abstract. */
   | { do: 'socket'; path: string; ask: string }
-  /** Connects to `host:port`, straight and through the proxy, `times` times, and reads. */
-  | { do: 'connect'; target: string; times: number }
+  /** Connects to `host:port`, straight and through the proxy or by one way only, `times` times, and reads. */
+  | { do: 'connect'; target: string; times: number; way?: 'proxy' }
+  /** To the other sandbox, where that is: only known once it runs, and one of the others by then. */
+  | { do: 'reach'; place: Place; by: 'connection' | 'ping' }
   /** Opens that many connections through the proxy and keeps them open together. */
   | { do: 'hold'; target: string; connections: number };
+
+/**
+ * Addresses of the other sandbox: those that its machine has itself, and those that the host has for it,
+ * at either end of what leads there (the end in its namespace, and the host's own end).
+ */
+export const PLACES = [
+  ...(['address', 'address-6', 'namespace', 'namespace-6'] as const),
+  ...(['host-end', 'host-end-6'] as const),
+] as const;
+export type Place = (typeof PLACES)[number];
+/** By place, as far as there is one: an address. */
+export type Places = ReadonlyMap<Place, string>;
 
 /** What the lines of a list tell of: which of them another machine cannot have, too, says evidence.ts. */
 export type Telling = 'cards' | 'addresses' | 'disks';

@@ -28,7 +28,7 @@ export type Round = {
   ended: string;
   /** By attack, how the job ended that no other probe ran in. */
   alone?: ReadonlyMap<string, string>;
-  /** By attack, why the host did not try it. */
+  /** By attack, why the host did not try it, or why what was tried shows nothing. */
   untried?: ReadonlyMap<string, string>;
 };
 
@@ -54,12 +54,13 @@ function whyNotRun({ seen, said }: ProbeReport): string | undefined {
 }
 
 export function observe({ id, evidence }: SandboxAttack, round: Round): Observation {
+  const untried = round.untried?.get(id);
+  if (untried !== undefined) return { outcome: 'not tried', why: untried };
   const report = round.reports.get(id);
   if (report === undefined) {
     const end = round.alone?.get(id) ?? '';
     if (MACHINE_STOPPED.test(end)) return { outcome: 'stopped', seen: clip(end) };
-    const why = round.untried?.get(id) ?? `no probe said so: ${round.ended}`;
-    return { outcome: 'not tried', why };
+    return { outcome: 'not tried', why: `no probe said so: ${round.ended}` };
   }
   const host = (round.host.get(id) ?? '').trim();
   if (evidence.by === 'alike' && (host === '' || host.includes(HASH_OF_NOTHING))) {

@@ -107,6 +107,15 @@ test('without a host of its own nothing is tried that could change one, and each
   }
 });
 
+test('where the host has no address for a sandbox nobody is said to have been kept from it', async () => {
+  const only = ['neighbour-namespace', 'neighbour-ping-host-end-6'];
+  const { findings } = await proveWith(new ScriptedLab(() => ''), ...only);
+  for (const { id, verdict, observed } of findings) {
+    assert.equal(verdict, 'not tried', id);
+    assert.match(observed, /network mode link/);
+  }
+});
+
 test('the secret is one in the sandbox, an ordinary variable in the control, and nobody has it next', async () => {
   const lab = new ScriptedLab((id) => (id === 'memory-of-ended' ? '616263' : ''));
   await proveWith(lab, 'log-plain', 'memory-of-ended');

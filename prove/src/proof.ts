@@ -18,6 +18,7 @@ import {
   type Theft,
 } from './attack.ts';
 import { allAttacks } from './attacks/all-attacks.ts';
+import { needsEnds } from './attacks/neighbour.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import type { World } from './attacks/world.ts';
 import { tryDevices, type DevicesResult } from './devices.ts';
@@ -109,7 +110,7 @@ export async function prove(options: ProofOptions): Promise<Proof> {
  */
 function whyNotTried(
   attack: Attack,
-  { driver, scene, notIsolated, lab }: ProofOptions,
+  { driver, network, scene, notIsolated, lab }: ProofOptions,
 ): string | undefined {
   if (attack.kind === 'devices' && driver !== 'qemu') {
     return `a job of the driver ${driver} meets no device that a monitor emulates`;
@@ -124,6 +125,9 @@ function whyNotTried(
   const isOfKernel = attack.controlOn === 'host' && attack.class === 'escape';
   if (isOfKernel && ON_HOST_KERNEL.includes(driver)) {
     return `a job of the driver ${driver} runs on the kernel of the real host, and would hit that`;
+  }
+  if (network === 'link' && needsEnds(attack)) {
+    return 'the host has no address for a sandbox in network mode link: there is no way to one';
   }
   if (scene !== undefined) return undefined;
   const isHarmless = ['alike', 'log', 'text'].includes(attack.evidence.by);

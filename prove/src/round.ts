@@ -21,10 +21,11 @@ import type { Observation } from './judge.ts';
 import type { EndedProbeJob, Lab, ProbeJob } from './lab.ts';
 import { SECRET_BYTES } from './limits.ts';
 import { findMonitors, lookAt } from './monitor.ts';
+import { aimAll, needsNeighbour, startNeighbour } from './neighbour.ts';
 import { lookAfter, watchRemains, type Remainder, type Search } from './remains.ts';
 import type { Scene } from './scene/scene.ts';
 import { tryScript } from './scene/tools.ts';
-import { jobFiles, neighbourFiles } from './workflow.ts';
+import { jobFiles } from './workflow.ts';
 
 export type Side = 'sandbox' | 'control';
 
@@ -61,20 +62,25 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
   await scene?.begin(mark);
   const before = await lookAsHost(inJobs);
   const host = watchedBy(attempt);
-  const job = (turn: Turn, taken: ReadonlyMap<string, string>): ProbeJob => ({
+  const job = (turn: Turn, taken: ReadonlyMap<string, string>, of = inJobs): ProbeJob => ({
     driver: attempt.driver,
-    files: jobFiles([...inJobs, ...replays], turn, host.content, taken),
+    files: jobFiles([...of, ...replays], turn, host.content, taken),
     ...valuesOf(attempt, turn),
   });
   const values = new Map(scene?.values);
   const beside = new Map<string, ProbeReport>();
+  const untried = new Map<string, string>();
   const runFirst = async (): Promise<EndedProbeJob> => {
+    const value = `prove-${NEIGHBOUR}-${newWord()}`;
+    const options = { lab, side, value, attacks: inJobs, replays };
     await using neighbour = needsNeighbour(inJobs, replays)
-      ? await startNeighbour(lab, job('beside', new Map()), replays)
+      ? await startNeighbour({ ...options, job: job('beside', new Map()) })
       : undefined;
-    for (const [name, value] of neighbour?.values ?? []) values.set(name, value);
+    for (const [name, shown] of neighbour?.values ?? []) values.set(name, shown);
     for (const [id, report] of neighbour?.reports ?? []) beside.set(id, report);
-    return await lab.run(job('first', seenIn(beside)), { running: host.watch });
+    const aimed = aimAll(inJobs, neighbour);
+    for (const [id, why] of aimed.untried) untried.set(id, why);
+    return await lab.run(job('first', seenIn(beside), aimed.attacks), { running: host.watch });
   };
   const first = await runFirst();
   const alone = await runAlone(inJobs, lab, job('alone', new Map()));
@@ -96,7 +102,7 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
       ...alone.reports,
     ]),
     alone: alone.ends,
-    untried: bare.untried,
+    untried: new Map([...untried, ...bare.untried]),
     // Some of it comes into being with the first job.
     host: new Map([...(await lookAsHost(inJobs)), ...before]),
     values,
@@ -172,57 +178,9 @@ function keepWorst(all: Map<Aspect, Observation>, aspect: Aspect, one: Observati
   if (kept === undefined || weight[one.outcome] > weight[kept.outcome]) all.set(aspect, one);
 }
 
-const needsNeighbour = (
-  attacks: readonly SandboxAttack[],
-  replays: readonly ReplayAttack[],
-): boolean =>
-  replays.some(({ where }) => where === 'beside') ||
-  attacks.some(({ evidence }) => evidence.by === 'secret' && evidence.name === NEIGHBOUR);
-
 const needsNext = (attacks: readonly SandboxAttack[], replays: readonly ReplayAttack[]): boolean =>
   replays.some(({ where }) => where === 'later') ||
   attacks.some(({ probes }) => probes.some(({ turn }) => turn === 'next'));
-
-type Neighbour = AsyncDisposable & {
-  readonly values: ReadonlyMap<string, string>;
-  readonly reports: ReadonlyMap<string, ProbeReport>;
-};
-
-/** Another job of the same driver, which shows its value until it is disposed. */
-async function startNeighbour(
-  lab: Lab,
-  job: ProbeJob,
-  replays: readonly ReplayAttack[],
-): Promise<Neighbour> {
-  const value = `prove-${NEIGHBOUR}-${newWord()}`;
-  const stop = new AbortController();
-  const reports = new Map<string, ProbeReport>();
-  const { promise: ready, resolve } = Promise.withResolvers<boolean>();
-  const ended = lab
-    .run(
-      { ...job, files: neighbourFiles(value, replays) },
-      {
-        stop: stop.signal,
-        line: (line) => {
-          for (const [id, report] of readReports([line])) reports.set(id, report);
-          if (reports.get(NEIGHBOUR)?.seen === 'ready') resolve(true);
-        },
-      },
-    )
-    .finally(() => resolve(false));
-  // Told when it is disposed; until then nobody waits for it.
-  ended.catch(() => {});
-  const isReady = await ready;
-  return {
-    // Without a neighbour there is nothing to be seen of it: its attacks do not count.
-    values: new Map(isReady ? [[NEIGHBOUR, value]] : []),
-    reports,
-    [Symbol.asyncDispose]: async () => {
-      stop.abort();
-      await ended;
-    },
-  };
-}
 
 /** The next job has no secret: what it finds of one is the first job's. */
 function valuesOf({ side, secret, scene }: Attempt, turn: Turn) {

@@ -3,7 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Attack, FloodAttack, Probe, ReplayAttack, Turn } from './attack.ts';
 import { JOB_SECRET } from './attacks/credentials.ts';
-import { NEIGHBOUR, neighbourScript } from './attacks/neighbour.ts';
+import {
+  ADDRESSES_SCRIPT,
+  NEIGHBOUR,
+  NEIGHBOUR_ADDRESSES,
+  neighbourScript,
+} from './attacks/neighbour.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import { LEASE_LABEL } from './leases.ts';
 import { JOB_MINUTES, LOG_FLOOD_BYTES, MESSAGE_FLOOD_BYTES } from './limits.ts';
@@ -143,6 +148,10 @@ export const neighbourFiles = (
 ): Record<string, string> =>
   filesWith('beside', [
     ...replays.flatMap((attack) => listProbes(attack, new Map())),
+    {
+      ...{ id: NEIGHBOUR_ADDRESSES, turn: 'beside' },
+      probe: { do: 'script', script: ADDRESSES_SCRIPT },
+    },
     { id: NEIGHBOUR, turn: 'beside', probe: { do: 'stay', script: neighbourScript(value) } },
   ]);
 

@@ -23,7 +23,7 @@ export const allAttacks = (world: World, jobSecret: string): Attack[] => [
   ...escapeAttacks(world),
   ...kernelAttacks(world),
   ...monitorAttacks(),
-  ...neighbourAttacks(),
+  ...neighbourAttacks(world),
   ...networkAttacks(world),
   ...credentialAttacks(world, jobSecret),
   ...replayAttacks(),

@@ -105,13 +105,15 @@ const viaProxy = { host: proxy.hostname, port: Number(proxy.port) };
 /** A CONNECT of HTTP/1.1. The question rides behind it: a proxy passes it on once it is connected. */
 const tunnelTo = (target, ask) => `CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n\r\n${ask}`;
 
-async function tryConnect(id, { target, times }) {
+async function tryConnect(id, { target, times, way }) {
   const seen = [];
   for (let turn = 0; turn < times; turn += 1) {
     const ask = `GET /${id}\n`;
-    const direct = await converse(splitTarget(target), ask);
+    if (way !== 'proxy') {
+      const direct = await converse(splitTarget(target), ask);
+      seen.push(`straight: ${direct.seen.replace('connected ', '')}${direct.said}`);
+    }
     const tunnel = await converse(viaProxy, tunnelTo(target, ask));
-    seen.push(`straight: ${direct.seen.replace('connected ', '')}${direct.said}`);
     seen.push(`proxy: ${tunnel.seen.replace('connected ', '')}${tunnel.said}`);
   }
   return { seen: seen.join(' | '), said: '' };
