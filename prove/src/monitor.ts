@@ -73,6 +73,7 @@ const ASPECT_LOOKS: Readonly<Record<Aspect, (look: Look) => Observation>> = {
     status(pid, 'NoNewPrivs') === '1'
       ? stopped('a program it starts gets no new ones')
       : through('a program it starts may get new ones'),
+  // That there is a filter, and not what it lets through.
   calls: ({ pid }) =>
     status(pid, 'Seccomp') === '2'
       ? stopped(`${status(pid, 'Seccomp_filters') || 'some'} filters of system calls`)

@@ -5,7 +5,10 @@ const WHAT: Readonly<Record<Aspect, [title: string, expected: string]>> = {
   user: ['is root or the agent', 'it is a user that nobody else is'],
   capabilities: ['has capabilities', 'it has none, and can get none'],
   privileges: ['gains privileges by a program with a set-user-id bit', 'none is gained'],
-  calls: ['makes every system call', 'a filter is in its way'],
+  calls: [
+    'meets no filter of system calls (none is made: the kernel is asked)',
+    'its process has a filter; what that lets through is not tried',
+  ],
   files: ["reads the host's files", 'they are not in its root directory'],
   descriptors: ["uses the platform's files and sockets that it inherited open", 'none is open'],
   network: ["uses the host's network", 'it has a network of its own, with nothing in it'],
