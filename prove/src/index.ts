@@ -1,5 +1,5 @@
 /** The zone of proofs: attacks on a sandbox, their verdicts, and signed reports of them. */
-export { countVerdicts, isProved, type Verdict } from './judge.ts';
+export { countPlatform, countVerdicts, isProved, type Verdict } from './judge.ts';
 export { ProveError } from './errors.ts';
 export { hostFacts } from './host-facts.ts';
 export { ensureHostKey } from './host-key.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Attack } from './attack.ts';
-import { countVerdicts, isProved, judge, type Observation } from './judge.ts';
+import { countPlatform, isProved, judge, type Observation, type Verdict } from './judge.ts';
 
 const attack: Attack = {
   kind: 'remains',
@@ -39,10 +39,23 @@ test('what was not tried is never held, and says why', () => {
 });
 
 test('a proof needs one attack that held, and none that got through', () => {
-  const totals = (...verdicts: string[]) =>
-    countVerdicts(verdicts.map((one) => ({ verdict: one as 'held' })));
-  assert.equal(isProved(totals('held', 'not counted', 'not tried')), true);
-  assert.equal(isProved(totals('held', 'broken')), false);
-  assert.equal(isProved(totals('not counted', 'not tried')), false);
-  assert.equal(isProved(totals()), false);
+  const proved = (...verdicts: Verdict[]): boolean =>
+    isProved(verdicts.map((one) => ({ verdict: one })));
+  assert.equal(proved('held', 'not counted', 'not tried'), true);
+  assert.equal(proved('held', 'broken'), false);
+  assert.equal(proved('not counted', 'not tried'), false);
+  assert.equal(proved(), false);
+});
+
+test('what an agent of the host tried is on the platform, and alone no proof of a sandbox', () => {
+  const theft: Attack = { ...attack, kind: 'lease', theft: 'adoption' };
+  const [lease, other] = [theft, attack].map((one) => judge(one, stopped, through));
+  assert.deepEqual([lease?.subject, lease?.verdict], ['platform', 'held']);
+  assert.equal(other?.subject, 'sandbox');
+  assert.ok(lease !== undefined && other !== undefined);
+  assert.equal(isProved([lease, lease]), false);
+  assert.equal(isProved([lease, other]), true);
+  assert.equal(countPlatform([lease, other, lease]), 2);
+  const broken = judge(theft, through, through);
+  assert.equal(isProved([broken, other]), false, 'what gets through counts, whoever tried it');
 });

@@ -18,9 +18,14 @@ export type Observation =
   /** @param seen what the probe saw, or what the host found: for people, shortened */
   { outcome: 'through' | 'stopped'; seen: string } | { outcome: 'not tried'; why: string };
 
+/** Whose defence an attack is on. `platform`: no sandbox of the driver takes part. */
+export const SUBJECTS = ['sandbox', 'platform'] as const;
+export type Subject = (typeof SUBJECTS)[number];
+
 export type Finding = {
   id: string;
   class: Attack['class'];
+  subject: Subject;
   title: string;
   expected: string;
   observed: string;
@@ -36,6 +41,7 @@ export function judge(attack: Attack, sandbox: Observation, control: Observation
   return {
     id: attack.id,
     class: attack.class,
+    subject: attack.kind === 'lease' ? 'platform' : 'sandbox',
     title: attack.title,
     expected: attack.expected,
     observed: tell(sandbox),
@@ -63,5 +69,15 @@ export function countVerdicts(findings: readonly Pick<Finding, 'verdict'>[]): To
   };
 }
 
-/** Nothing got through, and at least one attack shows it. */
-export const isProved = (totals: Totals): boolean => totals.broken === 0 && totals.held > 0;
+/** Older reports do not say whom an attack is on. */
+type Counted = { verdict: Verdict; subject?: Subject };
+
+/** Of what held: how much of it says nothing of the sandbox. */
+export const countPlatform = (findings: readonly Counted[]): number =>
+  findings.filter(({ verdict, subject }) => verdict === 'held' && subject === 'platform').length;
+
+/** Nothing got through, and at least one attack on the sandbox shows it. */
+export function isProved(findings: readonly Counted[]): boolean {
+  const { held, broken } = countVerdicts(findings);
+  return broken === 0 && held > countPlatform(findings);
+}

@@ -191,6 +191,25 @@ test("what the host's own engine keeps is not looked into, and so nothing of it 
   });
 });
 
+test('what an agent of the host tries in no sandbox is told apart, in each finding and in a note', async () => {
+  const { findings, notes } = await proveWith(
+    new ScriptedLab(() => ''),
+    'lease-adoption',
+    'boot-id',
+  );
+  assert.deepEqual(
+    findings.map(({ id, subject }) => [id, subject]),
+    [
+      ['boot-id', 'sandbox'],
+      ['lease-adoption', 'platform'],
+    ],
+  );
+  assert.match(findings[1]?.title ?? '', /by an agent of the host and in no sandbox/);
+  assert.match(notes.join(), /1 attacks \(lease-\*\).*say nothing of the driver/);
+  const without = await proveWith(new ScriptedLab(() => ''), 'boot-id');
+  assert.deepEqual(without.notes, []);
+});
+
 test('a word that is no attack and no class is refused by name', () => {
   checkOnly([]);
   checkOnly(['escape', 'boot-id']);

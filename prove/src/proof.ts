@@ -231,12 +231,16 @@ type Both = {
 function notesOn(attacks: readonly Attack[], { arrivals }: Round): string[] {
   const reachesOut = attacks.some((attack) => attack.class === 'network');
   const isReached = arrivals.some(({ id }) => id === PUBLIC_CONTROL.id);
-  if (!reachesOut) return [];
-  return isReached
-    ? [
-        'A public address was reached from the sandbox through the guard: it refuses what it refuses, not everything.',
-      ]
-    : [
-        'No public address was reached from the sandbox: that nothing else was may have other reasons than the guard.',
-      ];
+  const thefts = attacks.filter(({ kind }) => kind === 'lease').length;
+  const reached = isReached
+    ? 'A public address was reached from the sandbox through the guard: it refuses what it refuses, not everything.'
+    : 'No public address was reached from the sandbox: that nothing else was may have other reasons than the guard.';
+  return [
+    ...(reachesOut ? [reached] : []),
+    ...(thefts === 0
+      ? []
+      : [
+          `${thefts} attacks (lease-*) are those of an agent of the host, in no sandbox: they say nothing of the driver.`,
+        ]),
+  ];
 }

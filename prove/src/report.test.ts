@@ -56,6 +56,15 @@ test('a report that was signed verifies, with the fingerprint of its key', () =>
   verifyReport(signReport(report, key), fingerprintOf(key));
 });
 
+test('a report says of each attack whose defence it was on; an older one does not', () => {
+  const [finding] = report.findings;
+  assert.ok(finding !== undefined && !('subject' in finding));
+  const told: Report = { ...report, findings: [{ ...finding, subject: 'platform' }] };
+  assert.equal(verifyReport(signReport(told, key)).report.findings[0]?.subject, 'platform');
+  const other = { ...report, findings: [{ ...finding, subject: 'nobody' }] };
+  refused(signAnything(other), /does not have the fields/);
+});
+
 test('the same report has the same text, in whatever order its fields were written', () => {
   const turned = Object.fromEntries(Object.entries(report).toReversed()) as Report;
   assert.equal(signReport(turned, key), signReport(report, key));

@@ -11,7 +11,7 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ATTACK_CLASSES } from './attack.ts';
 import { ProveError } from './errors.ts';
-import { VERDICTS, countVerdicts } from './judge.ts';
+import { SUBJECTS, VERDICTS, countVerdicts } from './judge.ts';
 import { REPORT_BYTES } from './limits.ts';
 
 export const REPORT_VERSION = 1;
@@ -25,6 +25,8 @@ const FindingSchema = Type.Object(
   {
     id: Type.String({ pattern: '^[a-z0-9-]{1,64}$' }),
     class: Type.Enum([...ATTACK_CLASSES]),
+    /** Whose defence it was on; older reports do not say it. */
+    subject: Type.Optional(Type.Enum([...SUBJECTS])),
     title: Text,
     expected: Text,
     observed: Text,

@@ -42,7 +42,7 @@ import { tryDrivers, unpackInto } from '../embedded/owner.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { buildProgress } from '../show/build-progress.ts';
-import { showProof } from '../show/proof.ts';
+import { showProof, tellHeld } from '../show/proof.ts';
 import { painter, safeText } from '../show/style.ts';
 import { Interrupts } from './interrupt.ts';
 import { NOTHING_HELD, openLab } from './prove-lab.ts';
@@ -108,7 +108,7 @@ export async function proveCommand(
   if (flags.report !== undefined) await writeFile(flags.report, signed);
   if (flags.json) process.stdout.write(signed);
   else print(showProof(report, painter(terminalStyle(process.stdout).color)));
-  return isProved(report.totals) ? EXIT.success : EXIT.jobFailed;
+  return isProved(report.findings) ? EXIT.success : EXIT.jobFailed;
 }
 
 /**
@@ -267,13 +267,13 @@ async function verify(file: string, { key, json }: ProveFlags): Promise<ExitCode
     print(JSON.stringify({ verified: true, fingerprint, totals: report.totals }));
     return EXIT.success;
   }
-  const { held, broken } = report.totals;
+  const { broken } = report.totals;
   const network = report.network ?? 'link';
   print(
     `Signed by the key ${fingerprint} on ${safeText(report.finishedAt, false)}; not altered since.`,
   );
   print(
-    `It says: driver ${safeText(report.driver.name, false)} (${safeText(report.driver.note, false)}), network ${network}, ${held} attacks held, ${broken} broken, ` +
+    `It says: driver ${safeText(report.driver.name, false)} (${safeText(report.driver.note, false)}), network ${network}, ${tellHeld(report)}, ${broken} broken, ` +
       `${report.totals['not counted']} not counted, ${report.totals['not tried']} not tried.`,
   );
   print(

@@ -1,5 +1,5 @@
 /** A proof as a table for people: what was tried, what came of it, and what its control showed. */
-import type { Report, Verdict } from '@onejob/prove';
+import { countPlatform, type Report, type Verdict } from '@onejob/prove';
 import { type Paint, safeText } from './style.ts';
 import { table } from './table.ts';
 
@@ -16,6 +16,12 @@ const clip = (text: string): string => {
   const line = safeText(text, false).replaceAll(/\s+/g, ' ');
   return line.length <= SHOWN_CHARACTERS ? line : `${line.slice(0, SHOWN_CHARACTERS - 1)}…`;
 };
+
+/** How many held; those that no sandbox took part in are told apart. */
+export function tellHeld({ totals, findings }: Report): string {
+  const beside = countPlatform(findings);
+  return `${totals.held} held${beside === 0 ? '' : ` (${beside} of them on the platform, in no sandbox)`}`;
+}
 
 export function showProof(report: Report, paint: Paint): string {
   const header = ['', 'class', 'attack', 'expected', 'observed', 'verdict', 'control'];
@@ -43,6 +49,6 @@ export function showProof(report: Report, paint: Paint): string {
       ? []
       : [`Less was tried, without namespaces of the proof's own: ${report.notIsolated}.`]),
     `driver ${driver.name}${report.network === 'nat' ? ', network nat' : ''}: ${safeText(driver.note, false)}`,
-    `${totals.held} held, ${totals.broken} broken, ${totals['not counted']} not counted, ${totals['not tried']} not tried`,
+    `${tellHeld(report)}, ${totals.broken} broken, ${totals['not counted']} not counted, ${totals['not tried']} not tried`,
   ].join('\n');
 }

@@ -1,4 +1,7 @@
-/** Credentials of an agent's lease in the wrong hands, shown to the control plane. */
+/**
+ * Credentials of an agent's lease in the wrong hands, shown to the control plane by an agent on the host. No
+ * sandbox takes part, and so they say nothing of a driver.
+ */
 import type { LeaseAttack, Theft } from '../attack.ts';
 
 const WHAT: Readonly<Record<Theft, [title: string, expected: string, control: string]>> = {
@@ -44,7 +47,7 @@ export const leaseAttacks = (): LeaseAttack[] =>
     kind: 'lease',
     id: `lease-${theft}`,
     class: 'credentials',
-    title: WHAT[theft][0],
+    title: `${WHAT[theft][0]}, by an agent of the host and in no sandbox`,
     expected: WHAT[theft][1],
     control: WHAT[theft][2],
     theft,
