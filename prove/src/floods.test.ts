@@ -56,6 +56,7 @@ test('a flood that is stopped does not count: there is no control that could get
   const ended = { sandboxId: 'sb', driver: 'qemu', driverNote: '', lines: [], ended: CUT };
   const lab: Lab = {
     dataDirectory: '/nowhere',
+    cacheDirectory: undefined,
     engineDirectory: undefined,
     run: async ({ files }: ProbeJob, { line, stop }: JobWatcher = {}) => {
       const isWitness = JSON.stringify(files).includes('witness');

@@ -5,6 +5,7 @@ export { hostFacts } from './host-facts.ts';
 export { ensureHostKey } from './host-key.ts';
 export type { EndedProbeJob, JobWatcher, Lab, ProbeJob } from './lab.ts';
 export { checkOnly, prove, type Proof } from './proof.ts';
+export { contentSearch } from './content.ts';
 export { findRemains } from './remains.ts';
 export { REPORT_VERSION, signReport, verifyReport, type Report } from './report.ts';
 export {

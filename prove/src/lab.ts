@@ -27,6 +27,8 @@ export type JobWatcher = {
 /** Runs jobs on a platform of the proof's own. */
 export type Lab = {
   readonly dataDirectory: string;
+  /** Of images, snapshots and blank disks; undefined: it has none. */
+  readonly cacheDirectory: string | undefined;
   /** Of the container engine that is the proof's own; undefined: there is none. */
   readonly engineDirectory: string | undefined;
   run(job: ProbeJob, watcher?: JobWatcher): Promise<EndedProbeJob>;

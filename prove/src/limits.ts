@@ -9,6 +9,14 @@ export const SEEN_CHARACTERS = 600;
 export const LOOK_MS = 500;
 /** What the host gives a buried sandbox until it looks: the kernel takes apart what was killed. */
 export const SETTLE_MS = 3 * SECOND_MS;
+/** In one look for what a job wrote, at all places together: disks hold some hundred MiB, a snapshot two GiB. */
+export const CONTENT_BYTES = 8 * 1024 * 1024 * 1024;
+/** That takes seconds; on a host that is busy with emulated machines some more. */
+export const CONTENT_MS = 60 * SECOND_MS;
+/** After a look that saw everything: so many times as long as it took. */
+export const CONTENT_RESTS = 5;
+/** How long the job stays for it at its end, once it has written. */
+export const CONTENT_STAY_SECONDS = 5;
 /** How often the host counts its processes: they live for three seconds. */
 export const COUNT_MS = 200;
 /** More at once than a sandbox needs on the host (a monitor and its helper), fewer than do harm. */

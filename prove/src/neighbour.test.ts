@@ -12,6 +12,7 @@ const attacks = neighbourAttacks({ network: 'link' }).filter(({ id }) =>
 /** Its one job says these rows and stays until it is stopped, or ends at once. */
 const labThatSays = (lines: readonly string[], stays: boolean): Lab => ({
   dataDirectory: '/nowhere',
+  cacheDirectory: undefined,
   engineDirectory: undefined,
   run: async (_, { line, running, stop } = {}) => {
     await running?.('sb0123456789abcdef', new AbortController().signal);

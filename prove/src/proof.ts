@@ -197,7 +197,11 @@ function observeBoth(
       const found = sandbox.remains.get(attack.remains);
       if (found === undefined) return nothing(`no sandbox ran: ${sandbox.ended}`);
       if (attack.remains !== 'content') return [found.after, found.before];
-      const now = found.before.outcome === 'through' ? found.before : found.after;
+      const looks = [found.before, found.after];
+      const now =
+        looks.find(({ outcome }) => outcome === 'through') ??
+        looks.find(({ outcome }) => outcome === 'not tried') ??
+        found.after;
       return [now, control.remains.get('content')?.before ?? found.before];
     }
     case 'monitor': {

@@ -6,12 +6,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Remains } from './attack.ts';
+import { contentSearch } from './content.ts';
 import { lookAfter, watchRemains, type Search } from './remains.ts';
 
 const newId = (): string => `sb${randomBytes(8).toString('hex')}`;
 
+/** What a job has written, looked for in this directory alone. */
+const contentIn = (directory: string): Search['content'] => ({
+  ...contentSearch(newId(), { dataDirectory: directory, cacheDirectory: undefined }),
+  places: [{ directory, sinceMs: undefined, crosses: true }],
+  isWritten: true,
+});
+
 const searchIn = (directory: string, more: Partial<Search> = {}): Search => ({
-  ...{ dataDirectory: directory, sandboxId: newId(), content: newId(), files: new Set() },
+  ...{ dataDirectory: join(directory, 'platform'), sandboxId: newId(), files: new Set() },
+  content: contentIn(join(directory, 'platform')),
   engine: undefined,
   ...more,
 });
@@ -45,7 +54,7 @@ function layOutEngine(
   write('overlay2/image/diff/bin/sh', 'of an image');
   write(`image/overlay2/layerdb/mounts/${CONTAINER}/mount-id`, LAYER);
   write(`containers/${CONTAINER}/config.v2.json`, JSON.stringify({ Name: `/onejob-${sandboxId}` }));
-  write(`overlay2/${LAYER}/diff/work/content`, `${content}\n`);
+  write(`overlay2/${LAYER}/diff/work/content`, `${content.word}\n`);
   return { directory, names: new Set(), firstAtMs: Infinity };
 }
 
@@ -54,7 +63,7 @@ test("what a container's job wrote is found in the directory of its engine, whil
   const plain = searchIn(directory.path);
   const search = { ...plain, engine: layOutEngine(directory.path, plain) };
   const found = await seen(['content'], search);
-  assert.match(found.get('content') ?? '', new RegExp(search.content));
+  assert.match(found.get('content') ?? '', new RegExp(search.content.word));
   // The engine forgot the container, and its layer is still there.
   rmSync(join(directory.path, 'data', 'containers'), { recursive: true });
   assert.equal(await after('content', search), 'through');
@@ -85,6 +94,47 @@ test("another sandbox's container is not this one's", async () => {
   const engine = layOutEngine(directory.path, searchIn(directory.path));
   const found = await seen(['container', 'content'], searchIn(directory.path, { engine }));
   assert.deepEqual([...found.keys()], []);
+});
+
+const both = async (search: Search) => {
+  const found = await seen(['content'], search);
+  return (await lookAfter(['content'], search, found)).get('content');
+};
+
+test('what a job wrote is found wherever its platform keeps files, and nothing is nothing', async () => {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-test-remains-'));
+  const search = searchIn(directory.path);
+  const place = join(search.dataDirectory, 'repositories', 'local');
+  mkdirSync(place, { recursive: true });
+  const clean = await both(search);
+  assert.deepEqual([clean?.before.outcome, clean?.after.outcome], ['stopped', 'stopped']);
+  const next = {
+    ...search,
+    content: { ...search.content, isLookedThrough: false, restUntilMs: 0 },
+  };
+  writeFileSync(join(place, 'kept'), `x${search.content.word}x`);
+  const dirty = await both(next);
+  assert.deepEqual([dirty?.before.outcome, dirty?.after.outcome], ['through', 'through']);
+});
+
+test('a look that had to end before it saw everything was not one that found nothing', async () => {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-test-remains-'));
+  const search = searchIn(directory.path);
+  mkdirSync(search.dataDirectory);
+  writeFileSync(join(search.dataDirectory, 'large'), 'x'.repeat(100_000));
+  const content = { ...search.content, limits: { bytes: 50_000, ms: 10_000 } };
+  const looked = await both({ ...search, content });
+  for (const one of [looked?.before, looked?.after]) {
+    assert.ok(one?.outcome === 'not tried', one?.outcome);
+    assert.match(one.why, /more than 50000 bytes below/);
+  }
+});
+
+test('while a job has not said that it wrote there is nothing to find, and so nothing held', async () => {
+  using directory = mkdtempDisposableSync(join(tmpdir(), 'onejob-test-remains-'));
+  const search = searchIn(directory.path);
+  const content = { ...search.content, isWritten: false };
+  assert.equal((await both({ ...search, content }))?.before.outcome, 'not tried');
 });
 
 /** Made with the tools that an agent has, by the names that it gives; gone by the second. */

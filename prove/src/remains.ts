@@ -3,8 +3,9 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Remains } from './attack.ts';
+import { findContent, type ContentSearch } from './content.ts';
 import type { Observation } from './judge.ts';
-import { LOOK_MS, OBSERVED_CHARACTERS, SETTLE_MS } from './limits.ts';
+import { CONTENT_RESTS, LOOK_MS, OBSERVED_CHARACTERS, SETTLE_MS } from './limits.ts';
 import { CONTAINERS } from './scene/container-engine.ts';
 import { tryScript } from './scene/tools.ts';
 
@@ -13,7 +14,7 @@ export type Search = {
   dataDirectory: string;
   sandboxId: string;
   /** What the job wrote to its disk. */
-  content: string;
+  content: ContentSearch;
   /** Files that were in its directory while it ran, by device and inode: they have no name afterwards. */
   files: Set<string>;
   /** Of the proof's own; undefined: its driver has none. */
@@ -40,11 +41,26 @@ export async function watchRemains(
 ): Promise<void> {
   while (!end.aborted && kinds.some((kind) => !found.has(kind))) {
     for (const kind of kinds) {
-      const what = found.has(kind) ? '' : await findRemains(kind, search);
+      if (found.has(kind) || (kind === 'content' && rests(search.content))) continue;
+      const startedMs = performance.now();
+      const what = await findRemains(kind, search);
       if (what !== '') found.set(kind, what);
+      if (kind === 'content' && !end.aborted) noteLook(search.content, startedMs);
     }
     await sleep(LOOK_MS, undefined, { signal: end }).catch(() => {});
   }
+}
+
+/** Before the job has written there is nothing to find; after a whole look the next one takes its time. */
+const rests = ({ isWritten, restUntilMs }: ContentSearch): boolean =>
+  !isWritten || performance.now() < restUntilMs;
+
+/** One that the job outlived. */
+function noteLook(content: ContentSearch, startedMs: number): void {
+  if (content.missed !== '') return;
+  content.isLookedThrough = true;
+  const now = performance.now();
+  content.restUntilMs = now + CONTENT_RESTS * (now - startedMs);
 }
 
 /** What is still there after the kernel had time to take apart what was killed. */
@@ -60,20 +76,36 @@ export async function lookAfter(
       ? { outcome: 'stopped', seen: 'nothing was found' }
       : { outcome: 'through', seen: what.slice(0, OBSERVED_CHARACTERS) };
   const deadline = performance.now() + SETTLE_MS;
+  const { content } = search;
+  const untold = content.missed || 'its job ended before every place was looked through';
   for (const kind of kinds) {
+    if (kind === 'content' && !content.isWritten) {
+      const nothing: Observation = {
+        outcome: 'not tried',
+        why: 'the job did not say that it wrote',
+      };
+      remainders.set(kind, { before: nothing, after: nothing });
+      continue;
+    }
     let left = await findRemains(kind, search);
     while (left !== '' && performance.now() < deadline) {
       await sleep(LOOK_MS);
       left = await findRemains(kind, search);
     }
-    remainders.set(kind, { before: tell(found.get(kind) ?? ''), after: tell(left) });
+    const before = tell(found.get(kind) ?? '');
+    const isSeen = kind !== 'content' || found.has(kind) || content.isLookedThrough;
+    const isSeenAfter = kind !== 'content' || left !== '' || content.missed === '';
+    remainders.set(kind, {
+      before: isSeen ? before : { outcome: 'not tried', why: untold },
+      after: isSeenAfter ? tell(left) : { outcome: 'not tried', why: content.missed },
+    });
   }
   return remainders;
 }
 
 /** What is found of one kind; nothing: an empty text. */
 export async function findRemains(kind: Remains, search: Search): Promise<string> {
-  const { dataDirectory, sandboxId, content, engine } = search;
+  const { dataDirectory, sandboxId, engine } = search;
   const agent = join(dataDirectory, 'agent');
   if (engine !== undefined) learnNames(engine, sandboxId);
   const names = [sandboxId, ...(engine?.names ?? [])];
@@ -89,7 +121,7 @@ export async function findRemains(kind: Remains, search: Search): Promise<string
     case 'journal':
       return named(join(agent, 'journals'), sandboxId);
     case 'content':
-      return (await withContent(agent, content)) || (await withinEngine(engine, content));
+      return await ofContent(search);
     case 'group':
       return directoriesNamed('/sys/fs/cgroup', names, GROUP_LEVELS).join(', ');
     case 'user':
@@ -279,24 +311,11 @@ async function ofPacketRules(sandboxId: string): Promise<string> {
     .join(', ');
 }
 
-/** Disks are sparse: tar reads what is there, and not the holes. */
-const READ_ALL = 'tar --sparse --hole-detection=seek --ignore-failed-read';
-
-async function withContent(directory: string, content: string): Promise<string> {
-  return await told(`${READ_ALL} -C '${directory}' -cf - .`, directory, content);
-}
-
 /** Of an engine's files those that changed since the container was made: the rest is images, and large. */
-async function withinEngine(engine: Engine | undefined, content: string): Promise<string> {
-  if (engine === undefined) return '';
-  const { directory, firstAtMs } = engine;
-  const since = firstAtMs === Infinity ? 0 : Math.floor(firstAtMs / 1000);
-  const find = `find . -xdev -type f -newerct @${since} -print0`;
-  const script = `cd '${directory}' && ${find} | ${READ_ALL} --null -T - -cf -`;
-  return await told(script, directory, content);
-}
-
-async function told(script: string, directory: string, content: string): Promise<string> {
-  const count = await tryScript(`(${script}) 2>/dev/null | grep -a -c -F '${content}' || true`);
-  return Number(count) > 0 ? `the text ${content} below ${directory}` : '';
+async function ofContent({ content, engine }: Search): Promise<string> {
+  const sinceMs = engine === undefined || engine.firstAtMs === Infinity ? 0 : engine.firstAtMs;
+  const ofEngine = engine && { directory: engine.directory, sinceMs, crosses: false };
+  const sight = await findContent(content, ofEngine === undefined ? [] : [ofEngine]);
+  content.missed = sight.missed;
+  return sight.what;
 }

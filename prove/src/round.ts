@@ -21,11 +21,12 @@ import type { Observation } from './judge.ts';
 import type { EndedProbeJob, Lab, ProbeJob } from './lab.ts';
 import { SECRET_BYTES } from './limits.ts';
 import { findMonitors, lookAt } from './monitor.ts';
+import { contentSearch } from './content.ts';
 import { aimAll, needsNeighbour, startNeighbour } from './neighbour.ts';
 import { lookAfter, watchRemains, type Remainder, type Search } from './remains.ts';
 import type { Scene } from './scene/scene.ts';
 import { tryScript } from './scene/tools.ts';
-import { jobFiles } from './workflow.ts';
+import { CONTENT_PROBE, jobFiles } from './workflow.ts';
 
 export type Side = 'sandbox' | 'control';
 
@@ -80,7 +81,10 @@ export async function tryAll(attempt: Attempt): Promise<Tried> {
     for (const [id, report] of neighbour?.reports ?? []) beside.set(id, report);
     const aimed = aimAll(inJobs, neighbour);
     for (const [id, why] of aimed.untried) untried.set(id, why);
-    return await lab.run(job('first', seenIn(beside), aimed.attacks), { running: host.watch });
+    return await lab.run(job('first', seenIn(beside), aimed.attacks), {
+      running: host.watch,
+      line: host.line,
+    });
   };
   const first = await runFirst();
   const alone = await runAlone(inJobs, lab, job('alone', new Map()));
@@ -132,7 +136,7 @@ const seenIn = (reports: ReadonlyMap<string, ProbeReport>): Map<string, string> 
 
 /** What the host looks at while a round's first job runs, and after it. */
 function watchedBy({ side, attacks, lab, scene }: Attempt) {
-  const content = `content-${newWord()}`;
+  const content = contentSearch(`content-${newWord()}`, lab);
   const all = attacks.flatMap((attack) => (attack.kind === 'remains' ? [attack.remains] : []));
   // What is not written readably in a sandbox is found nowhere but where it is: in the control.
   const kinds = REMAINS.filter(
@@ -154,7 +158,10 @@ function watchedBy({ side, attacks, lab, scene }: Attempt) {
     ...{ dataDirectory, sandboxId, content, files, engine },
   });
   return {
-    content: all.includes('content') ? content : '',
+    content: all.includes('content') ? content.word : '',
+    line: (line: string): void => {
+      if (readReports([line]).has(CONTENT_PROBE)) content.isWritten = true;
+    },
     monitor,
     agent,
     watch: async (sandboxId: string, end: AbortSignal): Promise<void> => {

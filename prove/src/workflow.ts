@@ -11,7 +11,12 @@ import {
 } from './attacks/neighbour.ts';
 import { PUBLIC_CONTROL } from './attacks/network.ts';
 import { LEASE_LABEL } from './leases.ts';
-import { JOB_MINUTES, LOG_FLOOD_BYTES, MESSAGE_FLOOD_BYTES } from './limits.ts';
+import {
+  CONTENT_STAY_SECONDS,
+  JOB_MINUTES,
+  LOG_FLOOD_BYTES,
+  MESSAGE_FLOOD_BYTES,
+} from './limits.ts';
 
 export const WORKFLOW_FILE = '.github/workflows/prove.yml';
 
@@ -108,7 +113,9 @@ jobs:
   devices: program.toString('base64'),
 });
 
-const CONTENT_PROBE = 'content';
+/** Its report says that the job has written. */
+export const CONTENT_PROBE = 'content';
+const CONTENT_STAY_PROBE = 'content-stay';
 
 type ListedProbe = { id: string; turn: Turn; probe: Probe };
 
@@ -166,12 +173,17 @@ export function jobFiles(
   taken: ReadonlyMap<string, string>,
 ): Record<string, string> {
   const reachesOut = attacks.some((attack) => attack.class === 'network');
-  // It stays long enough for the host to look for it.
-  const write: Probe = { do: 'script', script: `echo ${content} > content; sync; sleep 2` };
+  // In two parts: whole it is in no file of the repository, and what is found was written by the job.
+  const half = Math.floor(content.length / 2);
+  const parts = `${content.slice(0, half)} ${content.slice(half)}`;
+  const write: Probe = { do: 'script', script: `printf '%s%s\\n' ${parts} > content; sync` };
+  // Long enough for the host to look for it.
+  const stay: Probe = { do: 'script', script: `sleep ${CONTENT_STAY_SECONDS}` };
   const list: ListedProbe[] = [
     ...(reachesOut ? [{ ...PUBLIC_CONTROL, turn: 'first' as const }] : []),
     ...(content === '' ? [] : [{ id: CONTENT_PROBE, turn: 'first' as const, probe: write }]),
     ...attacks.flatMap((attack) => listProbes(attack, taken)),
+    ...(content === '' ? [] : [{ id: CONTENT_STAY_PROBE, turn: 'first' as const, probe: stay }]),
   ];
   return filesWith(turn, list);
 }

@@ -11,7 +11,7 @@ import { globalAgent } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findRemains } from '@onejob/prove';
+import { contentSearch, findRemains } from '@onejob/prove';
 
 /** The kernel takes apart what was killed, and the event loop closes sockets, some turns later. */
 const SETTLE_MS = 10_000;
@@ -58,7 +58,8 @@ export async function assertBuried(
 }
 
 async function carrying(sandboxId: string): Promise<string[]> {
-  const search = { dataDirectory: '', sandboxId, content: '', files: new Set<string>() };
+  const content = contentSearch('', { dataDirectory: '', cacheDirectory: undefined });
+  const search = { dataDirectory: '', sandboxId, content, files: new Set<string>() };
   const found: string[] = [];
   for (const kind of CARRYING_ID) {
     const what = await findRemains(kind, { ...search, engine: undefined });

@@ -55,6 +55,7 @@ export async function openLab(options: {
   let count = 0;
   return {
     dataDirectory: data,
+    cacheDirectory: cache,
     engineDirectory: engine?.directory,
     run: async (job, watcher = {}) => {
       count += 1;

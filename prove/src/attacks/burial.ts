@@ -25,7 +25,8 @@ export const burialAttacks = (): RemainsAttack[] =>
     title: `leaves ${WHAT[remains]} on the host`,
     ...(remains === 'content'
       ? {
-          expected: 'it is in no file of the host, while the job runs or afterwards',
+          expected:
+            'it is in none of the files that are searched, while the job runs or afterwards',
           control: 'the same search while a job of the driver process runs',
         }
       : {

@@ -57,6 +57,87 @@ export async function compileProgram(source: string): Promise<Buffer> {
   }
 }
 
+/** Where to look for a word, and since when files must have changed; undefined: in all of them. */
+export type SearchedPlace = {
+  directory: string;
+  sinceMs: number | undefined;
+  /** Also what is mounted below it. */
+  crosses: boolean;
+};
+
+export type SearchLimits = { bytes: number; ms: number };
+
+/** `missed`: why not all of it was looked through; empty: it was. */
+export type WordSearch = { isFound: boolean; bytes: number; missed: string };
+
+/** Disks are sparse: tar reads what is there, and not the holes. A file that goes meanwhile is no failure. */
+const READ_FILES = `
+  cd "$DIRECTORY" 2>/dev/null || exit 0
+  find . $WHICH -type f $SINCE -print0 2>/dev/null |
+    tar --sparse --hole-detection=seek --ignore-failed-read --null -T - -cf - 2>/dev/null`;
+
+/** Looks for a word in what files hold, as far as this user may read them. */
+export async function searchFiles(
+  { directory, sinceMs, crosses }: SearchedPlace,
+  word: string,
+  limits: SearchLimits,
+): Promise<WordSearch> {
+  const since = sinceMs === undefined ? '' : `-newerct @${Math.floor(sinceMs / 1000)}`;
+  const child = spawn('sh', ['-c', READ_FILES], {
+    env: {
+      ...{ PATH: TOOL_PATH, LC_ALL: 'C', DIRECTORY: directory },
+      ...{ WHICH: crosses ? '' : '-xdev', SINCE: since },
+    },
+    stdio: ['ignore', 'pipe', 'ignore'],
+    detached: true,
+  });
+  const gone = new Promise<number | null>((resolve) => {
+    child.once('exit', resolve);
+    child.once('error', () => resolve(null));
+  });
+  const deadline = performance.now() + limits.ms;
+  let late = false;
+  const end = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // it has ended
+    }
+  };
+  const timer = setTimeout(() => {
+    late = true;
+    end();
+  }, limits.ms);
+  let [bytes, tail, isFound] = [0, Buffer.alloc(0), false];
+  try {
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      isFound =
+        chunk.includes(word) ||
+        Buffer.concat([tail, chunk.subarray(0, word.length)]).includes(word);
+      if (isFound || bytes > limits.bytes || performance.now() > deadline) break;
+      tail = Buffer.concat([tail, chunk]).subarray(1 - word.length);
+    }
+  } finally {
+    clearTimeout(timer);
+    end();
+  }
+  const code = await gone;
+  if (isFound) return { isFound, bytes, missed: '' };
+  const missed =
+    bytes > limits.bytes
+      ? `more than ${limits.bytes} bytes below ${directory}`
+      : late || performance.now() > deadline
+        ? `what is below ${directory} took longer than ${limits.ms} ms`
+        : code !== null && code < MISSING_TOOL
+          ? ''
+          : `no tools to read what is below ${directory}`;
+  return { isFound, bytes, missed };
+}
+
+/** What sh ends with where there is no such program; tar ends with 1 and 2 where a file changed or went. */
+const MISSING_TOOL = 126;
+
 export type Lasting = AsyncDisposable & { readonly pid: number; readonly child: ChildProcess };
 
 /** A process that is killed when it is disposed. Its output is a pipe, so is its input. */
