@@ -89,19 +89,28 @@ test("nor is a container's: the same walls hold it", async (t) => {
 /** What the host has for a sandbox with a network: found while it runs, and gone with it. */
 const OF_A_NETWORK = ['remains-interface', 'remains-packet-rules', 'remains-network'];
 
+/** On every way that there is from one to another, and where the one shows itself. */
+const OF_THE_NEIGHBOUR = [
+  ...['port', 'socket', 'file', 'memory', 'process', 'proxy', 'proxy-6'],
+  ...['address', 'address-6', 'namespace', 'namespace-6', 'host-end', 'host-end-6'],
+  ...['ping', 'ping-6', 'ping-host-end', 'ping-host-end-6'],
+].map((id) => `neighbour-${id}`);
+
 async function proveNetwork(t: TestContext, driver: string, more: readonly string[]) {
   const tools = ['/usr/sbin/nft', '/usr/sbin/conntrack', '/dev/net/tun'];
   if (process.getuid?.() !== 0 || !tools.every((path) => existsSync(path))) {
     return t.skip('it takes root, nftables and conntrack');
   }
   await using line = new CommandLine();
-  const only = ['--only', 'network', 'monitor-network', 'link-frames', ...OF_A_NETWORK, ...more];
+  const some = ['monitor-network', 'link-frames', ...OF_A_NETWORK, ...OF_THE_NEIGHBOUR, ...more];
+  const only = ['--only', 'network', ...some];
   const { report, code } = await proveWith(line, ['--driver', driver, '--network', 'nat', ...only]);
   assert.equal(report.network, 'nat');
   // That is stopped, but without a control.
   assert.equal(verdictOf(report, 'link-frames'), 'not counted', tellFindings(report));
   assert.equal(report.totals.held, report.findings.length - 1, tellFindings(report));
-  for (const id of ['spoofed-source', 'spoofed-source-6', 'spoofed-card', 'spoofed-neighbour']) {
+  const lies = ['spoofed-source', 'spoofed-source-6', 'spoofed-card', 'spoofed-neighbour'];
+  for (const id of [...lies, ...OF_THE_NEIGHBOUR]) {
     assert.equal(verdictOf(report, id), 'held', tellFindings(report));
   }
   assert.match(report.notes.join(), /A public address was reached/);
