@@ -9,16 +9,20 @@
  * directories, the blank disk, what they tried of the host) is there by then, and every new name is a leak.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { ensureImage } from '@onejob/image';
-import { assertBuried } from '@onejob/testing';
+import {
+  assertBuried,
+  assertNothingStayed,
+  EXIT_SOMETHING_STAYED,
+  runProgram,
+  runWatched,
+} from '@onejob/testing';
 import type { MachineImage } from '../src/sandbox/driver.ts';
 import { AgentLab } from './_agent-lab.ts';
 import type { Round, Seen } from './_killed-among-machines.ts';
@@ -34,10 +38,7 @@ const MOMENTS: readonly (Moment & { title: string })[] = [
   { title: 'all are being buried, the first just was', what: 'buried', count: 1 },
   { title: 'half of them are buried', what: 'buried', count: MACHINES / 2 },
 ];
-const INVENTORY = join(import.meta.dirname, '../../tools/inventory.mjs');
 const PROGRAM = join(import.meta.dirname, '_killed-among-machines.ts');
-/** The inventory's exit code where something stayed. */
-const EXIT_SOMETHING_STAYED = 4;
 
 const directory = await mkdtemp(join(tmpdir(), 'onejob-many-'));
 after(async () => await rm(directory, { recursive: true, force: true }));
@@ -64,39 +65,28 @@ const roundIn = (lab: AgentLab, machines: number, dieAt: Moment): Round => ({
   ...{ image, machines, dieAt, signal: 'SIGKILL' },
 });
 
-/** A round, or what `around` makes of it; `report` is what was said after the round's own line. */
-async function run(round: Round, around: readonly string[] = []) {
-  const argv = [...around, PROGRAM, JSON.stringify(round)];
-  const child = spawn(process.execPath, argv, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    // Compiled code would be a file that stays.
-    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' },
-  });
-  const [said, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
-  const [line = '', ...report] = said.split('\n');
-  assert.match(line, /^\{/, `the round was to say what it saw; it said: ${said}`);
-  return { code: code as unknown, seen: JSON.parse(line) as Seen, report: report.join('\n') };
+const argvOf = (round: Round): string[] => [PROGRAM, JSON.stringify(round)];
+
+function seenIn(output: string): Seen {
+  assert.match(output, /^\{/, `the round was to say what it saw; it said: ${output}`);
+  return JSON.parse(output) as Seen;
 }
 
 /**
- * The same below an inventory of the machine. What an agent notes of things of others (first-seen.ts) is there
+ * A round below an inventory of the machine. What an agent notes of things of others (first-seen.ts) is there
  * when there are such things, and says nothing of its own.
  */
-async function runWatched(round: Round, flags: readonly string[] = []) {
+async function runRound(round: Round, flags: readonly string[] = []) {
   const ignored = ['--ignore', join(round.stateDirectory, 'seen.json')];
-  return await run(round, [INVENTORY, ...ignored, ...flags, '--', process.execPath]);
+  const watched = await runWatched(argvOf(round), [...ignored, ...flags]);
+  return { ...watched, seen: seenIn(watched.output) };
 }
 
 /** One machine in these directories, for what is kept there on purpose. */
 async function prepare(lab: AgentLab): Promise<void> {
   await lab.controlPlane.start();
-  const { code, seen } = await run(roundIn(lab, 1, { what: 'up', count: 1 }));
-  assert.deepEqual({ code, failed: seen.failed }, { code: 0, failed: [] });
-}
-
-function assertNothingStayed({ code, report }: { code: unknown; report: string }): void {
-  assert.match(report, /^inventory: the machine is as it was before$/m);
-  assert.equal(code, 0);
+  const { code, output } = await runProgram(argvOf(roundIn(lab, 1, { what: 'up', count: 1 })));
+  assert.deepEqual({ code, failed: seenIn(output).failed }, { code: 0, failed: [] });
 }
 
 for (const { title, ...dieAt } of MOMENTS) {
@@ -104,7 +94,7 @@ for (const { title, ...dieAt } of MOMENTS) {
     await using lab = await AgentLab.open();
     await prepare(lab);
     const round = roundIn(lab, MACHINES, dieAt);
-    const { seen, ...inventory } = await runWatched(round);
+    const { seen, ...watched } = await runRound(round);
     assert.equal(seen.died[dieAt.what], dieAt.count);
     assert.equal(seen.unburied, MACHINES - seen.died.buried);
     const held = [...seen.groups, ...seen.held];
@@ -116,7 +106,7 @@ for (const { title, ...dieAt } of MOMENTS) {
     await lab.nothingLeft();
     await assertBuried(round.stateDirectory);
     assert.deepEqual(seen.groups.filter(existsSync), [], 'control groups');
-    assertNothingStayed(inventory);
+    assertNothingStayed(watched);
   });
 }
 
@@ -124,7 +114,7 @@ test('the first machine of a host and its burial leave nothing outside of the di
   await using lab = await AgentLab.open();
   await lab.controlPlane.start();
   const round = roundIn(lab, 1, { what: 'up', count: 1 });
-  assertNothingStayed(await runWatched(round, ['--ignore', lab.root]));
+  assertNothingStayed(await runRound(round, ['--ignore', lab.root]));
 });
 
 /** What the inventory should say of a thing that we know by name; undefined: it is within another one. */
@@ -154,7 +144,7 @@ for (const { signal, title } of CONTROLS) {
     await prepare(lab);
     const round = roundIn(lab, FEW_MACHINES, { what: 'up', count: FEW_MACHINES });
     const alone = { ...round, signal, controlPlaneSocketPath: undefined };
-    const { code, seen, report } = await runWatched(alone, ['--settle', '0']);
+    const { code, seen, report } = await runRound(alone, ['--settle', '0']);
     assert.equal(code, EXIT_SOMETHING_STAYED, report);
     const files = ['sandboxes', 'journals'].flatMap((name) => {
       const place = join(round.stateDirectory, name);

@@ -23,6 +23,7 @@ import {
 type DriverName = 'process' | 'qemu';
 type JournalLine = SpawnedAgent['lines'][number];
 type Network = NonNullable<AgentProcessConfig['network']>;
+export type KillRound = { driver: DriverName; network: Network; journal: readonly JournalLine[] };
 
 /** The job of each kill has a label of its own, so that only the agent meant for it takes it. */
 export const jobFor = (label: string): string => `
@@ -102,11 +103,7 @@ export async function recordMicroVmJournal(network: Network = 'link'): Promise<J
   return journal;
 }
 
-export async function killAtEveryLine(
-  driver: DriverName,
-  journal: readonly JournalLine[],
-  network: Network = 'link',
-): Promise<void> {
+export async function killAtEveryLine({ driver, network, journal }: KillRound): Promise<void> {
   await using constellation = await startConstellation({ driver, agent: false });
   // What is restored has another journal; whether something is depends on jobs before.
   const config = { ...(await constellation.agentProcessConfig()), network, snapshots: false };

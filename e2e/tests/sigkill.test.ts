@@ -5,5 +5,6 @@ import { killAtEveryLine, recordJournal } from './_sigkill-rounds.ts';
 checkHostAfterEach();
 
 test('an agent killed at any line of the journal of a process leaves nothing, and each job ends as the rules say', async () => {
-  await killAtEveryLine('process', await recordJournal('process'));
+  const journal = await recordJournal('process');
+  await killAtEveryLine({ driver: 'process', network: 'link', journal });
 });

@@ -21,5 +21,14 @@ export {
   peakMemoryBytes,
   sandboxIdsIn,
 } from './host-watch.ts';
+export {
+  assertNothingStayed,
+  assertTestsLeaveNothing,
+  EXIT_SOMETHING_STAYED,
+  INVENTORY,
+  NOTHING_STAYED,
+  runProgram,
+  runWatched,
+} from './inventory.ts';
 export { portlessDatagram } from './portless-datagram.ts';
 export { spawnAgent, type AgentProcessConfig, type SpawnedAgent } from './spawn-agent.ts';
