@@ -86,6 +86,24 @@ describe('a confined machine', { skip }, () => {
     await lab.bury(sandbox);
   });
 
+  test('is root without a jail where its operator allows that, and its job is told so', async () => {
+    await using lab = await SandboxLab.open(image, guestRunnerPath);
+    // What has worked once is remembered in this directory.
+    const own = await mkdtemp(join(cacheDirectory, 'own-'));
+    const driver = createQemuDriver({
+      ...{ hostMarker: lab.hostMarker, cacheDirectory: own, settings: { unconfined: 'allow' } },
+      users: { ...SANDBOX_USERS, count: 0 },
+    });
+    const sandbox = await lab.newSandbox({ shape });
+    const handle = await driver.provision(sandbox.request, sandbox.stack);
+    assert.equal(userOf((await findQemu(lab.hostMarker)).pid), 0);
+    const missing = /^less than could be: no namespaces \(.+\), QEMU is root on this host/;
+    assert.match(handle.lacks ?? '', missing);
+    assert.ok(handle.note.endsWith(`; ${handle.lacks}`), handle.note);
+    await handle.kill();
+    await lab.bury(sandbox);
+  });
+
   test('has a tap and no network beside it, where it has an interface', async () => {
     await using lab = await SandboxLab.open(image, guestRunnerPath);
     const driver = createQemuDriver({ hostMarker: lab.hostMarker, cacheDirectory });

@@ -33,8 +33,8 @@ export function superviseProcess(options: {
   sandboxId: SandboxId;
   environment: Readonly<Record<string, string>>;
   directory: string;
-  /** What it reads on standard input; by default nothing. */
-  input?: string;
+  /** What it reads on standard input, or a descriptor of ours that has it; by default nothing. */
+  input?: string | number;
   /** Told of standard output as it comes; without it the tail has it. */
   onOutput?: (chunk: Buffer) => void;
   /** Called when more of standard error is in the tail. */
@@ -51,7 +51,7 @@ export function superviseProcess(options: {
       // The markers stand first: an exec may cut off what is being read of a long environment.
       env: { ...markers, ...options.environment, ...markers },
       stdio: [
-        options.input === undefined ? 'ignore' : 'pipe',
+        typeof options.input === 'string' ? 'pipe' : (options.input ?? 'ignore'),
         ...['pipe' as const, 'pipe' as const, ...(options.descriptors ?? [])],
       ],
       // A group of its own: the terminal's Ctrl-C is for us to handle, not for the machine.

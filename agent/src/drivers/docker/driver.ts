@@ -157,7 +157,8 @@ function untilItWorks(): () => Promise<string | undefined> {
 }
 
 const noteOf = (note: string, whyNot: string | undefined): string =>
-  whyNot === undefined ? note : `${note}, for programs that know a proxy only: ${whyNot}`;
+  whyNot === undefined ? note : `${note}, ${lackOf(whyNot)}`;
+const lackOf = (whyNot: string): string => `for programs that know a proxy only: ${whyNot}`;
 
 async function provision(
   config: DockerDriverConfig,
@@ -201,8 +202,9 @@ async function provision(
   const phasesMs = coming.phasesMs();
   const { engineDirectory } = host;
   const note = noteOf(host.probe.note, whyNot);
+  const lacks = whyNot === undefined ? undefined : lackOf(whyNot);
   const handle = new MachineHandle({
-    ...{ driver: 'docker', note, machine: container, steered, carriers, phasesMs },
+    ...{ driver: 'docker', note, lacks, machine: container, steered, carriers, phasesMs },
     // Where the engine keeps what containers write.
     isHostDiskFull: async () => await isHostDiskFull(engineDirectory).catch(() => false),
   });

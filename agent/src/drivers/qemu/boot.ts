@@ -9,6 +9,7 @@
  * sockets and a disk of its own: an encrypted overlay over the disk that was saved, not over a blank.
  */
 import { randomBytes } from 'node:crypto';
+import { writeSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -64,6 +65,12 @@ const inheritedBy = (plan: Plan): number[] => [
 
 /** Behind them. */
 const tapDescriptorOf = (plan: Plan): number => MEMORY_DESCRIPTOR + inheritedBy(plan).length;
+
+async function inMemory(text: string): Promise<SealedMemory> {
+  const memory = await SealedMemory.create();
+  writeSync(memory.descriptor, text);
+  return memory;
+}
 
 export class Boot implements AsyncDisposable {
   /** Fires at the deadline, when the machine dies, or when the request is withdrawn. */
@@ -219,8 +226,11 @@ export class Boot implements AsyncDisposable {
     };
     this.#seenStatePath = confinement.jail === undefined ? statePath : JAIL_STATE_PATH;
     const command = await confined.command(qemuPath, described, qemuArguments);
+    // A jail has a file for it. Node's own pipe to a program is a socket, which no path opens.
+    using memory = confinement.jail === undefined ? await inMemory(passphrase) : undefined;
+    const input = memory?.descriptor ?? passphrase;
     const machine = await acquire({ kind: 'process', role: 'qemu', sandboxId }, () =>
-      this.#startQemu(command, { plan, passphrase, oomKills: () => confined.oomKills() }),
+      this.#startQemu(command, { plan, input, oomKills: () => confined.oomKills() }),
     );
     return await this.#connect(machine);
   }
@@ -278,7 +288,7 @@ export class Boot implements AsyncDisposable {
 
   #startQemu(
     qemu: { command: string; args: readonly string[] },
-    { plan, passphrase, oomKills }: { plan: Plan; passphrase: string; oomKills: () => number },
+    { plan, input, oomKills }: { plan: Plan; input: string | number; oomKills: () => number },
   ): QemuMachine {
     const { sandboxId, directory, network } = this.#request;
     const { hostMarker } = this.#config;
@@ -288,7 +298,7 @@ export class Boot implements AsyncDisposable {
     ];
     const process = asProgramInJail(
       superviseProcess({
-        ...{ command, args, hostMarker, sandboxId, directory, environment: {}, input: passphrase },
+        ...{ command, args, hostMarker, sandboxId, directory, environment: {}, input },
         descriptors: inheritedBy(plan),
       }),
     );
