@@ -43,6 +43,7 @@ export const snapshotKey = (madeOf: readonly unknown[]): string =>
 export class SnapshotStore implements Disposable {
   readonly #directory: string;
   readonly #loaded = new Map<string, Promise<SavedMachine | undefined>>();
+  #swept: Promise<void> | undefined;
 
   constructor(cacheDirectory: string) {
     this.#directory = join(cacheDirectory, 'snapshots');
@@ -50,6 +51,8 @@ export class SnapshotStore implements Disposable {
 
   /** Undefined: there is none, or it cannot be read. */
   async find(key: string, signal: AbortSignal): Promise<Snapshot | undefined> {
+    this.#swept ??= this.#removeLeftDrafts();
+    await this.#swept;
     await this.#forgetGrown(key);
     let loading = this.#loaded.get(key);
     if (loading === undefined) {
@@ -71,6 +74,7 @@ export class SnapshotStore implements Disposable {
   /** Keeps it for this and later agents; the memory is this store's from now on. */
   async add(key: string, saved: SavedMachine, signal: AbortSignal): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await this.#removeLeftDrafts();
     await this.#removeOld(key);
     const draft = join(this.#directory, `draft-${randomBytes(8).toString('hex')}`);
     const place = join(this.#directory, key);
@@ -145,7 +149,18 @@ export class SnapshotStore implements Disposable {
     void loading?.then((snapshot) => snapshot?.memory[Symbol.dispose]());
   }
 
-  /** Makes room for one more: what was not used longest goes, and drafts that nobody finishes. */
+  /** Drafts that nobody finishes: their agent was killed. One that cannot go is tried again with the next snapshot. */
+  async #removeLeftDrafts(): Promise<void> {
+    const names = await readdir(this.#directory).catch(() => []);
+    for (const name of names.filter((one) => DRAFT.test(one))) {
+      const place = join(this.#directory, name);
+      const draft = await stat(place).catch(() => undefined); // it is done meanwhile
+      if (draft === undefined || draft.mtimeMs > Date.now() - DRAFT_LIFE_MS) continue;
+      await rm(place, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
+  /** Makes room for one more: what was not used longest goes. */
   async #removeOld(wanted: string): Promise<void> {
     const kept: { place: string; usedAtMs: number; bytes: number }[] = [];
     for (const name of await readdir(this.#directory)) {
@@ -153,9 +168,6 @@ export class SnapshotStore implements Disposable {
       const usedAtMs = (await stat(place).catch(() => undefined))?.mtimeMs ?? 0;
       const bytes = KEY.test(name) ? await diskBytesOf(place) : undefined;
       if (bytes !== undefined && name !== wanted) kept.push({ place, usedAtMs, bytes });
-      else if (DRAFT.test(name) && usedAtMs < Date.now() - DRAFT_LIFE_MS) {
-        await rm(place, { recursive: true, force: true });
-      }
     }
     let bytes = kept.reduce((sum, one) => sum + one.bytes, 0);
     kept.sort((one, other) => one.usedAtMs - other.usedAtMs);
