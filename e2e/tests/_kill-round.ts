@@ -3,11 +3,11 @@
  * around it.
  */
 import { runWatched, assertNothingStayed } from '@onejob/testing';
-import { killAtEveryLine, type KillRound } from './_sigkill-rounds.ts';
+import { killAtLines, type KillRound } from './_sigkill-rounds.ts';
 
 /** Nothing of the round may stay, by no name of ours. */
 export async function assertRoundLeavesNothing(round: KillRound): Promise<void> {
   assertNothingStayed(await runWatched([import.meta.filename, JSON.stringify(round)]));
 }
 
-if (import.meta.main) await killAtEveryLine(JSON.parse(process.argv[2] ?? '') as KillRound);
+if (import.meta.main) await killAtLines(JSON.parse(process.argv[2] ?? '') as KillRound);

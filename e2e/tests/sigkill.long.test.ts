@@ -5,9 +5,14 @@
 import { test } from 'node:test';
 import { checkHostAfterEach } from '@onejob/testing';
 import { assertRoundLeavesNothing } from './_kill-round.ts';
-import { recordMicroVmJournal } from './_sigkill-rounds.ts';
+import { killAtLines, recordJournal, recordMicroVmJournal } from './_sigkill-rounds.ts';
 
 checkHostAfterEach();
+
+test('an agent killed at any line of the journal of a process leaves nothing, and each job ends as the rules say', async () => {
+  const journal = await recordJournal('process');
+  await killAtLines({ driver: 'process', network: 'link', journal });
+});
 
 test('an agent killed at any line of the journal of a microVM leaves nothing, three times over', async (t) => {
   const journal = await recordMicroVmJournal();
