@@ -7,6 +7,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { benchActions } from './actions.bench.ts';
 import { benchClaims } from './claims.bench.ts';
 import { benchColdStart } from './cold-start.bench.ts';
+import { benchDisk } from './disk.bench.ts';
 import { benchEgress } from './egress.bench.ts';
 import { benchLink } from './link.bench.ts';
 import { benchLogs } from './logs.bench.ts';
@@ -31,6 +32,7 @@ const BENCHES = {
   actions: benchActions,
   egress: benchEgress,
   network: benchNetwork,
+  disk: benchDisk,
 } as const;
 
 const wanted = process.argv.slice(2);
