@@ -140,7 +140,7 @@ test('what is not there, or refused, is a defence and no missing tool', () => {
     "ls: cannot access '/data/pg/global': No such file or directory",
     'sh: 1: cannot create /proc/sys/kernel/hostname: Read-only file system',
     'sh: 1: cannot create /proc/sysrq-trigger: Directory nonexistent',
-    'bash: line 1: /dev/tcp/127.0.0.1/47110: Connection refused',
+    'bash: line 1: /dev/tcp/127.0.0.1/27110: Connection refused',
     'cat: /sys/class/net//ifindex: No such file or directory',
     'Required key not available at -e line 1.',
     'getaddrinfo ENOTFOUND inside.example.org',

@@ -26,8 +26,8 @@ const labThatSays = (lines: readonly string[], stays: boolean): Lab => ({
   },
 });
 
-const row = (id: string, seen: string): string =>
-  `onejob-prove ${JSON.stringify({ id, seen, said: '' })}`;
+const row = (id: string, seen: string, said = ''): string =>
+  `onejob-prove ${JSON.stringify({ id, seen, said })}`;
 
 const start = async (lab: Lab) => {
   const job = { driver: 'qemu', files: {}, secrets: {}, vars: {} };
@@ -48,7 +48,7 @@ test('an attack goes to the addresses that the other job says of itself, and to 
   const aimed = aimAll(attacks, neighbour);
   assert.deepEqual(
     aimed.attacks.map(({ probes }) => probes.map(({ probe }) => 'target' in probe && probe.target)),
-    [['127.0.0.1:47110'], ['172.31.0.2:47110']],
+    [['127.0.0.1:27110'], ['172.31.0.2:27110']],
   );
   assert.deepEqual(
     [...aimed.untried],
@@ -64,4 +64,13 @@ test('where no other sandbox came nothing of it was refused: its attacks were no
     assert.equal(seen.outcome, 'not tried', attack.id);
     assert.match('why' in seen ? seen.why : '', /no other sandbox: failure: no machine/);
   }
+});
+
+test('the other sandbox itself says why it is not there', async () => {
+  const lines = [row(NEIGHBOUR, '', 'port Address already in use at -e line 12.')];
+  await using neighbour = await start(labThatSays(lines, false));
+  assert.match(
+    neighbour.missing,
+    /^there was no other sandbox: port Address already in use .*; failure: no machine$/,
+  );
 });

@@ -82,9 +82,14 @@ export async function startNeighbour(options: NeighbourOptions): Promise<Neighbo
   return {
     values: new Map(isReady ? [[NEIGHBOUR, value]] : []),
     ...{ reports, places, noPlace },
-    missing: isReady ? '' : `there was no other sandbox: ${end || 'it said nothing'}`,
+    missing: isReady ? '' : `there was no other sandbox: ${whyMissing(reports, end)}`,
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
+}
+
+function whyMissing(reports: ReadonlyMap<string, ProbeReport>, end: string): string {
+  const said = reports.get(NEIGHBOUR)?.said.trim() ?? '';
+  return [said, end].filter((part) => part !== '').join('; ') || 'it said nothing';
 }
 
 export type Aimed = {

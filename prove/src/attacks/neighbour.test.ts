@@ -26,11 +26,11 @@ test('an attack on a place asks for its address, and by the proxy alone where it
     ['address-6', 'fd6f:6e65:6a6f::2'],
   ]);
   const [{ probe } = {}] = aim(find('neighbour-namespace'), places)?.probes ?? [];
-  assert.deepEqual(probe, { do: 'connect', target: '10.213.7.3:47111', times: 1 });
+  assert.deepEqual(probe, { do: 'connect', target: '10.213.7.3:27111', times: 1 });
   const [{ probe: own } = {}] = aim(find('neighbour-address-6'), places)?.probes ?? [];
   assert.deepEqual(own, {
     do: 'connect',
-    target: '[fd6f:6e65:6a6f::2]:47110',
+    target: '[fd6f:6e65:6a6f::2]:27110',
     times: 1,
     way: 'proxy',
   });

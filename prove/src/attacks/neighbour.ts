@@ -9,9 +9,10 @@ import { PROCESS_CONTROL, secretForm, underProc, type World } from './world.ts';
 export const NEIGHBOUR = 'neighbour';
 /** What the neighbour's job says of its own addresses. */
 export const NEIGHBOUR_ADDRESSES = 'neighbour-addresses';
-const PORT = 47110;
+/** Below those that kernels take for connections out: of these a flood may have left one behind. */
+const PORT = 27110;
 /** Of what the host puts at the addresses that it has for the neighbour. */
-const END_PORT = 47111;
+const END_PORT = 27111;
 const FILE = '/tmp/onejob-prove-neighbour';
 const SOCKET = 'onejob-prove-neighbour';
 const MEMORY = 0x6a0e;
