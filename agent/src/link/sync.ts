@@ -18,7 +18,8 @@
 import type { Socket } from 'node:net';
 import { AgentError } from '../errors.ts';
 
-const FIRST_PAUSE_MS = 50;
+/** Longer than an emulated guest takes to answer: who is asked twice hears of the end twice as late. */
+const FIRST_PAUSE_MS = 150;
 const PAUSE_GROWTH = 1.25;
 const LONGEST_PAUSE_MS = 5_000;
 /** An answer is shorter than this; what is before it is thrown away. */

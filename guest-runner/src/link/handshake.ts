@@ -1,7 +1,7 @@
 /**
  * The SYNC handshake of a carrier whose reconnects cannot be seen (virtio-serial).
  *
- *     host:  \n\0SYNC <nonce>-<seq>\n     every 50 ms, seq rising
+ *     host:  \n\0SYNC <nonce>-<seq>\n     again and again, seq rising
  *     guest: \n\0SYNCACK <nonce>-<seq>\n  to each
  *     host:  \n\0GO <nonce>\n             once its last SYNC is acknowledged
  *     guest: HTTP/2 preface
