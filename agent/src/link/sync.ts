@@ -18,7 +18,10 @@
 import type { Socket } from 'node:net';
 import { AgentError } from '../errors.ts';
 
-/** Longer than an emulated guest takes to answer: who is asked twice hears of the end twice as late. */
+/**
+ * Longer than an emulated guest takes to answer. Asked again meanwhile, it sets HTTP/2 up on one carrier
+ * before it answers on the other.
+ */
 const FIRST_PAUSE_MS = 150;
 const PAUSE_GROWTH = 1.25;
 const LONGEST_PAUSE_MS = 5_000;

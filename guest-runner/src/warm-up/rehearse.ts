@@ -37,7 +37,7 @@ const NAME = 'rehearsal';
 const RUNTIME_TOKEN = `runtime-token-of-${NAME}`.repeat(20);
 /**
  * Until what hides secrets has been compiled, the slowest of what a job runs. The rest is run once: with
- * more of it compiled a machine that waits took a fifth more memory, and its job began no sooner.
+ * more of it compiled a machine that waits takes a fifth more memory, and its job begins no sooner.
  */
 const MASKED_JOBS = 24;
 /** What the first leaves to finalizers, the next ones take. */
